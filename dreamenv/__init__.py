@@ -1,0 +1,1 @@
+"""dreamenv turns a trained world model into a Gymnasium environment."""

@@ -1,0 +1,105 @@
+"""Collecting episodes of a real environment with exploring policies, resumably."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from tqdm import tqdm
+
+from dreamenv.endings import ending_kinds
+from dreamenv.envs.real import describe, make_real_vector
+from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
+from dreamenv.rollout import Outcome, rollout
+
+FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """How real episodes are collected.
+
+    Attributes:
+        frames: Stop after the first shard that reaches this many frames, those of earlier calls included.
+        seed: 0 to 999; every seed has a million episodes of its own.
+        num_envs: Environments stepped side by side.
+        shard_episodes: Episodes per shard: what a killed process may lose.
+        exploration: Who acts.
+    """
+
+    frames: int = 60_000
+    seed: int = 0
+    num_envs: int = 8
+    shard_episodes: int = 32
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
+
+
+def collect(env_id: str, folder: Path, config: CollectConfig | None = None) -> EpisodeStore:
+    """Collects real episodes into a store; goes on where an earlier call stopped.
+
+    Episode i of the store depends on the seed and on the shards before its own only, so an interrupted collection ends
+    with the same data as an uninterrupted one.
+
+    Args:
+        env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
+        folder: The store; made when missing.
+        config: Settings.
+
+    Returns:
+        The store, holding at least ``config.frames`` frames.
+
+    Raises:
+        UnsupportedEnvironmentError: If the environment cannot be learned from.
+        StoreError: If the folder holds episodes of another environment, or damaged ones.
+    """
+    config = config or CollectConfig()
+    env = make_real_vector(env_id, config.num_envs)
+    try:
+        store = EpisodeStore.create(folder, describe(env.envs[0]))
+        statistics = BumpStatistics(store.spec.action)
+        statistics.update(list(store))
+        with tqdm(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
+            _show_counts(bar, store)
+            while store.num_frames < config.frames:
+                episodes = _collect_shard(env, store, statistics, config, bar)
+                store.append(episodes)
+                statistics.update(episodes)
+                _show_counts(bar, store)
+        return store
+    finally:
+        env.close()
+
+
+def _collect_shard(
+    env: VectorEnv, store: EpisodeStore, statistics: BumpStatistics, config: CollectConfig, bar: tqdm
+) -> list[Episode]:
+    first = FIRST_TRAINING_SEED * (1 + config.seed) + len(store)
+    seeds = range(first, first + config.shard_episodes)
+    explorer = Explorer(store.spec.action, config.exploration, statistics, seeds)
+    episodes: dict[int, Episode] = {}
+    for outcome in rollout(env, explorer, seeds, record=True):
+        episodes[outcome.index] = _to_episode(outcome, explorer.name(outcome.seed))
+        bar.update(outcome.length + 1)
+    return [episodes[index] for index in sorted(episodes)]
+
+
+def _to_episode(outcome: Outcome, policy: str) -> Episode:
+    assert outcome.trajectory is not None
+    steps = outcome.trajectory
+    return Episode(
+        observations=steps.observations,
+        actions=steps.actions,
+        rewards=steps.rewards,
+        terminated=outcome.terminated,
+        truncated=not outcome.terminated,
+        seed=outcome.seed,
+        policy=policy,
+    )
+
+
+def _show_counts(bar: tqdm, store: EpisodeStore) -> None:
+    kinds = np.array([kind for kind in ending_kinds(store)])
+    bar.set_postfix(episodes=len(store), successes=int((kinds == "better").sum()))

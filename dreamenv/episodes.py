@@ -1,0 +1,189 @@
+"""Episodes of real experience, and their store: a folder of immutable, checksummed shards."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256 as sha256_of
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.errors import StoreError
+from dreamenv.files import remove_partial, sha256, write_bytes, write_json
+from dreamenv.spaces import ActionSpec
+
+FORMAT = "dreamenv-episodes-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One episode of the real environment.
+
+    Attributes:
+        observations: (T + 1, H, W, 3) uint8; the last one is the final observation.
+        actions: (T,) int64, or (T, A) float32.
+        rewards: (T,) float32; ``rewards[t]`` was paid for ``actions[t]``.
+        terminated: Whether the environment ended the episode.
+        truncated: Whether the time limit did.
+        seed: The seed the environment was reset with.
+        policy: Who acted.
+    """
+
+    observations: NDArray[np.uint8]
+    actions: NDArray
+    rewards: NDArray[np.float32]
+    terminated: bool
+    truncated: bool
+    seed: int
+    policy: str
+
+    def __len__(self) -> int:
+        """Number of steps T."""
+        return len(self.actions)
+
+    def __repr__(self) -> str:
+        """Names what a reader asks first: how long, how much, how it ended."""
+        end = "terminated" if self.terminated else "truncated" if self.truncated else "cut"
+        return f"Episode({len(self)} steps, return {self.rewards.sum():.3f}, {end}, seed {self.seed}, {self.policy})"
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """What every episode of a store has in common.
+
+    Attributes:
+        env_id: Gymnasium id of the real environment.
+        frame_shape: (H, W, 3) of a frame.
+        action: The action space.
+    """
+
+    env_id: str
+    frame_shape: tuple[int, int, int]
+    action: ActionSpec
+
+
+class EpisodeStore:
+    """An append-only folder of episodes.
+
+    A shard is one safetensors file whose name carries the SHA-256 of its content, so a single rename publishes data
+    and checksum together; a killed writer leaves at most a temporary file that is ignored. Frames stay on disk and are
+    mapped into memory.
+
+    Args:
+        folder: An existing store.
+
+    Raises:
+        StoreError: If there is no store, or a shard does not match its checksum.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spec = _read_spec(folder / "spec.json")
+        self._shards = [_Shard(path) for path in sorted(folder.glob("*.safetensors"))]
+
+    @classmethod
+    def create(cls, folder: Path, spec: StoreSpec) -> EpisodeStore:
+        """Opens the store in ``folder`` for writing; starts it when there is none.
+
+        Raises:
+            StoreError: If the folder holds episodes of something else.
+        """
+        path = folder / "spec.json"
+        if not path.exists():
+            write_json(path, {"format": FORMAT, **dataclasses.asdict(spec)})
+        store = cls(folder)
+        if store.spec != spec:
+            raise StoreError(f"{folder} holds episodes of {store.spec}, cannot add episodes of {spec}")
+        remove_partial(folder)
+        return store
+
+    def append(self, episodes: Sequence[Episode]) -> None:
+        """Writes ``episodes`` as one new shard; they are stored when this returns."""
+        data = _encode(episodes)
+        path = self.folder / f"{len(self._shards):06d}-{sha256_of(data).hexdigest()}.safetensors"
+        write_bytes(path, data)
+        self._shards.append(_Shard(path, verify=False))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of every episode, (E,)."""
+        return np.concatenate([shard.lengths for shard in self._shards] or [np.zeros(0, np.int64)])
+
+    @property
+    def num_frames(self) -> int:
+        """Frames stored, final observations included."""
+        return int(self.lengths.sum()) + len(self)
+
+    @property
+    def num_shards(self) -> int:
+        """Shards stored."""
+        return len(self._shards)
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return sum(len(shard.lengths) for shard in self._shards)
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Goes through the episodes in the order they were stored."""
+        return (shard.episode(index) for shard in self._shards for index in range(len(shard.lengths)))
+
+
+class _Shard:
+    """One file; its tensors are views of the mapped file."""
+
+    def __init__(self, path: Path, verify: bool = True) -> None:
+        if verify and sha256(path) != path.stem.partition("-")[2]:
+            raise StoreError(f"{path} is damaged: its content does not match the SHA-256 in its name")
+        with safetensors.safe_open(path, framework="pt") as file:
+            self.tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            self.policies: list[str] = json.loads(file.metadata()["policies"])
+        self.lengths: NDArray[np.int64] = self.tensors["lengths"].numpy()
+        self._ends = np.cumsum(self.lengths)
+
+    def episode(self, index: int) -> Episode:
+        stop = int(self._ends[index])
+        steps = slice(stop - int(self.lengths[index]), stop)
+        frames = slice(steps.start + index, stop + index + 1)
+        return Episode(
+            observations=self.tensors["observations"][frames].numpy(),
+            actions=self.tensors["actions"][steps].numpy(),
+            rewards=self.tensors["rewards"][steps].numpy(),
+            terminated=bool(self.tensors["terminated"][index]),
+            truncated=bool(self.tensors["truncated"][index]),
+            seed=int(self.tensors["seeds"][index]),
+            policy=self.policies[index],
+        )
+
+
+def _encode(episodes: Sequence[Episode]) -> bytes:
+    tensors = {
+        "observations": np.concatenate([episode.observations for episode in episodes]),
+        "actions": np.concatenate([episode.actions for episode in episodes]),
+        "rewards": np.concatenate([episode.rewards for episode in episodes]).astype(np.float32),
+        "lengths": np.array([len(episode) for episode in episodes], np.int64),
+        "terminated": np.array([episode.terminated for episode in episodes]),
+        "truncated": np.array([episode.truncated for episode in episodes]),
+        "seeds": np.array([episode.seed for episode in episodes], np.int64),
+    }
+    policies = json.dumps([episode.policy for episode in episodes])
+    return safetensors.torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, {"policies": policies})
+
+
+def _read_spec(path: Path) -> StoreSpec:
+    try:
+        value = json.loads(path.read_text())
+        if value.pop("format") != FORMAT:
+            raise KeyError("format")
+        action = ActionSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("action").items()})
+        return StoreSpec(frame_shape=tuple(value.pop("frame_shape")), action=action, **value)
+    except FileNotFoundError:
+        raise StoreError(f"no episodes in {path.parent}; collect some first: dreamenv collect --help") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is not a {FORMAT} description: {error}") from None

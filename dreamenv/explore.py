@@ -1,0 +1,167 @@
+"""Exploring policies that know nothing of the task; one is drawn for every episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamenv.episodes import Episode
+from dreamenv.spaces import ActionSpec
+
+Act = Callable[[NDArray[np.uint8]], NDArray]
+
+
+@dataclass(frozen=True)
+class ExplorationConfig:
+    """Shares of the exploring policies among the episodes; they are normalised to sum to one.
+
+    Attributes:
+        bump_and_turn: Go on with one action until it no longer changes the frame, then take others for a while.
+        preference: Sample from a softmax that prefers one action, drawn anew for each episode.
+        sticky: Uniformly random actions, each held for a random while.
+        noise: Bump-and-turn takes a random action with one of these probabilities, drawn for each episode.
+        preference_strength: Range of the preferred action's logit.
+        hold: A sticky action is held for 1 to this many steps.
+        start_turns: Bump-and-turn begins with 0 to this many steps of another action.
+        bump_turns: After a bump it takes 1 to this many steps of another action.
+    """
+
+    bump_and_turn: float = 0.7
+    preference: float = 0.15
+    sticky: float = 0.15
+    noise: tuple[float, ...] = (0.0, 0.05, 0.15, 0.3)
+    preference_strength: tuple[float, float] = (1.5, 3.5)
+    hold: int = 10
+    start_turns: int = 12
+    bump_turns: int = 3
+
+
+class BumpStatistics:
+    """How often each discrete action left the frame unchanged.
+
+    An action whose effect depends on the place (it sometimes bumps and sometimes does not) is the one that carries the
+    agent through the world. Bump-and-turn draws its main action in proportion to p (1 - p), the variance of "the frame
+    stayed the same": turning on the spot never bumps, waiting always does, walking does both.
+
+    Args:
+        action: The action space.
+    """
+
+    def __init__(self, action: ActionSpec) -> None:
+        self._tries = np.zeros(action.n)
+        self._bumps = np.zeros(action.n)
+
+    def update(self, episodes: Sequence[Episode]) -> None:
+        """Counts the bumps of ``episodes``; does nothing for continuous actions."""
+        if not len(self._tries):
+            return
+        for episode in episodes:
+            frames = episode.observations
+            unchanged = [np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)]
+            np.add.at(self._tries, episode.actions, 1)
+            np.add.at(self._bumps, episode.actions, unchanged)
+
+    @property
+    def main_action_probabilities(self) -> NDArray[np.float64]:
+        """(n,) probabilities of every action to be bump-and-turn's main one; uniform before anything was seen."""
+        bump_rate = (self._bumps + 0.5) / (self._tries + 1.0)
+        score = bump_rate * (1.0 - bump_rate)
+        return score / score.sum()
+
+
+class Explorer:
+    """A batch of exploring policies, one per environment; answers ``predict``.
+
+    Args:
+        action: The action space.
+        config: The mixture.
+        statistics: What is known of bumps.
+        seeds: The seed of every episode, in the order in which episodes begin.
+    """
+
+    def __init__(
+        self, action: ActionSpec, config: ExplorationConfig, statistics: BumpStatistics, seeds: Sequence[int]
+    ) -> None:
+        self._action, self._config, self._statistics = action, config, statistics
+        self._seeds = list(seeds)
+        self._begun = 0
+        self._acts: dict[int, Act] = {}
+
+    def predict(
+        self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray, Any]:
+        """Chooses an action for every frame of (B, H, W, 3) uint8; see :class:`dreamenv.rollout.Policy`."""
+        for slot in np.flatnonzero(episode_start):
+            seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
+            self._acts[slot] = self._draw(np.random.default_rng([seed, 1]))[1]
+            self._begun += 1
+        return np.stack([self._acts[slot](frame) for slot, frame in enumerate(observation)]), None
+
+    def name(self, seed: int) -> str:
+        """Says which policy acts in the episode with this seed."""
+        return self._draw(np.random.default_rng([seed, 1]))[0]
+
+    def _draw(self, generator: np.random.Generator) -> tuple[str, Act]:
+        config = self._config
+        shares = np.array([config.bump_and_turn, config.preference, config.sticky])
+        kind = generator.choice(3, p=shares / shares.sum())
+        if kind == 0:
+            noise = float(generator.choice(config.noise))
+            return f"bump-and-turn({noise:g})", self._bump_and_turn(generator, noise)
+        if kind == 1:
+            return "preference", self._preference(generator)
+        return "sticky", self._sticky(generator)
+
+    def _bump_and_turn(self, generator: np.random.Generator, noise: float) -> Act:
+        config, previous, was_main = self._config, None, False
+        main = self._main_action(generator)
+        turn, turns_left = self._other_action(generator, main), int(generator.integers(config.start_turns + 1))
+
+        def act(frame: NDArray[np.uint8]) -> NDArray:
+            nonlocal previous, was_main, turn, turns_left
+            if was_main and previous is not None and np.array_equal(frame, previous):
+                turn = self._other_action(generator, main)
+                turns_left = int(generator.integers(1, config.bump_turns + 1))
+            previous = frame
+            if generator.random() < noise:
+                was_main = False
+                return self._action.sample(generator)
+            was_main = turns_left == 0
+            turns_left = max(turns_left - 1, 0)
+            return main if was_main else turn
+
+        return act
+
+    def _preference(self, generator: np.random.Generator) -> Act:
+        strength = generator.uniform(*self._config.preference_strength)
+        preferred = self._action.sample(generator)
+        others = max(self._action.size - 1, 1)
+        probability = np.exp(strength) / (np.exp(strength) + others)
+        return lambda frame: preferred if generator.random() < probability else self._other_action(generator, preferred)
+
+    def _sticky(self, generator: np.random.Generator) -> Act:
+        action, steps_left = self._action.sample(generator), 0
+
+        def act(frame: NDArray[np.uint8]) -> NDArray:
+            nonlocal action, steps_left
+            if steps_left == 0:
+                action = self._action.sample(generator)
+                steps_left = int(generator.integers(1, self._config.hold + 1))
+            steps_left -= 1
+            return action
+
+        return act
+
+    def _main_action(self, generator: np.random.Generator) -> NDArray:
+        if not self._action.discrete:
+            return self._action.sample(generator)
+        return np.asarray(generator.choice(self._action.n, p=self._statistics.main_action_probabilities))
+
+    def _other_action(self, generator: np.random.Generator, action: NDArray) -> NDArray:
+        if not self._action.discrete or self._action.n == 1:
+            return self._action.sample(generator)
+        return np.asarray((action + generator.integers(1, self._action.n)) % self._action.n)

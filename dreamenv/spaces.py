@@ -1,0 +1,64 @@
+"""The action spaces a world can have, as plain data that survives JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamenv.errors import UnsupportedEnvironmentError
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """A Discrete action space starting at 0, or a bounded one-dimensional Box.
+
+    Attributes:
+        n: Number of discrete actions; 0 for a Box.
+        low: Lower bounds of a Box, one per dimension; empty for Discrete.
+        high: Upper bounds of a Box, one per dimension; empty for Discrete.
+    """
+
+    n: int = 0
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @classmethod
+    def from_space(cls, space: gym.Space) -> ActionSpec:
+        """Describes a Gymnasium action space.
+
+        Raises:
+            UnsupportedEnvironmentError: If the space is neither ``Discrete`` from 0 nor a bounded 1-D ``Box``.
+        """
+        if isinstance(space, gym.spaces.Discrete) and space.start == 0:
+            return cls(n=int(space.n))
+        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
+            return cls(low=tuple(map(float, space.low)), high=tuple(map(float, space.high)))
+        raise UnsupportedEnvironmentError(
+            f"expected an action space Discrete(n) starting at 0 or a bounded one-dimensional Box, got {space}"
+        )
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are integers."""
+        return self.n > 0
+
+    @property
+    def size(self) -> int:
+        """Number of discrete actions, or of dimensions: what a policy has to put out."""
+        return self.n or len(self.low)
+
+    @property
+    def space(self) -> gym.spaces.Discrete | gym.spaces.Box:
+        """The Gymnasium space that this describes."""
+        if self.discrete:
+            return gym.spaces.Discrete(self.n)
+        return gym.spaces.Box(np.float32(self.low), np.float32(self.high), dtype=np.float32)
+
+    def sample(self, generator: np.random.Generator) -> NDArray:
+        """Draws one uniform action: a scalar int64 array, or (A,) float32."""
+        if self.discrete:
+            return np.asarray(generator.integers(self.n))
+        return generator.uniform(self.low, self.high).astype(np.float32)
