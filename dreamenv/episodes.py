@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from dreamenv.errors import StoreError
 from dreamenv.files import remove_partial, sha256, write_bytes, write_json
 from dreamenv.spaces import ActionSpec
-
-FORMAT = "dreamenv-episodes-1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +95,7 @@ class EpisodeStore:
         """
         path = folder / "spec.json"
         if not path.exists():
-            write_json(path, {"format": FORMAT, **dataclasses.asdict(spec)})
+            write_json(path, TypeAdapter(StoreSpec).dump_python(spec, mode="json"))
         store = cls(folder)
         if store.spec != spec:
             raise StoreError(f"{folder} holds episodes of {store.spec}, cannot add episodes of {spec}")
@@ -178,12 +176,8 @@ def _encode(episodes: Sequence[Episode]) -> bytes:
 
 def _read_spec(path: Path) -> StoreSpec:
     try:
-        value = json.loads(path.read_text())
-        if value.pop("format") != FORMAT:
-            raise KeyError("format")
-        action = ActionSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.pop("action").items()})
-        return StoreSpec(frame_shape=tuple(value.pop("frame_shape")), action=action, **value)
+        return TypeAdapter(StoreSpec).validate_json(path.read_bytes(), strict=True, extra="forbid")
     except FileNotFoundError:
         raise StoreError(f"no episodes in {path.parent}; collect some first: dreamenv collect --help") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is not a {FORMAT} description: {error}") from None
+    except ValidationError as error:
+        raise StoreError(f"{path} does not describe a store of episodes: {error}") from None

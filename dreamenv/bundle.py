@@ -1,0 +1,170 @@
+"""Worlds on disk: config.json, world.safetensors, a model card, and a manifest of SHA-256 sums. Nothing in it is code."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+import safetensors.torch
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+
+from dreamenv.errors import BundleError
+from dreamenv.files import remove_partial, sha256, write_bytes, write_json
+from dreamenv.models.memory import State
+from dreamenv.world import StartBank, World, WorldConfig, build_models
+
+WEIGHTS = "world.safetensors"
+CONFIG = "config.json"
+CARD = "README.md"
+MANIFEST = "manifest.json"
+T = TypeVar("T")
+
+
+def save(world: World, folder: Path, card: str | None = None) -> None:
+    """Writes a world; weights are stored in half precision, so :func:`load` to go on with what others will get.
+
+    Args:
+        world: The world.
+        folder: Made when missing.
+        card: The model card; a short one is written by default.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    write_json(folder / CONFIG, TypeAdapter(WorldConfig).dump_python(world.config, mode="json"))
+    write_bytes(folder / WEIGHTS, safetensors.torch.save(_tensors(world)))
+    write_bytes(folder / CARD, (card or _card(world)).encode())
+    write_json(folder / MANIFEST, manifest(folder, (CONFIG, WEIGHTS, CARD)))
+    remove_partial(folder)
+
+
+def load(name_or_path: str | Path) -> World:
+    """Loads a world.
+
+    Args:
+        name_or_path: The name of a world that ships with dreamenv, such as ``"sidewalk"``, or a folder.
+
+    Returns:
+        The world, in evaluation mode.
+
+    Raises:
+        BundleError: If it is missing, damaged, or not a world; names the file and the reason.
+    """
+    folder = find(name_or_path)
+    verify(folder)
+    config = read_config(folder / CONFIG, WorldConfig)
+    tensors = {name: _widen(tensor) for name, tensor in read_tensors(folder / WEIGHTS).items()}
+    vision, memory = build_models(config)
+    try:
+        vision.load_state_dict(_under("vision.", tensors))
+        memory.load_state_dict(_under("memory.", tensors))
+        bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
+    return World(config, vision.eval(), memory.eval(), bank, folder)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Returns the folder of a shipped world or of a path.
+
+    Raises:
+        BundleError: If there is no world; names the shipped ones.
+    """
+    path = Path(name_or_path)
+    if (path / CONFIG).is_file():
+        return path
+    shipped = Path(str(files("dreamenv"))) / "worlds"
+    if path.name == str(name_or_path) and (shipped / path.name / CONFIG).is_file():
+        return shipped / path.name
+    names = ", ".join(sorted(folder.parent.name for folder in shipped.glob(f"*/{CONFIG}"))) or "none"
+    raise BundleError(f"expected the name of a shipped world ({names}) or a folder with a {CONFIG}, got {str(name_or_path)!r}")
+
+
+def manifest(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Sums of the named files of ``folder``."""
+    return {name: sha256(folder / name) for name in names}
+
+
+def verify(folder: Path) -> str:
+    """Checks every file of a bundle against its manifest; returns the SHA-256 of the manifest, the bundle's name.
+
+    Raises:
+        BundleError: If a file is missing or was changed.
+    """
+    try:
+        sums = TypeAdapter(dict[str, str]).validate_json((folder / MANIFEST).read_bytes(), strict=True)
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}") from None
+    for name, expected in sums.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BundleError(f"{folder / MANIFEST} lists {name!r}, which is not a file beside it")
+        if sha256(path) != expected:
+            raise BundleError(f"{path} is damaged: expected SHA-256 {expected}, got {sha256(path)}")
+    return sha256(folder / MANIFEST)
+
+
+def read_config(path: Path, kind: type[T]) -> T:
+    """Reads a JSON file into a dataclass, refusing unknown keys and wrong types.
+
+    Raises:
+        BundleError: If it cannot be read.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True, extra="forbid")
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from None
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Reads a safetensors file.
+
+    Raises:
+        BundleError: If it cannot be read.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from None
+
+
+def _tensors(world: World) -> dict[str, torch.Tensor]:
+    bank = {"mean": world.bank.mean, "log_variance": world.bank.log_variance}
+    branches = {name: getattr(world.bank.branches, name) for name in ("z", "h", "c", "step")}
+    groups = {
+        "vision.": world.vision.state_dict(),
+        "memory.": world.memory.state_dict(),
+        "bank.": bank,
+        "bank.branches.": branches,
+    }
+    everything = {prefix + name: tensor for prefix, group in groups.items() for name, tensor in group.items()}
+    return {name: _narrow(tensor).contiguous() for name, tensor in everything.items()}
+
+
+def _narrow(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _widen(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _card(world: World) -> str:
+    config = world.config
+    return (
+        f"# A dream of {config.env_id}\n\n"
+        f"Frames {config.frame_shape}, z {world.latent_size}, h {world.memory.hidden_size}, "
+        f"{config.memory.components} Gaussians ({config.memory.mixture}), endings {', '.join(config.endings) or 'none'}, "
+        f"{len(world.bank.mean)} real first frames.\n\n"
+        "```python\nimport dreamenv, gymnasium\n"
+        'env = gymnasium.make("dreamenv:Dream-v0", world="this folder")\n```\n\n'
+        f"Config:\n\n```json\n{json.dumps(TypeAdapter(WorldConfig).dump_python(config, mode='json'), indent=2)}\n```\n"
+    )

@@ -1,0 +1,85 @@
+"""Heads on M's hidden state: how the episode ends, and what a step pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+EndingRule = Literal["threshold", "sample"]
+
+
+class EndingHead(nn.Module):
+    """Classifies a step: 0 goes on, 1 to K - 1 are the kinds of endings.
+
+    Rare endings are weighted and resampled in training, which shifts the logits by a known amount; ``shift`` takes that
+    back, so that :meth:`probabilities` are those of the data (logit adjustment, Menon et al. 2020).
+
+    Args:
+        hidden_size: H.
+        kinds: K, "goes on" included.
+    """
+
+    shift: Tensor
+
+    def __init__(self, hidden_size: int, kinds: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, kinds)
+        self.register_buffer("shift", torch.zeros(kinds))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Training logits, not calibrated, (..., K) from h (..., H)."""
+        return self.linear(h)
+
+    def probabilities(self, h: Tensor) -> Tensor:
+        """Calibrated probabilities (..., K) from h (..., H)."""
+        return torch.softmax(self.linear(h) - self.shift, dim=-1)
+
+
+def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: Tensor) -> Tensor:
+    """Decides how a dreamed step ends.
+
+    A kind under ``"threshold"`` happens exactly when its probability exceeds one half (the rule of World Models: steadier
+    than a draw, and an agent cannot collect small chances of a goal); one under ``"sample"`` is drawn.
+
+    Args:
+        probabilities: (B, K); column 0 is "goes on".
+        rules: One rule for each of the columns 1 to K - 1.
+        uniform: (B,) in [0, 1).
+
+    Returns:
+        (B,) int64, 0 where the episode goes on.
+    """
+    threshold = torch.tensor([rule == "threshold" for rule in rules], device=probabilities.device)
+    ends = probabilities[:, 1:]
+    certain = threshold & (ends > 0.5)
+    ends = torch.where(certain.any(1, keepdim=True), certain.to(ends.dtype), ends.masked_fill(threshold, 0.0))
+    cumulative = ends.cumsum(1)
+    kind = 1 + (cumulative <= uniform[:, None]).sum(1)
+    return torch.where(uniform < cumulative[:, -1], kind, 0)
+
+
+class RewardHead(nn.Module):
+    """Predicts what a step pays, for every way it can end, from h and the share of the time limit that is over.
+
+    Args:
+        hidden_size: H.
+        kinds: K, "goes on" included.
+    """
+
+    scale: Tensor
+
+    def __init__(self, hidden_size: int, kinds: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size + 1, kinds)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, h: Tensor, elapsed: Tensor) -> Tensor:
+        """Rewards in units of ``scale``, (..., K), from h (..., H) and elapsed time (...) in [0, 1]."""
+        return self.linear(torch.cat([h, elapsed.unsqueeze(-1)], dim=-1))
+
+    def rewards(self, h: Tensor, elapsed: Tensor) -> Tensor:
+        """Rewards in the environment's units, (..., K)."""
+        return self.scale * self(h, elapsed)

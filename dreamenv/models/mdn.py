@@ -1,0 +1,81 @@
+"""Mixture densities over z: parameters, log-probability, and the one temperature sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+MixtureKind = Literal["per_dim", "joint"]
+LOG_SCALE_RANGE = (-6.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A batch of Gaussian mixtures over z.
+
+    Attributes:
+        logits: Component logits, (..., K, Z) when every dimension has a mixture of its own, (..., K, 1) when one
+            mixture is joint over all of z.
+        means: (..., K, Z).
+        log_scales: Logarithms of the standard deviations, (..., K, Z).
+    """
+
+    logits: Tensor
+    means: Tensor
+    log_scales: Tensor
+
+
+def parameter_count(kind: MixtureKind, components: int, latent_size: int) -> int:
+    """Outputs that a network needs for one mixture: 3 K Z per dimension, K (2 Z + 1) jointly."""
+    return components * (2 * latent_size + (latent_size if kind == "per_dim" else 1))
+
+
+def split_parameters(raw: Tensor, kind: MixtureKind, components: int, latent_size: int) -> Mixture:
+    """Reads a mixture from (..., parameter_count) raw outputs; scales are bounded so that samples stay finite."""
+    weights = latent_size if kind == "per_dim" else 1
+    logits, means, log_scales = raw.unflatten(-1, (components, -1)).split([weights, latent_size, latent_size], dim=-1)
+    return Mixture(logits, means, log_scales.clamp(*LOG_SCALE_RANGE))
+
+
+def log_probability(mixture: Mixture, z: Tensor) -> Tensor:
+    """Log-density of z (..., Z) under the mixture, in nats, shape (...) (Bishop 1994, Mixture Density Networks)."""
+    standardised = (z.unsqueeze(-2) - mixture.means) * torch.exp(-mixture.log_scales)
+    component = -0.5 * standardised.square() - mixture.log_scales - 0.5 * math.log(2.0 * math.pi)
+    if mixture.logits.shape[-1] == 1:
+        component = component.sum(-1, keepdim=True)
+    return torch.logsumexp(torch.log_softmax(mixture.logits, dim=-2) + component, dim=-2).sum(-1)
+
+
+def sample(mixture: Mixture, temperature: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
+    """Draws z at a temperature, as in the code of World Models and SketchRNN (Ha and Eck 2017).
+
+    Component weights are softmax(logits / temperature); the noise of the chosen component is scaled by
+    sqrt(temperature). Temperature 0 is the limit: the mean of the likeliest component.
+
+    Args:
+        mixture: Of batch shape (B,).
+        temperature: (B,) non-negative.
+        uniform: (B, Z) in [0, 1): chooses the components by their inverse CDF. A joint mixture reads the first column.
+        normal: (B, Z) standard normal.
+
+    Returns:
+        z, (B, Z).
+    """
+    temperature = temperature[:, None]
+    weights = torch.softmax(mixture.logits / temperature.clamp(min=1e-6)[..., None], dim=-2)
+    below = weights.cumsum(-2) < uniform[:, None, : weights.shape[-1]]
+    component = below.sum(-2, keepdim=True).clamp(max=weights.shape[-2] - 1)
+    component = component.expand(-1, -1, normal.shape[-1])
+    mean = mixture.means.gather(-2, component).squeeze(-2)
+    scale = mixture.log_scales.gather(-2, component).squeeze(-2).exp()
+    return mean + scale * temperature.sqrt() * normal
+
+
+def weight_entropy(mixture: Mixture) -> Tensor:
+    """Mean entropy of the component weights, in nats, shape (...); 0 when one component has it all, log K at most."""
+    log_weights = torch.log_softmax(mixture.logits, dim=-2)
+    return -(log_weights.exp() * log_weights).sum(-2).mean(-1)

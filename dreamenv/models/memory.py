@@ -1,0 +1,149 @@
+"""M, the memory: predicts the next z, reward and ending from z, action and its own recurrent state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dreamenv.models import mdn
+from dreamenv.models.heads import EndingHead, RewardHead
+from dreamenv.spaces import ActionSpec
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a batch of episodes stands, in reality and in the dream alike.
+
+    ``h`` has consumed every z and action before ``z``, not ``z`` itself; it is 0 at the start of an episode.
+
+    Attributes:
+        z: Latent of the current frame, (B, Z) float32.
+        h: Output of the recurrent network, (B, H) float32.
+        c: Cell state of the recurrent network, (B, H) float32.
+        step: Steps since the episode began, (B,) int64.
+    """
+
+    z: Tensor
+    h: Tensor
+    c: Tensor
+    step: Tensor
+
+    def where(self, mask: Tensor, other: State) -> State:
+        """Takes the rows of ``other`` where (B,) ``mask`` holds, its own elsewhere."""
+        rows = mask[:, None]
+        return State(
+            torch.where(rows, other.z, self.z),
+            torch.where(rows, other.h, self.h),
+            torch.where(rows, other.c, self.c),
+            torch.where(mask, other.step, self.step),
+        )
+
+    def rows(self, index: Tensor) -> State:
+        """Takes rows by an index or mask."""
+        return State(self.z[index], self.h[index], self.c[index], self.step[index])
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Sizes of M.
+
+    Attributes:
+        hidden_size: H, units of the LSTM.
+        components: Gaussians in a mixture.
+        mixture: One mixture per latent dimension (World Models' code), or one joint over z.
+    """
+
+    hidden_size: int = 512
+    components: int = 5
+    mixture: mdn.MixtureKind = "per_dim"
+
+
+class Memory(nn.Module, ABC):
+    """A recurrent prior over z with heads for reward and ending."""
+
+    endings: EndingHead
+    reward: RewardHead
+    hidden_size: int
+
+    @abstractmethod
+    def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """One recurrent step: (B, Z) z and (B,) or (B, A) actions move (B, H) h and c on."""
+
+    @abstractmethod
+    def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs :meth:`advance` from h = 0 along (B, T, Z) and (B, T) or (B, T, A): all h and the last c."""
+
+    @abstractmethod
+    def prior(self, h: Tensor) -> mdn.Mixture:
+        """Mixture over the next z given (..., H)."""
+
+
+class MDNRNN(Memory):
+    """LSTM with a mixture density output (World Models, Ha and Schmidhuber 2018).
+
+    Args:
+        config: Sizes.
+        latent_size: Z.
+        action: The action space; discrete actions are embedded, continuous ones enter scaled to [-1, 1].
+        endings: Number of ways a step can end, "goes on" included.
+    """
+
+    def __init__(self, config: MemoryConfig, latent_size: int, action: ActionSpec, endings: int) -> None:
+        super().__init__()
+        self.config, self.latent_size, self.hidden_size = config, latent_size, config.hidden_size
+        self.embedding = nn.Embedding(action.n, action.n) if action.discrete else _Rescale(action)
+        self.lstm = nn.LSTM(latent_size + action.size, config.hidden_size, batch_first=True)
+        outputs = mdn.parameter_count(config.mixture, config.components, latent_size)
+        self.mixture = nn.Linear(config.hidden_size, outputs)
+        self.endings = EndingHead(config.hidden_size, endings)
+        self.reward = RewardHead(config.hidden_size, endings)
+
+    def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Memory.advance`."""
+        lstm = self.lstm
+        weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
+        return torch.lstm_cell(self._input(z, action), (h, c), *weights)
+
+    def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Memory.unroll`; the same weights, the sequence in one call."""
+        h, (_, c) = self.lstm(self._input(z, action))
+        return h, c.squeeze(0)
+
+    def prior(self, h: Tensor) -> mdn.Mixture:
+        """See :meth:`Memory.prior`."""
+        return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
+
+    def _input(self, z: Tensor, action: Tensor) -> Tensor:
+        return torch.cat([z, self.embedding(action)], dim=-1)
+
+
+class _Rescale(nn.Module):
+    """Scales a bounded continuous action to [-1, 1]."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, action: ActionSpec) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.tensor(action.low))
+        self.register_buffer("high", torch.tensor(action.high))
+
+    def forward(self, action: Tensor) -> Tensor:
+        return 2.0 * (action - self.low) / (self.high - self.low) - 1.0
+
+
+def one_step_loss(memory: Memory, h: Tensor, next_z: Tensor) -> Tensor:
+    """Negative log-likelihood of the next z in nats per latent dimension, (...), from h (..., H) that predicts it."""
+    mixture = memory.prior(h)
+    mixture = mdn.Mixture(mixture.logits.float(), mixture.means.float(), mixture.log_scales.float())
+    return -mdn.log_probability(mixture, next_z) / next_z.shape[-1]
+
+
+def weighted_cross_entropy(logits: Tensor, kind: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy of (..., K) logits and (...) kinds, each step weighted by its kind's (K,) weight; shape (...)."""
+    losses = F.cross_entropy(logits.flatten(0, -2).float(), kind.flatten(), reduction="none")
+    return (losses * weights[kind.flatten()]).view(kind.shape)

@@ -1,0 +1,143 @@
+"""V, the vision model: a variational autoencoder between frames and latent codes z."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Sizes of V.
+
+    Attributes:
+        frame_shape: (H, W, 3) that V works on; other frames are resized to it.
+        latent_size: Z, the number of latent dimensions.
+        channels: Output channels of the encoder's stride-2 convolutions; the decoder mirrors them.
+    """
+
+    frame_shape: tuple[int, int, int] = (60, 80, 3)
+    latent_size: int = 64
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+
+
+class Vision(nn.Module, ABC):
+    """Maps frames to a diagonal Gaussian over z, and z back to frames."""
+
+    config: VisionConfig
+
+    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes frames.
+
+        Args:
+            frames: (B, H, W, 3) uint8 of any size.
+
+        Returns:
+            Mean and log-variance of z, (B, Z) float32 each.
+        """
+        mean, log_variance = self.encode_pixels(self.to_pixels(frames))
+        return mean.float(), log_variance.float()
+
+    def to_pixels(self, frames: Tensor) -> Tensor:
+        """Prepares (B, H, W, 3) uint8 frames as (B, 3, H', W') float32 in [0, 1], H' and W' being V's own."""
+        pixels = frames.permute(0, 3, 1, 2).float() / 255.0
+        size = self.config.frame_shape[:2]
+        if pixels.shape[2:] == size:
+            return pixels
+        return F.interpolate(pixels, size=size, mode="bilinear", antialias=True).clamp(0.0, 1.0)
+
+    @abstractmethod
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes (B, 3, H', W') in [0, 1] to mean and log-variance, (B, Z) each."""
+
+    @abstractmethod
+    def decode_pixels(self, z: Tensor) -> Tensor:
+        """Decodes (B, Z) to (B, 3, H', W') in [0, 1]."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Decodes (B, Z) float32 to (B, H', W', 3) uint8 frames."""
+        pixels = self.decode_pixels(z).float() * 255.0
+        return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+class ConvVAE(Vision):
+    """The convolutional VAE of World Models (Ha and Schmidhuber 2018), for frames of any size.
+
+    Every convolution has kernel 4 and stride 2; the decoder runs through the same sizes backwards.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        height, width, colours = config.frame_shape
+        channels = (colours, *config.channels)
+        sizes = [(height, width)]
+        for _ in config.channels:
+            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        if min(sizes[-1]) < 1:
+            raise ValueError(f"expected frames of at least {2 ** len(config.channels)} pixels a side, got {config.frame_shape}")
+        self._inner_shape = (channels[-1], *sizes[-1])
+        features = channels[-1] * sizes[-1][0] * sizes[-1][1]
+
+        encoder: list[nn.Module] = []
+        for before, after in zip(channels, channels[1:], strict=False):
+            encoder += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+        self.encoder = nn.Sequential(*encoder, nn.Flatten(), nn.Linear(features, 2 * config.latent_size))
+
+        decoder: list[nn.Module] = []
+        for level in range(len(config.channels), 0, -1):
+            odd = tuple(large - 2 * small for large, small in zip(sizes[level - 1], sizes[level], strict=True))
+            layer = nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
+            decoder += [nn.ReLU(), layer]
+        self.expand = nn.Linear(config.latent_size, features)
+        self.decoder = nn.Sequential(*decoder, nn.Sigmoid())
+
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Vision.encode_pixels`."""
+        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
+        return mean, log_variance.clamp(-10.0, 10.0)
+
+    def decode_pixels(self, z: Tensor) -> Tensor:
+        """See :meth:`Vision.decode_pixels`."""
+        return self.decoder(self.expand(z).view(-1, *self._inner_shape))
+
+
+def sample_latent(mean: Tensor, log_variance: Tensor, normal: Tensor) -> Tensor:
+    """Reparameterised sample z = mean + exp(log_variance / 2) * normal, all (..., Z) (Kingma and Welling 2013)."""
+    return mean + torch.exp(0.5 * log_variance) * normal
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL of N(mean, exp(log_variance)) from N(0, 1), per dimension, (..., Z), in nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
+
+
+def rare_colour_table(frames: Tensor, clip: tuple[float, float]) -> Tensor:
+    """Weights of pixel errors by how rare the pixel's colour is, so that small things of their own colour survive.
+
+    Colours are counted in an 8 x 8 x 8 histogram; a weight is one over the square root of the colour's share, scaled so
+    that the mean pixel of ``frames`` weighs 1 before clipping.
+
+    Args:
+        frames: (N, H, W, 3) uint8.
+        clip: Smallest and largest weight.
+
+    Returns:
+        (512,) float32, to be indexed by :func:`colour_bins`.
+    """
+    share = torch.bincount(colour_bins(frames).flatten(), minlength=512).float()
+    share = (share / share.sum()).clamp(min=1e-7)
+    return (share.rsqrt() / share.sqrt().sum()).clamp(*clip)
+
+
+def colour_bins(frames: Tensor) -> Tensor:
+    """Indices (..., H, W) int64 in [0, 512) of the colours of (..., H, W, 3) uint8 frames."""
+    eighths = (frames >> 5).long()
+    return eighths[..., 0] * 64 + eighths[..., 1] * 8 + eighths[..., 2]

@@ -1,0 +1,1 @@
+"""Training V and M: one loop for both."""

@@ -1,0 +1,139 @@
+"""The one training loop: progress bar, TensorBoard, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from dreamenv.errors import ResumeError
+from dreamenv.files import write_bytes
+
+Metrics = dict[str, float]
+Loss = Callable[[int, torch.Generator], tuple[Tensor, Metrics]]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is fitted.
+
+    Attributes:
+        steps: Gradient steps.
+        learning_rate: Peak of Adam's learning rate; it warms up for ``warmup_steps`` and falls to 0 as a cosine.
+        warmup_steps: Steps until the peak.
+        weight_decay: Decoupled weight decay (AdamW).
+        gradient_clip: Largest norm of the gradient.
+        precision: ``bfloat16`` runs matrix products in autocast, with float32 weights.
+        seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
+        checkpoint_seconds: Seconds between checkpoints: what a killed process may lose.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.0
+    gradient_clip: float = 100.0
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    seed: int = 0
+    checkpoint_seconds: float = 20.0
+
+
+def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object) -> None:
+    """Minimises ``loss``; goes on from the checkpoint in ``folder`` if there is one.
+
+    Args:
+        model: Changed in place.
+        loss: ``loss(step, generator)`` draws its batch from the generator and returns a scalar with what to log.
+        config: Settings.
+        folder: Takes ``checkpoint.safetensors`` and TensorBoard's event files.
+        identity: JSON-able description of data and model; a checkpoint of another identity is refused.
+
+    Raises:
+        ResumeError: If the checkpoint belongs to other settings or data.
+        FloatingPointError: If the loss is not finite; the last checkpoint stays.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    path = folder / "checkpoint.safetensors"
+    fingerprint = json.dumps([dataclasses.asdict(config), identity])
+    first = _load(path, model, optimizer, fingerprint) if path.exists() else 0
+    if first == config.steps:
+        return
+    saved = time.monotonic()
+    device = next(model.parameters()).device
+    model.train()
+    with SummaryWriter(str(folder), purge_step=first) as writer:
+        bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name)
+        for step in bar:
+            generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                value, metrics = loss(step, generator)
+            if not torch.isfinite(value):
+                raise FloatingPointError(f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {path}")
+            _update(model, optimizer, value, step, config)
+            if step % 10 == 0:
+                _log(writer, bar, step, value, metrics)
+            if time.monotonic() - saved > config.checkpoint_seconds:
+                _save(path, model, optimizer, fingerprint, step + 1)
+                saved = time.monotonic()
+    _save(path, model, optimizer, fingerprint, config.steps)
+    model.eval()
+
+
+def learning_rate_at(step: int, config: FitConfig) -> float:
+    """Linear warm-up to the peak, then half a cosine down to 0 (Loshchilov and Hutter 2016, without restarts)."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+
+
+def _update(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig) -> None:
+    optimizer.zero_grad()
+    value.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate_at(step, config)
+    optimizer.step()
+
+
+def _log(writer: SummaryWriter, bar: tqdm, step: int, value: Tensor, metrics: Metrics) -> None:
+    metrics = {"loss": value.item(), **metrics}
+    for name, scalar in metrics.items():
+        writer.add_scalar(name, scalar, step)
+    bar.set_postfix({name: f"{scalar:.4g}" for name, scalar in metrics.items()})
+
+
+def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int) -> None:
+    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
+    write_bytes(path, safetensors.torch.save(tensors, {"fingerprint": fingerprint, "step": str(step)}))
+
+
+def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        if metadata["fingerprint"] != fingerprint:
+            raise ResumeError(
+                f"{path} belongs to a run with other settings or data: it has {metadata['fingerprint']}, "
+                f"this run has {fingerprint}; delete {path.parent} to train anew"
+            )
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+    model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return int(metadata["step"])

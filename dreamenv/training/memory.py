@@ -1,0 +1,181 @@
+"""Training M on latent episodes: next z, reward and ending at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from dreamenv.endings import Kind, kind_of
+from dreamenv.episodes import Episode
+from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.vision import Vision, sample_latent
+from dreamenv.training.fit import FitConfig, Metrics, fit
+from dreamenv.world import WorldConfig
+
+
+@dataclass(frozen=True)
+class MemoryTraining:
+    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error, per step.
+
+    Attributes:
+        model: Sizes of M.
+        fit: The optimisation.
+        batch_size: Windows per step.
+        window: Steps of the windows that longer episodes are cut into; every window begins with h = 0.
+        ending_weight: Weight of the ending head's cross entropy.
+        reward_weight: Weight of the reward head's squared error, in units of the largest reward.
+        episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
+        step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1. Both
+            shifts are taken back from the probabilities, see :class:`dreamenv.models.heads.EndingHead`.
+    """
+
+    model: MemoryConfig = field(default_factory=MemoryConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=2000, gradient_clip=1.0))
+    batch_size: int = 16
+    window: int = 200
+    ending_weight: float = 2.0
+    reward_weight: float = 1.0
+    episode_balance: float = 0.5
+    step_balance: float = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class LatentEpisode:
+    """An episode as M sees it.
+
+    Attributes:
+        mean: Posterior means of z, (T + 1, Z) float32.
+        log_variance: Their log-variances, (T + 1, Z) float32.
+        action: (T,) int64 or (T, A) float32.
+        reward: (T,) float32.
+        ending: (T,) int64, index of the kind of ending of every step; 0 goes on.
+        step: (T,) int64, number of every step in its episode, from 1.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+    action: Tensor
+    reward: Tensor
+    ending: Tensor
+    step: Tensor
+
+    def __len__(self) -> int:
+        """Number of steps T."""
+        return len(self.action)
+
+
+@torch.no_grad()
+def encode_episodes(vision: Vision, episodes: Sequence[Episode], config: WorldConfig) -> list[LatentEpisode]:
+    """Encodes episodes with V, and names the kind of every step's ending."""
+    return [_encode(vision, episode, config.endings, config.ordinary_reward) for episode in episodes]
+
+
+def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> LatentEpisode:
+    frames = torch.from_numpy(episode.observations)
+    with torch.autocast(frames.device.type, torch.bfloat16):
+        mean, log_variance = (torch.cat(parts) for parts in zip(*map(vision.encode, frames.split(256)), strict=True))
+    ending = torch.zeros(len(episode), dtype=torch.int64)
+    kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
+    ending[-1] = ("continues", *endings).index(kind)
+    action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)
+    return LatentEpisode(mean, log_variance, action, reward, ending, torch.arange(1, len(episode) + 1))
+
+
+def train_memory(
+    episodes: Sequence[LatentEpisode], world: WorldConfig, config: MemoryTraining, folder: Path, identity: object
+) -> Memory:
+    """Trains M; resumes from ``folder``.
+
+    Args:
+        episodes: Training episodes.
+        world: Facts of the real environment.
+        config: Settings.
+        folder: Checkpoints and TensorBoard.
+        identity: JSON-able description of data and V.
+
+    Returns:
+        The trained M, in evaluation mode, its ending probabilities calibrated to the data.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(config.fit.seed)
+        memory = MDNRNN(config.model, world.vision.latent_size, world.action, 1 + len(world.endings))
+    windows = [window for episode in episodes for window in _cut(episode, config.window)]
+    draw, weights = _balance(windows, 1 + len(world.endings), config, memory)
+    memory.reward.scale.fill_(max(float(episode.reward.abs().max()) for episode in episodes) or 1.0)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        batch = _sample_batch(windows, draw, config, generator)
+        z = sample_latent(batch.mean, batch.log_variance, torch.randn(batch.mean.shape, generator=generator))
+        h, _ = memory.unroll(z[:, :-1], batch.action)
+        h = h.float()[batch.valid]
+        nll = one_step_loss(memory, h, z[:, 1:][batch.valid]).mean()
+        ending = batch.ending[batch.valid]
+        cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
+        elapsed = batch.step[batch.valid] / world.max_episode_steps
+        predicted = memory.reward(h, elapsed).float().gather(-1, ending[:, None]).squeeze(-1)
+        error = predicted - batch.reward[batch.valid] / memory.reward.scale
+        reward_loss = (error.square() * weights[ending]).mean()
+        value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
+        return value, {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
+
+    fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)])
+    return memory.eval()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Windows padded to the longest: (B, T + 1, Z) latents, (B, T, ...) the rest; ``valid`` marks real steps."""
+
+    mean: Tensor
+    log_variance: Tensor
+    action: Tensor
+    reward: Tensor
+    ending: Tensor
+    step: Tensor
+    valid: Tensor
+
+
+def _sample_batch(
+    windows: Sequence[LatentEpisode], draw: Tensor, config: MemoryTraining, generator: torch.Generator
+) -> _Batch:
+    chosen = torch.multinomial(draw, config.batch_size, replacement=True, generator=generator)
+    drawn = [windows[index] for index in chosen.tolist()]
+    columns = ((w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, torch.ones(len(w))) for w in drawn)
+    mean, log_variance, action, reward, ending, step, valid = (
+        pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)
+    )
+    return _Batch(mean, log_variance, action, reward, ending, step, valid.bool())
+
+
+def _cut(episode: LatentEpisode, window: int) -> list[LatentEpisode]:
+    """Cuts an episode into consecutive windows, so that every step is in exactly one of them."""
+    spans = [(first, min(first + window, len(episode))) for first in range(0, len(episode), window)]
+    return [
+        LatentEpisode(
+            episode.mean[first : last + 1],
+            episode.log_variance[first : last + 1],
+            *(part[first:last] for part in (episode.action, episode.reward, episode.ending, episode.step)),
+        )
+        for first, last in spans
+    ]
+
+
+def _balance(
+    windows: Sequence[LatentEpisode], kinds: int, config: MemoryTraining, memory: Memory
+) -> tuple[Tensor, Tensor]:
+    """Draw weights of windows (E,) and loss weights of kinds (K,); tells the ending head the shift they cause."""
+    last = torch.stack([window.ending[-1] for window in windows])
+    share = torch.bincount(last, minlength=kinds) / len(last)
+    draw = share[last] ** -config.episode_balance
+    counts = torch.stack([torch.bincount(window.ending, minlength=kinds) for window in windows]).double()
+    steps = counts.sum(0)
+    weights = ((steps / steps.max()) ** -config.step_balance).float()
+    seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
+    memory.endings.shift.copy_((seen / (steps / steps.sum())).log())
+    return draw, weights

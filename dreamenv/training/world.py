@@ -1,0 +1,122 @@
+"""From stored episodes to a saved world: V, then M, then the bank of starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dreamenv.bundle import load, save
+from dreamenv.endings import Kind, ending_kinds, ordinary_reward
+from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.errors import StoreError
+from dreamenv.models.memory import Memory, State
+from dreamenv.models.vision import Vision
+from dreamenv.training.memory import LatentEpisode, MemoryTraining, encode_episodes, train_memory
+from dreamenv.training.vision import VisionTraining, train_vision
+from dreamenv.world import StartBank, World, WorldConfig
+
+VALIDATION_EVERY = 10  # episode i is held out where i % 10 == 9, whatever is collected later
+BRANCHES = 256
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a world is trained.
+
+    Attributes:
+        vision: V.
+        memory: M.
+        temperature: The dream's default temperature.
+    """
+
+    vision: VisionTraining = field(default_factory=VisionTraining)
+    memory: MemoryTraining = field(default_factory=MemoryTraining)
+    temperature: float = 1.0
+
+
+def train(folder: Path, config: TrainConfig | None = None) -> World:
+    """Trains the world of a folder on its episodes and saves it there; goes on where an earlier call stopped.
+
+    Args:
+        folder: Holds ``episodes/``; takes ``training/`` and the bundle.
+        config: Settings.
+
+    Returns:
+        The world as it was saved.
+
+    Raises:
+        StoreError: If there are no episodes, or too few to hold any out.
+        ResumeError: If ``training/`` belongs to other settings or data.
+    """
+    config = config or TrainConfig()
+    store = EpisodeStore(folder / "episodes")
+    train_episodes, _ = split_episodes(store)
+    world_config = world_config_of(store, train_episodes, config)
+    identity = [store.spec.env_id, store.num_frames, len(store)]
+    vision = train_vision(train_episodes, config.vision, folder / "training" / "vision", identity)
+    latents = encode_episodes(vision, train_episodes, world_config)
+    identity = [*identity, dataclasses.asdict(config.vision)]
+    memory = train_memory(latents, world_config, config.memory, folder / "training" / "memory", identity)
+    save(World(world_config, vision, memory, make_bank(memory, latents)), folder)
+    return load(folder)
+
+
+def split_episodes(store: EpisodeStore) -> tuple[list[Episode], list[Episode]]:
+    """Splits a store into training and validation episodes; an episode never changes sides.
+
+    Raises:
+        StoreError: If nothing would be left to validate on.
+    """
+    episodes = list(store)
+    if len(episodes) < VALIDATION_EVERY:
+        raise StoreError(f"expected at least {VALIDATION_EVERY} episodes in {store.folder}, got {len(episodes)}")
+    held_out = episodes[VALIDATION_EVERY - 1 :: VALIDATION_EVERY]
+    return [episode for i, episode in enumerate(episodes) if i % VALIDATION_EVERY != VALIDATION_EVERY - 1], held_out
+
+
+def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: TrainConfig) -> WorldConfig:
+    """Reads from the data what a world must know: time limit, kinds of endings, ordinary reward, action shares."""
+    order: tuple[Kind, ...] = ("worse", "same", "better")
+    seen = set(ending_kinds(episodes))
+    endings = tuple(kind for kind in order if kind in seen)
+    action = store.spec.action
+    counts = np.bincount(np.concatenate([e.actions for e in episodes]), minlength=action.n) if action.discrete else []
+    return WorldConfig(
+        env_id=store.spec.env_id,
+        frame_shape=store.spec.frame_shape,
+        action=action,
+        max_episode_steps=int(store.lengths.max()),
+        vision=config.vision.model,
+        memory=config.memory.model,
+        endings=endings,
+        ending_rules=tuple("threshold" if kind == "better" else "sample" for kind in endings),
+        ordinary_reward=ordinary_reward(episodes),
+        action_prior=tuple(float(count) for count in np.asarray(counts) / max(np.sum(counts), 1)),
+        temperature=config.temperature,
+    )
+
+
+@torch.no_grad()
+def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], branches: int = BRANCHES) -> StartBank:
+    """Keeps the first frames of all episodes, and some moments with the h that real experience gave them."""
+    generator = np.random.default_rng(0)
+    moments = []
+    for index in generator.integers(len(episodes), size=branches):
+        episode = episodes[index]
+        step = int(generator.integers(len(episode)))
+        h, c = torch.zeros(1, memory.hidden_size), torch.zeros(1, memory.hidden_size)
+        if step:
+            sequence, c = memory.unroll(episode.mean[None, :step], episode.action[None, :step])
+            h = sequence[:, -1]
+        moments.append((episode.mean[step], h[0], c[0], torch.tensor(step)))
+    z, h, c, steps = (torch.stack(parts) for parts in zip(*moments, strict=True))
+    return StartBank(
+        mean=torch.stack([episode.mean[0] for episode in episodes]),
+        log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
+        branches=State(z, h, c, steps),
+    )

@@ -1,0 +1,213 @@
+"""A world: V, M, its heads and a bank of real starts; it observes reality and imagines dreams with one state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamenv.endings import Kind
+from dreamenv.models import mdn
+from dreamenv.models.heads import EndingRule, decide_ending
+from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State
+from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
+from dreamenv.spaces import ActionSpec
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Everything of a world that is not a tensor.
+
+    Attributes:
+        env_id: Gymnasium id of the real environment.
+        frame_shape: (H, W, 3) of its frames.
+        action: Its action space.
+        max_episode_steps: Its time limit.
+        vision: Sizes of V.
+        memory: Sizes of M.
+        endings: Kinds of endings that M tells apart, see :func:`dreamenv.endings.kind_of`.
+        ending_rules: How the dream decides on each of them.
+        ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
+        action_prior: Share of each discrete action in the collected data; empty for continuous actions.
+        temperature: The dream's default temperature.
+    """
+
+    env_id: str
+    frame_shape: tuple[int, int, int]
+    action: ActionSpec
+    max_episode_steps: int
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    endings: tuple[Kind, ...] = ()
+    ending_rules: tuple[EndingRule, ...] = ()
+    ordinary_reward: float = 0.0
+    action_prior: tuple[float, ...] = ()
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The random numbers of one dream step.
+
+    Attributes:
+        uniform: (B, Z + 1) in [0, 1): the first decides the ending, the others the mixture components.
+        normal: (B, Z) standard normal.
+    """
+
+    uniform: Tensor
+    normal: Tensor
+
+    @classmethod
+    def draw(cls, batch: int, latent_size: int, generator: torch.Generator) -> Noise:
+        """Draws noise for ``batch`` steps from a generator."""
+        uniform = torch.rand(batch, latent_size + 1, generator=generator)
+        return cls(uniform, torch.randn(batch, latent_size, generator=generator))
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a dreamed step brought besides its state.
+
+    Attributes:
+        reward: (B,) float32, in the real environment's units.
+        ending: (B,) int64: 0 goes on, k > 0 is ``config.endings[k - 1]``.
+        mixture: Of the next z, for diagnostics.
+    """
+
+    reward: Tensor
+    ending: Tensor
+    mixture: mdn.Mixture
+
+    @property
+    def terminated(self) -> Tensor:
+        """(B,) bool: whether the world ended the episode."""
+        return self.ending > 0
+
+
+@dataclass(frozen=True)
+class StartBank:
+    """Real moments in which a dream can begin.
+
+    Attributes:
+        mean: Posterior mean of z of real first frames, (N, Z).
+        log_variance: Its log-variance, (N, Z).
+        branches: Real moments in the middle of an episode.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+    branches: State
+
+
+class World:
+    """A trained world model with the verbs of a simulator.
+
+    Args:
+        config: Sizes and facts of the real environment.
+        vision: V.
+        memory: M.
+        bank: Where dreams begin.
+        path: The folder it was loaded from, if any.
+    """
+
+    def __init__(
+        self, config: WorldConfig, vision: Vision, memory: Memory, bank: StartBank, path: Path | None = None
+    ) -> None:
+        self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
+
+    def __repr__(self) -> str:
+        """Names the environment, the sizes and where the world came from."""
+        sizes = f"z {self.latent_size}, h {self.memory.hidden_size}"
+        return f"World({self.config.env_id}, {sizes}, {len(self.bank.mean)} starts, from {self.path})"
+
+    @property
+    def latent_size(self) -> int:
+        """Z."""
+        return self.config.vision.latent_size
+
+    @property
+    def feature_size(self) -> int:
+        """Z + H, the length of an agent's observation."""
+        return self.latent_size + self.memory.hidden_size
+
+    def start(self, frames: Tensor) -> State:
+        """Begins episodes with real first frames, (B, H, W, 3) uint8; h is 0."""
+        return self.start_latent(self.vision.encode(frames)[0])
+
+    def start_latent(self, z: Tensor) -> State:
+        """Begins episodes with latents z, (B, Z)."""
+        h = z.new_zeros(len(z), self.memory.hidden_size)
+        return State(z, h, h.clone(), torch.zeros(len(z), dtype=torch.int64))
+
+    def sample_start(self, noise: Noise, branched: float = 0.0) -> State:
+        """Begins dreams with moments of the bank.
+
+        Args:
+            noise: One row per dream.
+            branched: Probability of beginning in the middle of a real episode.
+
+        Returns:
+            States of batch size B; first frames are drawn anew from their posterior over z.
+        """
+        first = (noise.uniform[:, 0] * len(self.bank.mean)).long()
+        z = sample_latent(self.bank.mean[first], self.bank.log_variance[first], noise.normal)
+        state = self.start_latent(z)
+        if not branched or not len(self.bank.branches.step):
+            return state
+        branch = (noise.uniform[:, 0] * len(self.bank.branches.step)).long()
+        return state.where(noise.uniform[:, 1] < branched, self.bank.branches.rows(branch))
+
+    def observe(self, state: State, action: Tensor, frames: Tensor) -> State:
+        """Moves on in reality: h from what was, z from the frame that came.
+
+        Args:
+            state: Of batch size B.
+            action: (B,) int64 or (B, A) float32, taken in ``state``.
+            frames: (B, H, W, 3) uint8 that followed.
+
+        Returns:
+            The next state; z is the mean of V's posterior.
+        """
+        h, c = self.memory.advance(state.z, action, state.h, state.c)
+        return State(self.vision.encode(frames)[0], h, c, state.step + 1)
+
+    def imagine(
+        self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise
+    ) -> tuple[State, Transition]:
+        """Moves on in the dream: h from what was, z from the prior, reward and ending from the heads.
+
+        Args:
+            state: Of batch size B.
+            action: (B,) int64 or (B, A) float32.
+            temperature: A number or (B,), non-negative; see :func:`dreamenv.models.mdn.sample`. Endings are not tempered.
+            noise: The random numbers of this step.
+
+        Returns:
+            The next state, and what the step brought.
+        """
+        h, c = self.memory.advance(state.z, action, state.h, state.c)
+        mixture = self.memory.prior(h)
+        temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
+        z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal)
+        ending = decide_ending(self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0])
+        elapsed = (state.step + 1) / self.config.max_episode_steps
+        reward = self.memory.reward.rewards(h, elapsed).gather(1, ending[:, None]).squeeze(1)
+        return State(z, h, c, state.step + 1), Transition(reward, ending, mixture)
+
+    def features(self, state: State) -> Tensor:
+        """What an agent sees: [z, h], (B, Z + H) float32."""
+        return torch.cat([state.z, state.h], dim=1)
+
+    def decode(self, state: State) -> np.ndarray:
+        """Draws states as frames, (B, H, W, 3) uint8."""
+        return self.vision.decode(state.z).numpy()
+
+
+def build_models(config: WorldConfig) -> tuple[Vision, Memory]:
+    """Makes V and M of a world with fresh weights."""
+    vision = ConvVAE(config.vision)
+    memory = MDNRNN(config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
+    return vision, memory
