@@ -108,6 +108,11 @@ def verify(folder: Path) -> str:
     return sha256(folder / MANIFEST)
 
 
+def world_id(world: World) -> str:
+    """SHA-256 of a saved world's manifest, which names all its content; empty for a world that was never saved."""
+    return sha256(world.path / MANIFEST) if world.path else ""
+
+
 def read_config(path: Path, kind: type[T]) -> T:
     """Reads a JSON file into a dataclass, refusing unknown keys and wrong types.
 

@@ -16,6 +16,8 @@ from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State
 from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
 from dreamenv.spaces import ActionSpec
 
+Z_BOUND = 10.0  # ten standard deviations of the prior: never reached by a frame, a fence for hot dreams
+
 
 @dataclass(frozen=True)
 class WorldConfig:
@@ -31,7 +33,8 @@ class WorldConfig:
         endings: Kinds of endings that M tells apart, see :func:`dreamenv.endings.kind_of`.
         ending_rules: How the dream decides on each of them.
         ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
-        action_prior: Share of each discrete action in the collected data; empty for continuous actions.
+        action_prior: Share of each discrete action in the collected episodes that ended well, from which agents start;
+            empty for continuous actions.
         temperature: The dream's default temperature.
     """
 
@@ -65,6 +68,10 @@ class Noise:
         """Draws noise for ``batch`` steps from a generator."""
         uniform = torch.rand(batch, latent_size + 1, generator=generator)
         return cls(uniform, torch.randn(batch, latent_size, generator=generator))
+
+    def rows(self, index: Tensor) -> Noise:
+        """Takes rows by (K,) int64 index."""
+        return Noise(self.uniform[index], self.normal[index])
 
 
 @dataclass(frozen=True)
@@ -133,12 +140,18 @@ class World:
         """Z + H, the length of an agent's observation."""
         return self.latent_size + self.memory.hidden_size
 
+    @property
+    def feature_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds of [z, h], (Z + H,) float32 each: z is cut at Z_BOUND, h lies in [-1, 1] as an LSTM's output."""
+        high = np.repeat(np.float32([Z_BOUND, 1.0]), [self.latent_size, self.memory.hidden_size])
+        return -high, high
+
     def start(self, frames: Tensor) -> State:
         """Begins episodes with real first frames, (B, H, W, 3) uint8; h is 0."""
-        return self.start_latent(self.vision.encode(frames)[0])
+        return self._start_at(self.vision.encode(frames)[0])
 
-    def start_latent(self, z: Tensor) -> State:
-        """Begins episodes with latents z, (B, Z)."""
+    def _start_at(self, z: Tensor) -> State:
+        z = z.clamp(-Z_BOUND, Z_BOUND)
         h = z.new_zeros(len(z), self.memory.hidden_size)
         return State(z, h, h.clone(), torch.zeros(len(z), dtype=torch.int64))
 
@@ -154,11 +167,12 @@ class World:
         """
         first = (noise.uniform[:, 0] * len(self.bank.mean)).long()
         z = sample_latent(self.bank.mean[first], self.bank.log_variance[first], noise.normal)
-        state = self.start_latent(z)
+        state = self._start_at(z)
         if not branched or not len(self.bank.branches.step):
             return state
         branch = (noise.uniform[:, 0] * len(self.bank.branches.step)).long()
-        return state.where(noise.uniform[:, 1] < branched, self.bank.branches.rows(branch))
+        chosen = torch.nonzero(noise.uniform[:, 1] < branched).flatten()
+        return state.with_rows(chosen, self.bank.branches.rows(branch[chosen]))
 
     def observe(self, state: State, action: Tensor, frames: Tensor) -> State:
         """Moves on in reality: h from what was, z from the frame that came.
@@ -172,7 +186,8 @@ class World:
             The next state; z is the mean of V's posterior.
         """
         h, c = self.memory.advance(state.z, action, state.h, state.c)
-        return State(self.vision.encode(frames)[0], h, c, state.step + 1)
+        z = self.vision.encode(frames)[0].clamp(-Z_BOUND, Z_BOUND)
+        return State(z, h, c, state.step + 1)
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise
@@ -191,7 +206,7 @@ class World:
         h, c = self.memory.advance(state.z, action, state.h, state.c)
         mixture = self.memory.prior(h)
         temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
-        z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal)
+        z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
         ending = decide_ending(self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0])
         elapsed = (state.step + 1) / self.config.max_episode_steps
         reward = self.memory.reward.rewards(h, elapsed).gather(1, ending[:, None]).squeeze(1)
@@ -202,8 +217,8 @@ class World:
         return torch.cat([state.z, state.h], dim=1)
 
     def decode(self, state: State) -> np.ndarray:
-        """Draws states as frames, (B, H, W, 3) uint8."""
-        return self.vision.decode(state.z).numpy()
+        """Draws states as frames of the real environment's size, (B, H, W, 3) uint8."""
+        return self.vision.decode(state.z, self.config.frame_shape).numpy()
 
 
 def build_models(config: WorldConfig) -> tuple[Vision, Memory]:

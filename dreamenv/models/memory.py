@@ -32,19 +32,18 @@ class State:
     c: Tensor
     step: Tensor
 
-    def where(self, mask: Tensor, other: State) -> State:
-        """Takes the rows of ``other`` where (B,) ``mask`` holds, its own elsewhere."""
-        rows = mask[:, None]
-        return State(
-            torch.where(rows, other.z, self.z),
-            torch.where(rows, other.h, self.h),
-            torch.where(rows, other.c, self.c),
-            torch.where(mask, other.step, self.step),
-        )
-
     def rows(self, index: Tensor) -> State:
-        """Takes rows by an index or mask."""
+        """Takes rows by (K,) int64 index."""
         return State(self.z[index], self.h[index], self.c[index], self.step[index])
+
+    def with_rows(self, index: Tensor, other: State) -> State:
+        """Replaces the rows at (K,) int64 ``index`` by those of ``other``, of batch size K."""
+        return State(
+            self.z.index_copy(0, index, other.z),
+            self.h.index_copy(0, index, other.h),
+            self.c.index_copy(0, index, other.c),
+            self.step.index_copy(0, index, other.step),
+        )
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,12 @@ class Vision(nn.Module, ABC):
     def decode_pixels(self, z: Tensor) -> Tensor:
         """Decodes (B, Z) to (B, 3, H', W') in [0, 1]."""
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Decodes (B, Z) float32 to (B, H', W', 3) uint8 frames."""
-        pixels = self.decode_pixels(z).float() * 255.0
-        return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    def decode(self, z: Tensor, frame_shape: tuple[int, int, int]) -> Tensor:
+        """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``."""
+        pixels = self.decode_pixels(z).float()
+        if pixels.shape[2:] != frame_shape[:2]:
+            pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(0.0, 1.0)
+        return (pixels * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 class ConvVAE(Vision):

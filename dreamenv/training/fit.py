@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dreamenv.errors import ResumeError
-from dreamenv.files import write_bytes
+from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
 
 Metrics = dict[str, float]
 Loss = Callable[[int, torch.Generator], tuple[Tensor, Metrics]]
@@ -67,7 +64,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     path = folder / "checkpoint.safetensors"
     fingerprint = json.dumps([dataclasses.asdict(config), identity])
-    first = _load(path, model, optimizer, fingerprint) if path.exists() else 0
+    first = load_checkpoint(path, model, optimizer, fingerprint)
     if first == config.steps:
         return
     saved = time.monotonic()
@@ -85,9 +82,9 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
             if step % 10 == 0:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > config.checkpoint_seconds:
-                _save(path, model, optimizer, fingerprint, step + 1)
+                save_checkpoint(path, model, optimizer, fingerprint, step + 1)
                 saved = time.monotonic()
-    _save(path, model, optimizer, fingerprint, config.steps)
+    save_checkpoint(path, model, optimizer, fingerprint, config.steps)
     model.eval()
 
 
@@ -111,29 +108,3 @@ def _log(writer: SummaryWriter, bar: tqdm, step: int, value: Tensor, metrics: Me
     for name, scalar in metrics.items():
         writer.add_scalar(name, scalar, step)
     bar.set_postfix({name: f"{scalar:.4g}" for name, scalar in metrics.items()})
-
-
-def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int) -> None:
-    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
-    write_bytes(path, safetensors.torch.save(tensors, {"fingerprint": fingerprint, "step": str(step)}))
-
-
-def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
-    with safetensors.safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        if metadata["fingerprint"] != fingerprint:
-            raise ResumeError(
-                f"{path} belongs to a run with other settings or data: it has {metadata['fingerprint']}, "
-                f"this run has {fingerprint}; delete {path.parent} to train anew"
-            )
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-    model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(metadata["step"])

@@ -16,6 +16,7 @@ from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.errors import StoreError
 from dreamenv.models.memory import Memory, State
 from dreamenv.models.vision import Vision
+from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import LatentEpisode, MemoryTraining, encode_episodes, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
 from dreamenv.world import StartBank, World, WorldConfig
@@ -82,23 +83,30 @@ def split_episodes(store: EpisodeStore) -> tuple[list[Episode], list[Episode]]:
 def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: TrainConfig) -> WorldConfig:
     """Reads from the data what a world must know: time limit, kinds of endings, ordinary reward, action shares."""
     order: tuple[Kind, ...] = ("worse", "same", "better")
-    seen = set(ending_kinds(episodes))
-    endings = tuple(kind for kind in order if kind in seen)
-    action = store.spec.action
-    counts = np.bincount(np.concatenate([e.actions for e in episodes]), minlength=action.n) if action.discrete else []
+    kinds = ending_kinds(episodes)
+    endings = tuple(kind for kind in order if kind in kinds)
     return WorldConfig(
         env_id=store.spec.env_id,
         frame_shape=store.spec.frame_shape,
-        action=action,
+        action=store.spec.action,
         max_episode_steps=int(store.lengths.max()),
         vision=config.vision.model,
         memory=config.memory.model,
         endings=endings,
         ending_rules=tuple("threshold" if kind == "better" else "sample" for kind in endings),
         ordinary_reward=ordinary_reward(episodes),
-        action_prior=tuple(float(count) for count in np.asarray(counts) / max(np.sum(counts), 1)),
+        action_prior=action_prior(episodes, store.spec.action),
         temperature=config.temperature,
     )
+
+
+def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float, ...]:
+    """Shares of the discrete actions in the episodes that ended better than an ordinary step, or in all if none did."""
+    if not action.discrete:
+        return ()
+    better = [e for e, kind in zip(episodes, ending_kinds(episodes), strict=True) if kind == "better"]
+    actions = np.concatenate([episode.actions for episode in better or episodes])
+    return tuple(float(share) for share in np.bincount(actions, minlength=action.n) / len(actions))
 
 
 @torch.no_grad()

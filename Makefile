@@ -1,0 +1,56 @@
+# Every target installs what it needs first. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHECKED := $(VENV)/.checked
+
+DEMO := demo
+RUN := runs/sidewalk
+TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint sidewalk clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(CHECKED)  ## create .venv with everything pinned, check the system libraries
+
+# The constraints go to every install: an unpinned torch brings gigabytes of CUDA.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("dreamenv needs Python 3.11 or later, but $(PYTHON) is %d.%d; choose another with: make PYTHON=python3.11" % v[:2])'
+	@echo "Installing into $(VENV) (about a minute with a warm cache, longer without) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+$(CHECKED): $(INSTALLED) tools/check_system.py
+	@$(BIN)/python tools/check_system.py
+	@touch $@
+
+demo: setup  ## evolve a linear agent in the shipped dream, then try it in reality
+	$(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear
+	$(BIN)/dreamenv compare --world sidewalk --agent $(DEMO)/linear --out $(DEMO)/compare --temperatures $(TEMPERATURES)
+
+test: setup  ## run the tests
+	$(BIN)/pytest
+
+lint: setup  ## run the linter, the formatter's check and the type checker
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+sidewalk: setup  ## make the shipped world anew: collect, train, evolve, ppo, compare
+	$(BIN)/dreamenv collect --world $(RUN)
+	$(BIN)/dreamenv train --world $(RUN)
+	$(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/linear
+	$(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/ppo
+	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/linear --out $(RUN)/compare-linear --temperatures $(TEMPERATURES)
+	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/ppo --out $(RUN)/compare-ppo --temperatures $(TEMPERATURES)
+
+clean:  ## remove caches and build files; .venv, runs and demo stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+	find . \( -path ./.venv -o -path ./runs -o -path ./.git \) -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,244 @@
+"""CMA-ES in the dream: a whole population and all its episodes share one batch of dreams."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cma
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from dreamenv.agents.linear import LinearAgent, act
+from dreamenv.agents.store import save_linear
+from dreamenv.bundle import world_id
+from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.shaping import VectorActionPenalty
+from dreamenv.errors import ResumeError
+from dreamenv.files import write_json
+from dreamenv.rollout import rollout
+from dreamenv.spaces import ActionSpec
+from dreamenv.world import World
+
+EVALUATION_SEED = 70_000  # first seed of the mean's evaluation: dreams only, apart from every other range
+
+
+@dataclass(frozen=True)
+class EvolveConfig:
+    """How a linear controller is evolved.
+
+    Attributes:
+        generations: CMA-ES generations.
+        population: Candidates per generation.
+        episodes: Dreams per candidate; all candidates of a generation share their seeds.
+        sigma: Initial step size.
+        temperature: Of the dream; the world's default if None.
+        branched_starts: Share of dreams that begin in the middle of a real episode.
+        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
+        num_envs: Dreams in a batch.
+        evaluation_every: Generations between evaluations of the distribution's mean on fixed seeds.
+        evaluation_episodes: Dreams per evaluation.
+        seed: Of everything random.
+    """
+
+    generations: int = 80
+    population: int = 64
+    episodes: int = 16
+    sigma: float = 0.1
+    temperature: float | None = None
+    branched_starts: float = 0.0
+    action_penalty: float = 0.0
+    num_envs: int = 256
+    evaluation_every: int = 10
+    evaluation_episodes: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """The record of a run: enough to repeat every ``tell`` and so to resume exactly.
+
+    Attributes:
+        config: Settings without ``generations``, which may grow.
+        world: SHA-256 of the world's manifest.
+        fitness: Mean shaped dream return of every candidate, generation by generation.
+        sigma: Step size after every generation.
+        evaluations: Generation -> mean dream return of the distribution's mean.
+    """
+
+    config: dict[str, Any]
+    world: str
+    fitness: tuple[tuple[float, ...], ...] = ()
+    sigma: tuple[float, ...] = ()
+    evaluations: dict[int, float] = dataclasses.field(default_factory=dict)
+
+
+class Population:
+    """Many linear controllers as one policy: episode number i is played by candidate i // episodes.
+
+    Args:
+        parameters: (P, A * (F + 1)), see :meth:`LinearAgent.from_parameters`.
+        action: The action space.
+        episodes: Episodes per candidate.
+        seed: Of the draws.
+    """
+
+    def __init__(self, parameters: NDArray, action: ActionSpec, episodes: int, seed: int) -> None:
+        rows = parameters.reshape(len(parameters), action.size, -1).astype(np.float32)
+        self._weight, self._bias = rows[..., :-1], rows[..., -1]
+        self._action, self._episodes = action, episodes
+        self._generator = np.random.default_rng(seed)
+
+    def predict(
+        self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray, Any]:
+        """Chooses (B,) actions; ``state`` carries which candidate acts in which row, and the episodes begun so far."""
+        member, begun = state if state is not None else (np.zeros(len(observation), np.int64), 0)
+        starts = np.flatnonzero(episode_start)
+        if len(starts):
+            member = member.copy()
+            numbers = begun + np.arange(len(starts))
+            member[starts] = np.minimum(numbers // self._episodes, len(self._weight) - 1)
+        outputs = np.matmul(self._weight[member], observation[:, :, None])[:, :, 0] + self._bias[member]
+        return act(outputs, self._action, None if deterministic else self._generator), (member, begun + len(starts))
+
+
+def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> LinearAgent:
+    """Evolves a linear controller in a world's dream; goes on where an earlier call stopped.
+
+    Args:
+        world: The world to dream in.
+        folder: Takes the agent (the distribution's mean), ``evolution.json`` and TensorBoard's event files.
+        config: Settings.
+
+    Returns:
+        The agent.
+
+    Raises:
+        ResumeError: If the folder holds an evolution with other settings or in another world.
+    """
+    config = config or EvolveConfig()
+    record = _open_record(folder, world, config)
+    strategy = _strategy(world, config)
+    for fitness in record.fitness:
+        strategy.tell(strategy.ask(), [-value for value in fitness])
+    env = _dreams(world, config)
+    first = len(record.fitness)
+    with SummaryWriter(str(folder), purge_step=first) as writer:
+        bar = tqdm(range(first, config.generations), initial=first, total=config.generations, unit="gen", desc="evolve")
+        for generation in bar:
+            candidates = strategy.ask()
+            fitness = _score(np.asarray(candidates), world, env, config, generation)
+            strategy.tell(candidates, [-value for value in fitness])
+            record = _extend(record, fitness, strategy, world, env, config)
+            _log(writer, bar, record)
+            write_json(folder / "evolution.json", dataclasses.asdict(record))
+            save_linear(_mean_agent(strategy, world), folder, world)
+    return _mean_agent(strategy, world)
+
+
+def initial_parameters(world: World) -> NDArray[np.float64]:
+    """Zero weights, and biases that reproduce the world's action prior."""
+    action = world.config.action
+    parameters = np.zeros((action.size, world.feature_size + 1))
+    if world.config.action_prior:
+        parameters[:, -1] = log_action_prior(world)
+    return parameters.flatten()
+
+
+def log_action_prior(world: World) -> NDArray[np.float64]:
+    """(A,) logits, with mean 0, whose softmax is the world's action prior."""
+    logits = np.log(np.maximum(world.config.action_prior, 1e-3))
+    return logits - logits.mean()
+
+
+def _score(
+    candidates: NDArray, world: World, env: VectorEnv, config: EvolveConfig, generation: int
+) -> tuple[float, ...]:
+    """Mean shaped return of every candidate, on starts and noise that all candidates of a generation share."""
+    first = 10_000_000 * (config.seed + 1) + generation * config.episodes
+    seeds = list(range(first, first + config.episodes)) * len(candidates)
+    policy = Population(candidates, world.config.action, config.episodes, seed=first)
+    returns = np.zeros(len(seeds))
+    for outcome in rollout(env, policy, seeds):
+        returns[outcome.index] = outcome.episode_return
+    return tuple(float(value) for value in returns.reshape(len(candidates), -1).mean(1))
+
+
+def _extend(
+    record: Evolution, fitness: tuple[float, ...], strategy: Any, world: World, env: VectorEnv, config: EvolveConfig
+) -> Evolution:
+    generation = len(record.fitness) + 1
+    evaluations = dict(record.evaluations)
+    if generation % config.evaluation_every == 0 or generation == config.generations:
+        seeds = range(EVALUATION_SEED, EVALUATION_SEED + config.evaluation_episodes)
+        agent = _mean_agent(strategy, world)
+        evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, agent, seeds)]))
+    sigma = (*record.sigma, float(strategy.sigma))
+    return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
+
+
+def _log(writer: SummaryWriter, bar: tqdm, record: Evolution) -> None:
+    generation, fitness = len(record.fitness), record.fitness[-1]
+    values = {"best": max(fitness), "mean": float(np.mean(fitness)), "sigma": record.sigma[-1]}
+    if record.evaluations:
+        values["evaluation"] = record.evaluations[max(record.evaluations)]
+    for name, value in values.items():
+        writer.add_scalar(f"evolve/{name}", value, generation)
+    bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+
+
+def _strategy(world: World, config: EvolveConfig) -> Any:
+    generator = np.random.default_rng(config.seed)
+    randn: Callable[..., NDArray] = lambda *shape: generator.standard_normal(shape)  # noqa: E731
+    options = {
+        "popsize": config.population,
+        "CMA_diagonal": True,
+        "randn": randn,
+        "seed": np.nan,  # any other value reseeds NumPy's global generator
+        "verbose": -10,  # above that, cma reads a signals file from the working directory
+        "tolfun": 0,
+        "tolfunhist": 0,
+        "tolstagnation": 1_000_000,
+    }
+    return cma.CMAEvolutionStrategy(initial_parameters(world), config.sigma, options)
+
+
+def _mean_agent(strategy: Any, world: World) -> LinearAgent:
+    return LinearAgent.from_parameters(np.asarray(strategy.mean), world.config.action)
+
+
+def _dreams(world: World, config: EvolveConfig) -> VectorEnv:
+    env: VectorEnv = DreamVectorEnv(
+        world,
+        config.num_envs,
+        temperature=config.temperature,
+        branched_starts=config.branched_starts,
+        autoreset_mode=AutoresetMode.DISABLED,
+    )
+    return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env
+
+
+def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "generations"}
+    fresh = Evolution(settings, world_id(world))
+    path = folder / "evolution.json"
+    if not path.exists():
+        return fresh
+    try:
+        record = TypeAdapter(Evolution).validate_json(path.read_bytes(), extra="forbid")
+    except ValidationError as error:
+        raise ResumeError(f"{path} is not the record of an evolution: {error}") from None
+    if (record.config, record.world) != (fresh.config, fresh.world):
+        raise ResumeError(
+            f"{path} belongs to a run with {record.config} in world {record.world[:12]}, this run has {fresh.config} "
+            f"in world {fresh.world[:12]}; choose another folder, or delete {folder} to begin anew"
+        )
+    return record

@@ -1,0 +1,289 @@
+"""Stable-Baselines3 in the dream: a vector environment for it, training, and agents stored without pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import stable_baselines3
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from torch import Tensor
+from tqdm import tqdm
+
+from dreamenv.agents.evolve import log_action_prior
+from dreamenv.agents.store import AgentConfig, save_agent
+from dreamenv.bundle import world_id
+from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.shaping import VectorActionPenalty
+from dreamenv.errors import BundleError
+from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
+from dreamenv.world import World
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    name: getattr(stable_baselines3, name) for name in ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
+}
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How PPO is trained in the dream.
+
+    Attributes:
+        timesteps: Dream steps in all.
+        num_envs: Dreams in a batch.
+        n_steps: Steps of every dream per update.
+        batch_size: Of a gradient step.
+        n_epochs: Passes over each update's data.
+        learning_rate: At the start; falls linearly to 0.
+        gamma: Discount.
+        ent_coef: Weight of the entropy bonus.
+        net_arch: Hidden layers of policy and value.
+        temperature: Of the dream; the world's default if None.
+        branched_starts: Share of dreams that begin in the middle of a real episode.
+        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
+        seed: Of everything random.
+        checkpoint_seconds: Seconds between checkpoints.
+    """
+
+    timesteps: int = 1_600_000
+    num_envs: int = 256
+    n_steps: int = 64
+    batch_size: int = 2048
+    n_epochs: int = 6
+    learning_rate: float = 5e-4
+    gamma: float = 0.99
+    ent_coef: float = 0.005
+    net_arch: tuple[int, ...] = (128, 128)
+    temperature: float | None = None
+    branched_starts: float = 0.3
+    action_penalty: float = 0.0
+    seed: int = 0
+    checkpoint_seconds: float = 20.0
+
+
+class SB3Agent:
+    """A Stable-Baselines3 policy without its algorithm; answers ``predict`` as it does.
+
+    Args:
+        policy: The policy.
+        config: What is needed to build it again.
+    """
+
+    def __init__(self, policy: BasePolicy, config: AgentConfig) -> None:
+        self.policy, self.config = policy.eval(), config
+
+    def predict(
+        self,
+        observation: NDArray,
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray, tuple[NDArray, ...] | None]:
+        """Chooses actions; see :class:`dreamenv.rollout.Policy`."""
+        return self.policy.predict(observation, state, episode_start, deterministic)  # type: ignore[arg-type]
+
+
+def train_ppo(world: World, folder: Path, config: PPOConfig | None = None) -> SB3Agent:
+    """Trains PPO (Schulman et al. 2017) in a world's dream; goes on from the checkpoint of an earlier call.
+
+    Args:
+        world: The world to dream in.
+        folder: Takes the agent, ``checkpoint.safetensors`` and TensorBoard's event files.
+        config: Settings.
+
+    Returns:
+        The agent as it was saved.
+
+    Raises:
+        ResumeError: If the folder holds a run with other settings or in another world.
+    """
+    config = config or PPOConfig()
+    env = VecMonitor(as_vec_env(_dreams(world, config)))
+    model = stable_baselines3.PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=lambda remaining: config.learning_rate * remaining,
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        gamma=config.gamma,
+        ent_coef=config.ent_coef,
+        policy_kwargs={"net_arch": list(config.net_arch)},
+        tensorboard_log=str(folder),
+        seed=config.seed,
+    )
+    if world.config.action_prior:
+        with torch.no_grad():
+            model.policy.action_net.bias += torch.as_tensor(log_action_prior(world), dtype=torch.float32)
+    fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
+    checkpoint = folder / "checkpoint.safetensors"
+    done = load_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint)
+    if done < config.timesteps:
+        progress = _Progress(checkpoint, fingerprint, config)
+        model.num_timesteps = done
+        model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
+        save_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
+    return save_sb3(model, folder, world)
+
+
+def save_sb3(model: BaseAlgorithm, folder: Path, world: World) -> SB3Agent:
+    """Writes the policy of any Stable-Baselines3 model with an ``MlpPolicy``.
+
+    Args:
+        model: Trained on the features of ``world``, in the dream or in reality.
+        folder: Made when missing.
+        world: The world it belongs to.
+
+    Returns:
+        The agent.
+
+    Raises:
+        ValueError: If the policy has settings other than a plain ``net_arch``; they could not be read back.
+    """
+    extra = {name: value for name, value in model.policy_kwargs.items() if name not in ("net_arch", "use_sde")}
+    net_arch = model.policy_kwargs.get("net_arch", [])
+    if extra or not all(isinstance(width, int) for width in net_arch):
+        raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
+    name = type(model).__name__
+    facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
+    config = AgentConfig("sb3", *facts, algorithm=name, net_arch=tuple(net_arch))
+    save_agent(folder, config, dict(model.policy.state_dict()))
+    return SB3Agent(model.policy, config)
+
+
+def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
+    """Builds a Stable-Baselines3 agent from its files.
+
+    Raises:
+        BundleError: If the algorithm is unknown or the tensors do not fit.
+    """
+    if config.algorithm not in ALGORITHMS:
+        raise BundleError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {config.algorithm!r}")
+    kind = ALGORITHMS[config.algorithm].policy_aliases["MlpPolicy"]
+    net_arch = {"net_arch": list(config.net_arch)} if config.net_arch else {}
+    space = gym.spaces.Box(-np.inf, np.inf, (config.feature_size,), np.float32)
+    policy = kind(space, config.action.space, lambda _: 0.0, **net_arch)  # type: ignore[call-arg]
+    try:
+        policy.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BundleError(f"not the weights of a {config.algorithm} policy: {error}") from None
+    return SB3Agent(policy, config)
+
+
+def as_vec_env(env: VectorEnv) -> VecEnv:
+    """Gives Stable-Baselines3 a Gymnasium vector environment as it is: one batch, no process and no copy per environment.
+
+    Args:
+        env: A vector environment that resets in the same step.
+
+    Returns:
+        A ``VecEnv``; ``terminal_observation`` and ``TimeLimit.truncated`` are in the infos of finished episodes.
+
+    Raises:
+        ValueError: If the autoreset mode is another one.
+    """
+    return _VecEnv(env)
+
+
+class _VecEnv(VecEnv):
+    def __init__(self, env: VectorEnv) -> None:
+        if env.metadata.get("autoreset_mode") is not AutoresetMode.SAME_STEP:
+            raise ValueError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}")
+        self.env = env
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+    def reset(self) -> NDArray:
+        seeds = None if all(seed is None for seed in self._seeds) else self._seeds
+        observation, _ = self.env.reset(seed=seeds, options=self._options[0] or None)  # type: ignore[arg-type]
+        self._reset_seeds()
+        self._reset_options()
+        return observation
+
+    def step_async(self, actions: NDArray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[NDArray, NDArray, NDArray, list[dict[str, Any]]]:
+        observation, reward, terminated, truncated, info = self.env.step(self._actions)
+        done = terminated | truncated
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row in np.flatnonzero(done):
+            infos[row] = {
+                "terminal_observation": info["final_obs"][row],
+                "TimeLimit.truncated": bool(truncated[row] and not terminated[row]),
+            }
+        return observation, reward.astype(np.float32), done, infos
+
+    def close(self) -> None:
+        self.env.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self.env, attr_name)] * len(self._rows(indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError("a batch of dreams has no attributes of single environments; use reset options")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        raise NotImplementedError("a batch of dreams has no single environments")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * len(self._rows(indices))
+
+    def get_images(self) -> Sequence[NDArray | None]:
+        return self.env.render() or [None] * self.num_envs
+
+    def _rows(self, indices: None | int | Iterable[int]) -> list[int]:
+        return list(self._get_indices(indices))
+
+
+class _Progress(BaseCallback):
+    """Progress bar, checkpoints, and an exact end."""
+
+    def __init__(self, path: Path, fingerprint: str, config: PPOConfig) -> None:
+        super().__init__()
+        self._path, self._fingerprint, self._config = path, fingerprint, config
+
+    def _on_training_start(self) -> None:
+        self._saved = time.monotonic()
+        self._bar = tqdm(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._bar.update(self.model.num_timesteps - self._bar.n)
+        episodes = list(self.model.ep_info_buffer or [])
+        if episodes:
+            mean = {key: float(np.mean([episode[key] for episode in episodes])) for key in ("r", "l")}
+            self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"})
+        if time.monotonic() - self._saved > self._config.checkpoint_seconds:
+            policy = self.model.policy
+            save_checkpoint(self._path, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
+            self._saved = time.monotonic()
+
+    def _on_training_end(self) -> None:
+        self._bar.update(self.model.num_timesteps - self._bar.n)
+        self._bar.close()
+
+
+def _dreams(world: World, config: PPOConfig) -> VectorEnv:
+    env: VectorEnv = DreamVectorEnv(
+        world,
+        config.num_envs,
+        temperature=config.temperature,
+        branched_starts=config.branched_starts,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+    return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env

@@ -1,0 +1,97 @@
+"""Agents on disk: config.json, agent.safetensors and a manifest; never a pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import safetensors.torch
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from dreamenv.agents.linear import LinearAgent
+from dreamenv.bundle import CONFIG, MANIFEST, manifest, read_config, read_tensors, verify, world_id
+from dreamenv.errors import BundleError
+from dreamenv.files import write_bytes, write_json
+from dreamenv.spaces import ActionSpec
+from dreamenv.world import World
+
+WEIGHTS = "agent.safetensors"
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Everything of an agent that is not a tensor.
+
+    Attributes:
+        kind: Which class reads it.
+        env_id: The real environment it is for.
+        world: SHA-256 of the manifest of the world it was trained in.
+        feature_size: F, the length of an observation.
+        action: The action space.
+        algorithm: Name of the Stable-Baselines3 algorithm; empty for a linear agent.
+        net_arch: Hidden layers of its networks.
+    """
+
+    kind: Literal["linear", "sb3"]
+    env_id: str
+    world: str
+    feature_size: int
+    action: ActionSpec
+    algorithm: str = ""
+    net_arch: tuple[int, ...] = ()
+
+
+def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:
+    """Writes an agent; each file is whole or absent.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    write_json(folder / CONFIG, TypeAdapter(AgentConfig).dump_python(config, mode="json"))
+    write_bytes(folder / WEIGHTS, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}))
+    write_json(folder / MANIFEST, manifest(folder, (CONFIG, WEIGHTS)))
+
+
+def save_linear(agent: LinearAgent, folder: Path, world: World) -> None:
+    """Writes a linear agent that was evolved in ``world``."""
+    config = AgentConfig("linear", world.config.env_id, world_id(world), agent.weight.shape[1], agent.action)
+    save_agent(folder, config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
+
+
+def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]]:
+    """Reads an agent's files.
+
+    Args:
+        name_or_path: ``"world/agent"`` for one that ships with dreamenv, or a folder.
+
+    Raises:
+        BundleError: If it is missing or damaged; names the shipped agents.
+    """
+    folder = Path(name_or_path)
+    if not (folder / CONFIG).is_file():
+        shipped = Path(str(files("dreamenv"))) / "worlds"
+        known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))}
+        if str(name_or_path) not in known:
+            names = ", ".join(known) or "none"
+            raise BundleError(f"expected the name of a shipped agent ({names}) or an agent's folder, got {str(name_or_path)!r}")
+        folder = known[str(name_or_path)]
+    verify(folder)
+    return read_config(folder / CONFIG, AgentConfig), read_tensors(folder / WEIGHTS)
+
+
+def read_linear(config: AgentConfig, tensors: dict[str, Tensor]) -> LinearAgent:
+    """Builds a linear agent from its files.
+
+    Raises:
+        BundleError: If the tensors do not fit.
+    """
+    try:
+        weight, bias = (np.asarray(tensors[name]) for name in ("weight", "bias"))
+        return LinearAgent(weight, bias, config.action)
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"not a linear agent with actions {config.action.space}: {error}") from None

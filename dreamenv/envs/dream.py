@@ -1,0 +1,265 @@
+"""The dream as a Gymnasium environment: a thin shell over ``World.imagine``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from dreamenv.bundle import load
+from dreamenv.envs.streams import NoiseStreams
+from dreamenv.models.memory import State
+from dreamenv.world import World
+
+
+class DreamVectorEnv(VectorEnv):
+    """N dreams that advance as one batch.
+
+    Observations are [z, h], (N, Z + H) float32; actions are those of the real environment. ``terminated`` is what the
+    world says, ``truncated`` the time limit. Environment i of a vector seeded with s draws the same random numbers as a
+    single :class:`DreamEnv` seeded with s + i.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        num_envs: N.
+        temperature: Non-negative number or (N,) array; the world's default if None. Each reset may set another one by
+            ``options={"temperature": ...}``, which holds until the next such reset.
+        branched_starts: Probability that an episode begins in the middle of a real one.
+        max_episode_steps: Time limit; the real environment's if None.
+        autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
+        render_mode: None or ``"rgb_array"``: the decoded dream.
+
+    Raises:
+        BundleError: If the world cannot be loaded.
+        ValueError: If a setting is out of range.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
+
+    def __init__(
+        self,
+        world: World | str | Path,
+        num_envs: int = 1,
+        *,
+        temperature: float | NDArray | None = None,
+        branched_starts: float = 0.0,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        if not 0.0 <= branched_starts <= 1.0:
+            raise ValueError(f"expected branched_starts in [0, 1], got {branched_starts}")
+        self.world = world if isinstance(world, World) else load(world)
+        self.num_envs, self.render_mode, self.branched_starts = num_envs, render_mode, branched_starts
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = observation_space(self.world)
+        self.single_action_space = self.world.config.action.space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._limit = max_episode_steps or self.world.config.max_episode_steps
+        default = self.world.config.temperature if temperature is None else temperature
+        self._temperature = check_temperature(default, num_envs)
+        self._streams = NoiseStreams(num_envs, self.world.latent_size)
+        self._rows = np.arange(num_envs)
+        self._done = np.zeros(num_envs, bool)
+        self._state: State | None = None
+
+    @torch.inference_mode()
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begins episodes with real first frames.
+
+        Args:
+            seed: One for all (environment i takes seed + i), one each, or None to go on with the streams.
+            options: ``temperature``: number or (N,); ``reset_mask``: (N,) bool, which environments to reset.
+
+        Returns:
+            (N, Z + H) observations, and infos with the temperatures.
+        """
+        mask, temperature = _check_options(options, self.num_envs)
+        if self._state is None and not mask.all():
+            raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
+        seeds = [seed + i for i in self._rows] if isinstance(seed, int | np.integer) else seed
+        if seeds is not None and len(seeds) != self.num_envs:
+            raise ValueError(f"expected {self.num_envs} seeds, got {len(seeds)}")
+        rows = self._rows[mask]
+        if seeds is not None:
+            self._streams.seed(rows, [seeds[row] for row in rows])
+        if temperature is not None:
+            self._temperature = torch.where(torch.from_numpy(mask), temperature, self._temperature)
+        start = self._start(rows)
+        self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
+        self._done[mask] = False
+        return self._observation(), self._info()
+
+    @torch.inference_mode()
+    def step(
+        self, actions: NDArray
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Dreams one step in every environment; those that were done begin anew as the autoreset mode says."""
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before step")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
+            raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
+        resetting = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
+        noise = self._streams.draw(self._rows)
+        action = torch.from_numpy(self._check_actions(actions))
+        state, transition = self.world.imagine(self._state, action, self._temperature, noise)
+        reward = transition.reward.double().numpy()
+        terminated = transition.terminated.numpy()
+        truncated = ~terminated & (state.step >= self._limit).numpy()
+        if resetting.any():
+            reward[resetting], terminated[resetting], truncated[resetting] = 0.0, False, False
+            again = torch.from_numpy(np.flatnonzero(resetting))
+            start = self.world.sample_start(noise.rows(again), self.branched_starts)
+            state = state.with_rows(again, start)
+        self._state, self._done = state, terminated | truncated
+        observation, info = self._observation(), self._info()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
+            observation, info = self._reset_done(observation, info)
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Draws every dream, (H, W, 3) uint8 each; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before render")
+        with torch.inference_mode():
+            return tuple(self.world.decode(self._state))
+
+    def _start(self, rows: NDArray[np.int64]) -> State:
+        return self.world.sample_start(self._streams.draw(rows), self.branched_starts)
+
+    def _reset_done(self, observation: NDArray, info: dict[str, Any]) -> tuple[NDArray, dict[str, Any]]:
+        """SAME_STEP: hands out final observations, and begins the next episodes at once."""
+        assert self._state is not None
+        rows = np.flatnonzero(self._done)
+        final = np.full(self.num_envs, None, dtype=object)
+        for row in rows:
+            final[row] = observation[row].copy()
+        self._state = self._state.with_rows(torch.from_numpy(rows), self._start(rows))
+        done = self._done
+        self._done = np.zeros(self.num_envs, bool)
+        final_info = {"temperature": info["temperature"].copy(), "_temperature": done.copy()}
+        extra = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done.copy()}
+        return self._observation(), {**info, **extra}
+
+    def _observation(self) -> NDArray[np.float32]:
+        assert self._state is not None
+        return self.world.features(self._state).numpy()
+
+    def _info(self) -> dict[str, Any]:
+        return {"temperature": self._temperature.numpy().copy(), "_temperature": np.ones(self.num_envs, bool)}
+
+    def _check_actions(self, actions: NDArray) -> NDArray:
+        spec = self.world.config.action
+        values = np.asarray(actions)
+        shape = (self.num_envs,) if spec.discrete else (self.num_envs, spec.size)
+        wrong_type = spec.discrete and not np.issubdtype(values.dtype, np.integer)
+        if values.shape != shape or wrong_type:
+            raise gym.error.InvalidAction(f"expected actions in {self.action_space}, got {values.dtype}{values.shape}")
+        low, high = (0, spec.n - 1) if spec.discrete else (np.asarray(spec.low), np.asarray(spec.high))
+        if not ((values >= low) & (values <= high)).all():
+            raise gym.error.InvalidAction(f"expected actions in {self.single_action_space}, got {values}")
+        return values.astype(np.int64 if spec.discrete else np.float32)
+
+
+class DreamEnv(gym.Env):
+    """One dream: a :class:`DreamVectorEnv` of one.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        temperature: Non-negative; the world's default if None. ``reset(options={"temperature": ...})`` changes it.
+        branched_starts: Probability that an episode begins in the middle of a real one.
+        render_mode: None or ``"rgb_array"``: the decoded dream.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> env = gym.make("dreamenv:DreamSidewalk-v0", temperature=1.15)
+        >>> observation, info = env.reset(seed=0)
+        >>> observation.shape
+        (576,)
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
+
+    def __init__(
+        self,
+        world: World | str | Path,
+        *,
+        temperature: float | None = None,
+        branched_starts: float = 0.0,
+        render_mode: str | None = None,
+    ) -> None:
+        self._dreams = DreamVectorEnv(
+            world,
+            temperature=temperature,
+            branched_starts=branched_starts,
+            autoreset_mode=AutoresetMode.DISABLED,
+            render_mode=render_mode,
+        )
+        self.world, self.render_mode = self._dreams.world, render_mode
+        self.observation_space = self._dreams.single_observation_space
+        self.action_space = self._dreams.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begins an episode; ``options={"temperature": ...}`` sets the temperature from here on."""
+        super().reset(seed=seed)
+        observation, info = self._dreams.reset(seed=seed, options=options)
+        return observation[0], {"temperature": float(info["temperature"][0])}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Dreams one step."""
+        if not self.action_space.contains(action):
+            raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
+        observation, reward, terminated, truncated, info = self._dreams.step(np.asarray(action)[None])
+        information = {"temperature": float(info["temperature"][0])}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), information
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Draws the dream, (H, W, 3) uint8; None without a render mode."""
+        frames = self._dreams.render()
+        return None if frames is None else frames[0]
+
+
+def observation_space(world: World) -> gym.spaces.Box:
+    """The space of [z, h] in the dream and in reality."""
+    low, high = world.feature_bounds
+    return gym.spaces.Box(low, high, dtype=np.float32)
+
+
+def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
+    """Turns a number or an (N,) array into (N,) float32 temperatures.
+
+    Raises:
+        ValueError: If it is not a number, negative, nan, infinite or of another length.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
+    if not (number or array) or not np.all(np.isfinite(value)) or np.any(np.asarray(value) < 0):
+        raise ValueError(f"expected a temperature: a finite number >= 0, or {num_envs} of them in an array; got {value!r}")
+    return torch.from_numpy(np.broadcast_to(np.asarray(value, np.float32), (num_envs,)).copy())
+
+
+def _check_options(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_], torch.Tensor | None]:
+    options = dict(options or {})
+    mask = options.pop("reset_mask", np.ones(num_envs, bool))
+    if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and mask.any()):
+        raise ValueError(f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {mask!r}")
+    temperature = options.pop("temperature", None)
+    if options:
+        raise ValueError(f"expected the options 'temperature' and 'reset_mask', got {sorted(options)}")
+    return mask, None if temperature is None else check_temperature(temperature, num_envs)

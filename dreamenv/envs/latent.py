@@ -1,0 +1,176 @@
+"""Reality seen through a world: a thin shell over ``World.observe``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from dreamenv.bundle import load
+from dreamenv.envs.dream import observation_space
+from dreamenv.envs.real import make_real
+from dreamenv.errors import UnsupportedEnvironmentError
+from dreamenv.models.memory import State
+from dreamenv.spaces import ActionSpec
+from dreamenv.world import World
+
+
+class LatentObservation(gym.Wrapper):
+    """Replaces the frames of a real environment by [z, h], the observation of the dream.
+
+    The vector twin is :class:`VectorLatentObservation`.
+
+    Args:
+        env: An environment with the frames and actions of the world.
+        world: A world, the name of a shipped one, or a folder.
+
+    Raises:
+        UnsupportedEnvironmentError: If frames or actions are not the world's.
+
+    Example:
+        >>> import dreamenv, gymnasium as gym
+        >>> env = dreamenv.LatentObservation(dreamenv.make_real("MiniWorld-Sidewalk-v0"), "sidewalk")
+        >>> env.observation_space.shape
+        (576,)
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
+
+    def __init__(self, env: gym.Env, world: World | str | Path) -> None:
+        super().__init__(env)
+        self.world = world if isinstance(world, World) else load(world)
+        check_spaces(self.world, env.observation_space, env.action_space)
+        self.observation_space = observation_space(self.world)
+        self._state: State | None = None
+        self._frame: NDArray[np.uint8] | None = None
+
+    @torch.inference_mode()
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begins a real episode; h is 0."""
+        self._frame, info = self.env.reset(seed=seed, options=options)
+        self._state = self.world.start(torch.from_numpy(self._frame)[None])
+        return self._observation(), info
+
+    @torch.inference_mode()
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Takes a real step; z comes from the frame, h from what was before it."""
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before step")
+        if not self.action_space.contains(action):
+            raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
+        self._frame, reward, terminated, truncated, info = self.env.step(action)
+        actions = torch.from_numpy(np.asarray(action)[None])
+        self._state = self.world.observe(self._state, actions, torch.from_numpy(self._frame)[None])
+        return self._observation(), float(reward), bool(terminated), bool(truncated), info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Draws the real frame with V's reconstruction of it to its right, (H, 2 W, 3) uint8."""
+        if self._state is None or self._frame is None:
+            raise gym.error.ResetNeeded("expected reset before render")
+        with torch.inference_mode():
+            return np.concatenate([self._frame, self.world.decode(self._state)[0]], axis=1)
+
+    def _observation(self) -> NDArray[np.float32]:
+        assert self._state is not None
+        return self.world.features(self._state)[0].numpy()
+
+
+class VectorLatentObservation(VectorWrapper):
+    """Replaces the frames of a real vector environment by (N, Z + H) features; V sees all frames as one batch.
+
+    Args:
+        env: A vector environment that resets in the next step, or by hand.
+        world: A world, the name of a shipped one, or a folder.
+
+    Raises:
+        UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
+    """
+
+    def __init__(self, env: VectorEnv, world: World | str | Path) -> None:
+        super().__init__(env)
+        self.world = world if isinstance(world, World) else load(world)
+        check_spaces(self.world, env.single_observation_space, env.single_action_space)
+        if env.metadata.get("autoreset_mode") not in (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED):
+            raise UnsupportedEnvironmentError(
+                f"expected autoreset mode NEXT_STEP or DISABLED, got {env.metadata.get('autoreset_mode')}"
+            )
+        self.single_observation_space = observation_space(self.world)
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self._begins = np.zeros(env.num_envs, bool)
+        self._state: State | None = None
+
+    @torch.inference_mode()
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begins real episodes, of all environments or of those in ``options["reset_mask"]``."""
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
+        frames, info = self.env.reset(seed=seed, options=options)
+        self._start(frames, mask)
+        self._begins[mask] = False
+        return self._observation(), info
+
+    @torch.inference_mode()
+    def step(self, actions: NDArray) -> tuple[NDArray[np.float32], NDArray, NDArray, NDArray, dict[str, Any]]:
+        """Takes real steps."""
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before step")
+        frames, reward, terminated, truncated, info = self.env.step(actions)
+        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), torch.from_numpy(frames))
+        if self._begins.any():
+            self._start(frames, self._begins)
+        if self.env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP:
+            self._begins = terminated | truncated
+        return self._observation(), reward, terminated, truncated, info
+
+    def _start(self, frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
+        start = self.world.start(torch.from_numpy(frames[mask]))
+        rows = torch.from_numpy(np.flatnonzero(mask))
+        self._state = start if self._state is None else self._state.with_rows(rows, start)
+
+    def _observation(self) -> NDArray[np.float32]:
+        assert self._state is not None
+        return self.world.features(self._state).numpy()
+
+
+def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
+    """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
+    world = world if isinstance(world, World) else load(world)
+    env = LatentObservation(make_real(world.config.env_id, **kwargs), world)
+    env.unwrapped.render_mode = render_mode
+    return env
+
+
+def make_latent_vector(
+    world: World | str | Path,
+    num_envs: int = 1,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    **kwargs: Any,
+) -> VectorLatentObservation:
+    """Makes N real environments of a world in this process, seen through it as one batch."""
+    world = world if isinstance(world, World) else load(world)
+    env_id = world.config.env_id
+    envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
+    return VectorLatentObservation(envs, world)
+
+
+def check_spaces(world: World, observation: gym.Space, action: gym.Space) -> None:
+    """Refuses environments that do not fit a world.
+
+    Raises:
+        UnsupportedEnvironmentError: Names what the world expects and what came.
+    """
+    expected = (world.config.frame_shape, world.config.action)
+    if observation.shape != expected[0] or ActionSpec.from_space(action) != expected[1]:
+        raise UnsupportedEnvironmentError(
+            f"this world was trained on {world.config.env_id}: expected frames {expected[0]} and actions "
+            f"{expected[1].space}, got frames {observation.shape} and actions {action}"
+        )

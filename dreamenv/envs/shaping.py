@@ -1,0 +1,92 @@
+"""Reward shaping that keeps the true return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from numpy.typing import NDArray
+
+
+class ActionPenalty(gym.Wrapper):
+    """Takes ``penalty * discount ** t`` off the reward of step t, so that early dithering costs most.
+
+    ``info["unshaped_return"]`` carries the sum of the environment's own rewards. The vector twin is
+    :class:`VectorActionPenalty`.
+
+    Args:
+        env: Any environment.
+        penalty: Cost of the first action, in units of reward.
+        discount: In [0, 1].
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(self, env: gym.Env, penalty: float = 0.001, discount: float = 0.99) -> None:
+        super().__init__(env)
+        self._penalty, self._discount = _check(penalty, discount)
+        self._step, self._return = 0, 0.0
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode."""
+        self._step, self._return = 0, 0.0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Takes a step that costs a little."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        shaped = float(reward) - self._penalty * self._discount**self._step
+        self._step += 1
+        self._return += float(reward)
+        return observation, shaped, terminated, truncated, {**info, "unshaped_return": self._return}
+
+
+class VectorActionPenalty(VectorWrapper):
+    """The vector twin of :class:`ActionPenalty`; ``infos["unshaped_return"]`` is (N,).
+
+    Args:
+        env: Any vector environment.
+        penalty: Cost of the first action, in units of reward.
+        discount: In [0, 1].
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(self, env: VectorEnv, penalty: float = 0.001, discount: float = 0.99) -> None:
+        super().__init__(env)
+        self._penalty, self._discount = _check(penalty, discount)
+        self._step = np.zeros(env.num_envs, np.int64)
+        self._return = np.zeros(env.num_envs)
+        self._done = np.zeros(env.num_envs, bool)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins episodes."""
+        self._clear((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, actions: NDArray) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:
+        """Takes steps that cost a little; a step that only resets costs nothing."""
+        self._clear(self._done)
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        resets = self._done & (self.env.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP)
+        shaped = reward - np.where(resets, 0.0, self._penalty * self._discount**self._step)
+        self._step += ~resets
+        self._return += reward
+        self._done = terminated | truncated
+        everyone = np.ones(self.num_envs, bool)
+        extra = {"unshaped_return": self._return.copy(), "_unshaped_return": everyone}
+        return observation, shaped, terminated, truncated, {**info, **extra}
+
+    def _clear(self, rows: NDArray[np.bool_]) -> None:
+        self._step[rows] = 0
+        self._return[rows] = 0.0
+
+
+def _check(penalty: float, discount: float) -> tuple[float, float]:
+    if not (penalty >= 0.0 and 0.0 <= discount <= 1.0):
+        raise ValueError(f"expected penalty >= 0 and discount in [0, 1], got {penalty} and {discount}")
+    return penalty, discount
