@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("dreamenv needs Python 3.11 or later, but $(PYTHON) is %d.%d; choose another with: make PYTHON=python3.11" % v[:2])'
 	@echo "Installing into $(VENV) (about a minute with a warm cache, longer without) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 $(CHECKED): $(INSTALLED) tools/check_system.py

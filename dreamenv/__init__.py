@@ -1,1 +1,77 @@
-"""dreamenv turns a trained world model into a Gymnasium environment."""
+"""dreamenv turns a trained world model into a Gymnasium environment: train in the dream, act in reality, compare."""
+
+from dreamenv.agents.evolve import EvolveConfig, evolve
+from dreamenv.agents.linear import LinearAgent
+from dreamenv.agents.load import load_agent
+from dreamenv.agents.sb3 import PPOConfig, SB3Agent, as_vec_env, save_sb3, train_ppo
+from dreamenv.agents.store import save_linear
+from dreamenv.bundle import load, save
+from dreamenv.collect import CollectConfig, collect
+from dreamenv.envs.dream import DreamEnv, DreamVectorEnv
+from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
+from dreamenv.envs.real import make_real
+from dreamenv.envs.shaping import ActionPenalty, VectorActionPenalty
+from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.errors import (
+    BundleError,
+    DreamenvError,
+    RenderingError,
+    ResumeError,
+    StoreError,
+    UnsupportedEnvironmentError,
+)
+from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
+from dreamenv.evaluate.report import WorldReport, report
+from dreamenv.explore import ExplorationConfig
+from dreamenv.models.memory import State
+from dreamenv.rollout import Policy, rollout
+from dreamenv.training.world import TrainConfig, train
+from dreamenv.world import Noise, World, WorldConfig
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActionPenalty",
+    "BundleError",
+    "CollectConfig",
+    "CompareConfig",
+    "Comparison",
+    "DreamEnv",
+    "DreamVectorEnv",
+    "DreamenvError",
+    "Episode",
+    "EpisodeStore",
+    "EvolveConfig",
+    "ExplorationConfig",
+    "LatentObservation",
+    "LinearAgent",
+    "Noise",
+    "PPOConfig",
+    "Policy",
+    "RenderingError",
+    "ResumeError",
+    "SB3Agent",
+    "State",
+    "StoreError",
+    "TrainConfig",
+    "UnsupportedEnvironmentError",
+    "VectorActionPenalty",
+    "VectorLatentObservation",
+    "World",
+    "WorldConfig",
+    "WorldReport",
+    "as_vec_env",
+    "collect",
+    "compare",
+    "evolve",
+    "load",
+    "load_agent",
+    "make_real",
+    "report",
+    "rollout",
+    "save",
+    "save_linear",
+    "save_sb3",
+    "train",
+    "train_ppo",
+]

@@ -62,7 +62,9 @@ def load(name_or_path: str | Path) -> World:
     try:
         vision.load_state_dict(_under("vision.", tensors))
         memory.load_state_dict(_under("memory.", tensors))
-        bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
+        bank = StartBank(
+            tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors))
+        )
     except (RuntimeError, KeyError, TypeError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
     return World(config, vision.eval(), memory.eval(), bank, folder)
@@ -81,7 +83,9 @@ def find(name_or_path: str | Path) -> Path:
     if path.name == str(name_or_path) and (shipped / path.name / CONFIG).is_file():
         return shipped / path.name
     names = ", ".join(sorted(folder.parent.name for folder in shipped.glob(f"*/{CONFIG}"))) or "none"
-    raise BundleError(f"expected the name of a shipped world ({names}) or a folder with a {CONFIG}, got {str(name_or_path)!r}")
+    raise BundleError(
+        f"expected the name of a shipped world ({names}) or a folder with a {CONFIG}, got {str(name_or_path)!r}"
+    )
 
 
 def manifest(folder: Path, names: tuple[str, ...]) -> dict[str, str]:

@@ -19,6 +19,8 @@ from dreamenv.errors import StoreError
 from dreamenv.files import remove_partial, sha256, write_bytes, write_json
 from dreamenv.spaces import ActionSpec
 
+VALIDATION_EVERY = 10  # one episode in this many is held out
+
 
 @dataclass(frozen=True, eq=False)
 class Episode:
@@ -109,6 +111,21 @@ class EpisodeStore:
         write_bytes(path, data)
         self._shards.append(_Shard(path, verify=False))
 
+    def split(self) -> tuple[list[Episode], list[Episode]]:
+        """Splits into training and validation episodes; an episode never changes sides, whatever is added later.
+
+        Raises:
+            StoreError: If nothing would be left to validate on.
+        """
+        if len(self) < VALIDATION_EVERY:
+            raise StoreError(
+                f"expected at least {VALIDATION_EVERY} episodes in {self.folder}, got {len(self)}"
+            )
+        sides: tuple[list[Episode], list[Episode]] = ([], [])
+        for index, episode in enumerate(self):
+            sides[index % VALIDATION_EVERY == VALIDATION_EVERY - 1].append(episode)
+        return sides
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Steps of every episode, (E,)."""
@@ -171,13 +188,17 @@ def _encode(episodes: Sequence[Episode]) -> bytes:
         "seeds": np.array([episode.seed for episode in episodes], np.int64),
     }
     policies = json.dumps([episode.policy for episode in episodes])
-    return safetensors.torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, {"policies": policies})
+    return safetensors.torch.save(
+        {k: torch.from_numpy(v) for k, v in tensors.items()}, {"policies": policies}
+    )
 
 
 def _read_spec(path: Path) -> StoreSpec:
     try:
         return TypeAdapter(StoreSpec).validate_json(path.read_bytes(), strict=True, extra="forbid")
     except FileNotFoundError:
-        raise StoreError(f"no episodes in {path.parent}; collect some first: dreamenv collect --help") from None
+        raise StoreError(
+            f"no episodes in {path.parent}; collect some first: dreamenv collect --help"
+        ) from None
     except ValidationError as error:
         raise StoreError(f"{path} does not describe a store of episodes: {error}") from None

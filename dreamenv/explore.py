@@ -61,7 +61,9 @@ class BumpStatistics:
             return
         for episode in episodes:
             frames = episode.observations
-            unchanged = [np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)]
+            unchanged = [
+                np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)
+            ]
             np.add.at(self._tries, episode.actions, 1)
             np.add.at(self._bumps, episode.actions, unchanged)
 
@@ -119,7 +121,10 @@ class Explorer:
     def _bump_and_turn(self, generator: np.random.Generator, noise: float) -> Act:
         config, previous, was_main = self._config, None, False
         main = self._main_action(generator)
-        turn, turns_left = self._other_action(generator, main), int(generator.integers(config.start_turns + 1))
+        turn, turns_left = (
+            self._other_action(generator, main),
+            int(generator.integers(config.start_turns + 1)),
+        )
 
         def act(frame: NDArray[np.uint8]) -> NDArray:
             nonlocal previous, was_main, turn, turns_left
@@ -141,7 +146,9 @@ class Explorer:
         preferred = self._action.sample(generator)
         others = max(self._action.size - 1, 1)
         probability = np.exp(strength) / (np.exp(strength) + others)
-        return lambda frame: preferred if generator.random() < probability else self._other_action(generator, preferred)
+        return lambda frame: (
+            preferred if generator.random() < probability else self._other_action(generator, preferred)
+        )
 
     def _sticky(self, generator: np.random.Generator) -> Act:
         action, steps_left = self._action.sample(generator), 0

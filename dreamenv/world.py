@@ -33,6 +33,8 @@ class WorldConfig:
         endings: Kinds of endings that M tells apart, see :func:`dreamenv.endings.kind_of`.
         ending_rules: How the dream decides on each of them.
         ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
+        success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
+            reality; halfway between an ordinary reward and the least of a better ending. None if none was seen.
         action_prior: Share of each discrete action in the collected episodes that ended well, from which agents start;
             empty for continuous actions.
         temperature: The dream's default temperature.
@@ -47,6 +49,7 @@ class WorldConfig:
     endings: tuple[Kind, ...] = ()
     ending_rules: tuple[EndingRule, ...] = ()
     ordinary_reward: float = 0.0
+    success_reward: float | None = None
     action_prior: tuple[float, ...] = ()
     temperature: float = 1.0
 
@@ -207,7 +210,9 @@ class World:
         mixture = self.memory.prior(h)
         temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
         z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
-        ending = decide_ending(self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0])
+        ending = decide_ending(
+            self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0]
+        )
         elapsed = (state.step + 1) / self.config.max_episode_steps
         reward = self.memory.reward.rewards(h, elapsed).gather(1, ending[:, None]).squeeze(1)
         return State(z, h, c, state.step + 1), Transition(reward, ending, mixture)

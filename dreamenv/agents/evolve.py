@@ -107,7 +107,10 @@ class Population:
             numbers = begun + np.arange(len(starts))
             member[starts] = np.minimum(numbers // self._episodes, len(self._weight) - 1)
         outputs = np.matmul(self._weight[member], observation[:, :, None])[:, :, 0] + self._bias[member]
-        return act(outputs, self._action, None if deterministic else self._generator), (member, begun + len(starts))
+        return act(outputs, self._action, None if deterministic else self._generator), (
+            member,
+            begun + len(starts),
+        )
 
 
 def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> LinearAgent:
@@ -132,7 +135,13 @@ def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> Li
     env = _dreams(world, config)
     first = len(record.fitness)
     with SummaryWriter(str(folder), purge_step=first) as writer:
-        bar = tqdm(range(first, config.generations), initial=first, total=config.generations, unit="gen", desc="evolve")
+        bar = tqdm(
+            range(first, config.generations),
+            initial=first,
+            total=config.generations,
+            unit="gen",
+            desc="evolve",
+        )
         for generation in bar:
             candidates = strategy.ask()
             fitness = _score(np.asarray(candidates), world, env, config, generation)
@@ -173,7 +182,12 @@ def _score(
 
 
 def _extend(
-    record: Evolution, fitness: tuple[float, ...], strategy: Any, world: World, env: VectorEnv, config: EvolveConfig
+    record: Evolution,
+    fitness: tuple[float, ...],
+    strategy: Any,
+    world: World,
+    env: VectorEnv,
+    config: EvolveConfig,
 ) -> Evolution:
     generation = len(record.fitness) + 1
     evaluations = dict(record.evaluations)
@@ -182,7 +196,9 @@ def _extend(
         agent = _mean_agent(strategy, world)
         evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, agent, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
-    return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
+    return dataclasses.replace(
+        record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations
+    )
 
 
 def _log(writer: SummaryWriter, bar: tqdm, record: Evolution) -> None:

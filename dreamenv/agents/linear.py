@@ -24,7 +24,9 @@ class LinearAgent:
 
     def __init__(self, weight: NDArray, bias: NDArray, action: ActionSpec, seed: int = 0) -> None:
         if weight.ndim != 2 or weight.shape[0] != action.size or bias.shape != (action.size,):
-            raise ValueError(f"expected weight ({action.size}, F) and bias ({action.size},), got {weight.shape}, {bias.shape}")
+            raise ValueError(
+                f"expected weight ({action.size}, F) and bias ({action.size},), got {weight.shape}, {bias.shape}"
+            )
         self.weight, self.bias, self.action = weight.astype(np.float32), bias.astype(np.float32), action
         self.set_random_seed(seed)
 
@@ -38,6 +40,11 @@ class LinearAgent:
     def num_parameters(self) -> int:
         """A * (F + 1)."""
         return self.weight.size + self.bias.size
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the agent has draws to make."""
+        return self.action.discrete
 
     def set_random_seed(self, seed: int) -> None:
         """Restarts the draws."""

@@ -153,10 +153,14 @@ def save_sb3(model: BaseAlgorithm, folder: Path, world: World) -> SB3Agent:
     Raises:
         ValueError: If the policy has settings other than a plain ``net_arch``; they could not be read back.
     """
-    extra = {name: value for name, value in model.policy_kwargs.items() if name not in ("net_arch", "use_sde")}
+    extra = {
+        name: value for name, value in model.policy_kwargs.items() if name not in ("net_arch", "use_sde")
+    }
     net_arch = model.policy_kwargs.get("net_arch", [])
     if extra or not all(isinstance(width, int) for width in net_arch):
-        raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
+        raise ValueError(
+            f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}"
+        )
     name = type(model).__name__
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig("sb3", *facts, algorithm=name, net_arch=tuple(net_arch))
@@ -233,7 +237,9 @@ class _VecEnv(VecEnv):
         return [getattr(self.env, attr_name)] * len(self._rows(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise NotImplementedError("a batch of dreams has no attributes of single environments; use reset options")
+        raise NotImplementedError(
+            "a batch of dreams has no attributes of single environments; use reset options"
+        )
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         raise NotImplementedError("a batch of dreams has no single environments")
@@ -257,7 +263,9 @@ class _Progress(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._saved = time.monotonic()
-        self._bar = tqdm(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
+        self._bar = tqdm(
+            total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo"
+        )
 
     def _on_step(self) -> bool:
         return True

@@ -60,7 +60,9 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
 def save_linear(agent: LinearAgent, folder: Path, world: World) -> None:
     """Writes a linear agent that was evolved in ``world``."""
     config = AgentConfig("linear", world.config.env_id, world_id(world), agent.weight.shape[1], agent.action)
-    save_agent(folder, config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
+    save_agent(
+        folder, config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)}
+    )
 
 
 def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]]:
@@ -75,10 +77,15 @@ def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]
     folder = Path(name_or_path)
     if not (folder / CONFIG).is_file():
         shipped = Path(str(files("dreamenv"))) / "worlds"
-        known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))}
+        known = {
+            f"{c.parents[2].name}/{c.parent.name}": c.parent
+            for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))
+        }
         if str(name_or_path) not in known:
             names = ", ".join(known) or "none"
-            raise BundleError(f"expected the name of a shipped agent ({names}) or an agent's folder, got {str(name_or_path)!r}")
+            raise BundleError(
+                f"expected the name of a shipped agent ({names}) or an agent's folder, got {str(name_or_path)!r}"
+            )
         folder = known[str(name_or_path)]
     verify(folder)
     return read_config(folder / CONFIG, AgentConfig), read_tensors(folder / WEIGHTS)

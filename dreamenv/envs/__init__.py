@@ -2,7 +2,10 @@
 
 from gymnasium.envs.registration import register
 
-_DREAM = {"entry_point": "dreamenv.envs.dream:DreamEnv", "vector_entry_point": "dreamenv.envs.dream:DreamVectorEnv"}
+_DREAM = {
+    "entry_point": "dreamenv.envs.dream:DreamEnv",
+    "vector_entry_point": "dreamenv.envs.dream:DreamVectorEnv",
+}
 _LATENT = {
     "entry_point": "dreamenv.envs.latent:make_latent",
     "vector_entry_point": "dreamenv.envs.latent:make_latent_vector",

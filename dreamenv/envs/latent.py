@@ -114,6 +114,7 @@ class VectorLatentObservation(VectorWrapper):
         """Begins real episodes, of all environments or of those in ``options["reset_mask"]``."""
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
         frames, info = self.env.reset(seed=seed, options=options)
+        self._frames = frames
         self._start(frames, mask)
         self._begins[mask] = False
         return self._observation(), info
@@ -124,12 +125,22 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), torch.from_numpy(frames))
+        self._state = self.world.observe(
+            self._state, torch.from_numpy(np.asarray(actions)), torch.from_numpy(frames)
+        )
+        self._frames = frames
         if self._begins.any():
             self._start(frames, self._begins)
         if self.env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP:
             self._begins = terminated | truncated
         return self._observation(), reward, terminated, truncated, info
+
+    def render(self) -> tuple[NDArray[np.uint8], ...]:
+        """Draws every real frame with V's reconstruction to its right, (H, 2 W, 3) uint8 each."""
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before render")
+        with torch.inference_mode():
+            return tuple(np.concatenate([self._frames, self.world.decode(self._state)], axis=2))
 
     def _start(self, frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
         start = self.world.start(torch.from_numpy(frames[mask]))
@@ -141,7 +152,9 @@ class VectorLatentObservation(VectorWrapper):
         return self.world.features(self._state).numpy()
 
 
-def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
+def make_latent(
+    world: World | str | Path, render_mode: str | None = None, **kwargs: Any
+) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
     world = world if isinstance(world, World) else load(world)
     env = LatentObservation(make_real(world.config.env_id, **kwargs), world)

@@ -38,11 +38,15 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
     """
     _prepare_headless()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Miniworld prints its number of anti-aliasing samples
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # Miniworld prints its number of anti-aliasing samples
             _register(env_id)
             env = gym.make(env_id, **kwargs)
     except gym.error.Error as error:
-        raise UnsupportedEnvironmentError(f"expected the id of an installed environment, got {env_id!r}: {error}") from None
+        raise UnsupportedEnvironmentError(
+            f"expected the id of an installed environment, got {env_id!r}: {error}"
+        ) from None
     except Exception as error:
         if _is_gl_failure(error):
             raise RenderingError(
@@ -71,7 +75,12 @@ def describe(env: gym.Env) -> StoreSpec:
         UnsupportedEnvironmentError: If frames are not (H, W, 3) uint8, or actions not Discrete or a bounded Box.
     """
     space = env.observation_space
-    if not (isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3 and space.dtype == np.uint8):
+    if not (
+        isinstance(space, gym.spaces.Box)
+        and len(space.shape) == 3
+        and space.shape[2] == 3
+        and space.dtype == np.uint8
+    ):
         raise UnsupportedEnvironmentError(
             f"expected RGB observations Box(0, 255, (height, width, 3), uint8), got {space}; "
             "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"

@@ -64,22 +64,47 @@ def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: T
 class RewardHead(nn.Module):
     """Predicts what a step pays, for every way it can end, from h and the share of the time limit that is over.
 
+    Every kind has its own mean, spread and range in the data, and predictions stay within that range: an agent can
+    neither extrapolate a reward nor collect the rounding errors of a reward that never varies.
+
     Args:
         hidden_size: H.
         kinds: K, "goes on" included.
     """
 
-    scale: Tensor
+    mean: Tensor
+    spread: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, hidden_size: int, kinds: int) -> None:
         super().__init__()
         self.linear = nn.Linear(hidden_size + 1, kinds)
-        self.register_buffer("scale", torch.ones(()))
+        for name in ("mean", "spread", "low", "high"):
+            self.register_buffer(name, torch.zeros(kinds))
+
+    def fit_range(self, rewards: Tensor, kinds: Tensor) -> None:
+        """Reads mean, standard deviation and range of every kind from (N,) rewards and (N,) kinds of all steps."""
+        for kind in kinds.unique().tolist():
+            values = rewards[kinds == kind]
+            self.mean[kind], self.spread[kind] = values.mean(), values.std(correction=0)
+            self.low[kind], self.high[kind] = values.min(), values.max()
 
     def forward(self, h: Tensor, elapsed: Tensor) -> Tensor:
-        """Rewards in units of ``scale``, (..., K), from h (..., H) and elapsed time (...) in [0, 1]."""
+        """Standardised rewards (..., K) from h (..., H) and elapsed time (...) in [0, 1]."""
         return self.linear(torch.cat([h, elapsed.unsqueeze(-1)], dim=-1))
+
+    def standardise(self, reward: Tensor, kind: Tensor) -> Tensor:
+        """Training targets (...) of rewards (...) with kinds (...); 0 for a kind whose reward never varies."""
+        spread = self.spread[kind]
+        return torch.where(spread > 0, (reward - self.mean[kind]) / spread.clamp(min=1e-12), 0.0)
 
     def rewards(self, h: Tensor, elapsed: Tensor) -> Tensor:
         """Rewards in the environment's units, (..., K)."""
-        return self.scale * self(h, elapsed)
+        return (self.mean + self.spread * self(h, elapsed)).clamp(self.low, self.high)
+
+
+def mean_per_kind(losses: Tensor, kind: Tensor, kinds: int) -> Tensor:
+    """Sum over the kinds of the mean of (N,) losses over the steps of a kind; kinds without steps count nothing."""
+    total = torch.zeros(kinds).index_add(0, kind, losses)
+    return (total / torch.bincount(kind, minlength=kinds).clamp(min=1)).sum()

@@ -114,7 +114,9 @@ class MDNRNN(Memory):
 
     def prior(self, h: Tensor) -> mdn.Mixture:
         """See :meth:`Memory.prior`."""
-        return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
+        return mdn.split_parameters(
+            self.mixture(h), self.config.mixture, self.config.components, self.latent_size
+        )
 
     def _input(self, z: Tensor, action: Tensor) -> Tensor:
         return torch.cat([z, self.embedding(action)], dim=-1)

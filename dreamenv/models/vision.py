@@ -62,7 +62,9 @@ class Vision(nn.Module, ABC):
         """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``."""
         pixels = self.decode_pixels(z).float()
         if pixels.shape[2:] != frame_shape[:2]:
-            pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(0.0, 1.0)
+            pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(
+                0.0, 1.0
+            )
         return (pixels * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
@@ -84,7 +86,9 @@ class ConvVAE(Vision):
         for _ in config.channels:
             sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
         if min(sizes[-1]) < 1:
-            raise ValueError(f"expected frames of at least {2 ** len(config.channels)} pixels a side, got {config.frame_shape}")
+            raise ValueError(
+                f"expected frames of at least {2 ** len(config.channels)} pixels a side, got {config.frame_shape}"
+            )
         self._inner_shape = (channels[-1], *sizes[-1])
         features = channels[-1] * sizes[-1][0] * sizes[-1][1]
 
@@ -95,8 +99,12 @@ class ConvVAE(Vision):
 
         decoder: list[nn.Module] = []
         for level in range(len(config.channels), 0, -1):
-            odd = tuple(large - 2 * small for large, small in zip(sizes[level - 1], sizes[level], strict=True))
-            layer = nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
+            odd = tuple(
+                large - 2 * small for large, small in zip(sizes[level - 1], sizes[level], strict=True)
+            )
+            layer = nn.ConvTranspose2d(
+                channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd
+            )
             decoder += [nn.ReLU(), layer]
         self.expand = nn.Linear(config.latent_size, features)
         self.decoder = nn.Sequential(*decoder, nn.Sigmoid())

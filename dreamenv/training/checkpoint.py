@@ -13,7 +13,9 @@ from dreamenv.errors import ResumeError
 from dreamenv.files import write_bytes
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int) -> None:
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
+) -> None:
     """Writes weights, buffers and the optimizer's state after ``step`` steps.
 
     Args:
@@ -48,7 +50,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
                 f"this run has {fingerprint}; delete {path.parent} to train anew"
             )
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-    model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
+    model.load_state_dict(
+        {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
+    )
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer/"):

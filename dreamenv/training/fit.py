@@ -71,13 +71,17 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     device = next(model.parameters()).device
     model.train()
     with SummaryWriter(str(folder), purge_step=first) as writer:
-        bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name)
+        bar = tqdm(
+            range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name
+        )
         for step in bar:
             generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 value, metrics = loss(step, generator)
             if not torch.isfinite(value):
-                raise FloatingPointError(f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {path}")
+                raise FloatingPointError(
+                    f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {path}"
+                )
             _update(model, optimizer, value, step, config)
             if step % 10 == 0:
                 _log(writer, bar, step, value, metrics)
@@ -94,7 +98,9 @@ def learning_rate_at(step: int, config: FitConfig) -> float:
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 
-def _update(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig) -> None:
+def _update(
+    model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig
+) -> None:
     optimizer.zero_grad()
     value.backward()
     nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dreamenv.endings import Kind, kind_of
-from dreamenv.episodes import Episode
+from dreamenv.latents import LatentEpisode
+from dreamenv.models.heads import mean_per_kind
 from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
-from dreamenv.models.vision import Vision, sample_latent
+from dreamenv.models.vision import sample_latent
 from dreamenv.training.fit import FitConfig, Metrics, fit
 from dreamenv.world import WorldConfig
 
 
 @dataclass(frozen=True)
 class MemoryTraining:
-    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error, per step.
+    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error.
 
     Attributes:
         model: Sizes of M.
@@ -29,7 +29,7 @@ class MemoryTraining:
         batch_size: Windows per step.
         window: Steps of the windows that longer episodes are cut into; every window begins with h = 0.
         ending_weight: Weight of the ending head's cross entropy.
-        reward_weight: Weight of the reward head's squared error, in units of the largest reward.
+        reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
         step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1. Both
             shifts are taken back from the probabilities, see :class:`dreamenv.models.heads.EndingHead`.
@@ -40,55 +40,17 @@ class MemoryTraining:
     batch_size: int = 16
     window: int = 200
     ending_weight: float = 2.0
-    reward_weight: float = 1.0
+    reward_weight: float = 0.1
     episode_balance: float = 0.5
     step_balance: float = 0.3
 
 
-@dataclass(frozen=True, eq=False)
-class LatentEpisode:
-    """An episode as M sees it.
-
-    Attributes:
-        mean: Posterior means of z, (T + 1, Z) float32.
-        log_variance: Their log-variances, (T + 1, Z) float32.
-        action: (T,) int64 or (T, A) float32.
-        reward: (T,) float32.
-        ending: (T,) int64, index of the kind of ending of every step; 0 goes on.
-        step: (T,) int64, number of every step in its episode, from 1.
-    """
-
-    mean: Tensor
-    log_variance: Tensor
-    action: Tensor
-    reward: Tensor
-    ending: Tensor
-    step: Tensor
-
-    def __len__(self) -> int:
-        """Number of steps T."""
-        return len(self.action)
-
-
-@torch.no_grad()
-def encode_episodes(vision: Vision, episodes: Sequence[Episode], config: WorldConfig) -> list[LatentEpisode]:
-    """Encodes episodes with V, and names the kind of every step's ending."""
-    return [_encode(vision, episode, config.endings, config.ordinary_reward) for episode in episodes]
-
-
-def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> LatentEpisode:
-    frames = torch.from_numpy(episode.observations)
-    with torch.autocast(frames.device.type, torch.bfloat16):
-        mean, log_variance = (torch.cat(parts) for parts in zip(*map(vision.encode, frames.split(256)), strict=True))
-    ending = torch.zeros(len(episode), dtype=torch.int64)
-    kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
-    ending[-1] = ("continues", *endings).index(kind)
-    action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)
-    return LatentEpisode(mean, log_variance, action, reward, ending, torch.arange(1, len(episode) + 1))
-
-
 def train_memory(
-    episodes: Sequence[LatentEpisode], world: WorldConfig, config: MemoryTraining, folder: Path, identity: object
+    episodes: Sequence[LatentEpisode],
+    world: WorldConfig,
+    config: MemoryTraining,
+    folder: Path,
+    identity: object,
 ) -> Memory:
     """Trains M; resumes from ``folder``.
 
@@ -107,7 +69,7 @@ def train_memory(
         memory = MDNRNN(config.model, world.vision.latent_size, world.action, 1 + len(world.endings))
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
     draw, weights = _balance(windows, 1 + len(world.endings), config, memory)
-    memory.reward.scale.fill_(max(float(episode.reward.abs().max()) for episode in episodes) or 1.0)
+    memory.reward.fit_range(torch.cat([e.reward for e in episodes]), torch.cat([e.ending for e in episodes]))
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         batch = _sample_batch(windows, draw, config, generator)
@@ -119,8 +81,8 @@ def train_memory(
         cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
         elapsed = batch.step[batch.valid] / world.max_episode_steps
         predicted = memory.reward(h, elapsed).float().gather(-1, ending[:, None]).squeeze(-1)
-        error = predicted - batch.reward[batch.valid] / memory.reward.scale
-        reward_loss = (error.square() * weights[ending]).mean()
+        error = predicted - memory.reward.standardise(batch.reward[batch.valid], ending)
+        reward_loss = mean_per_kind(error.square(), ending, len(weights))
         value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
         return value, {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
 
@@ -146,7 +108,9 @@ def _sample_batch(
 ) -> _Batch:
     chosen = torch.multinomial(draw, config.batch_size, replacement=True, generator=generator)
     drawn = [windows[index] for index in chosen.tolist()]
-    columns = ((w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, torch.ones(len(w))) for w in drawn)
+    columns = (
+        (w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, torch.ones(len(w))) for w in drawn
+    )
     mean, log_variance, action, reward, ending, step, valid = (
         pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)
     )

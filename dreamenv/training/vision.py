@@ -48,7 +48,9 @@ class VisionTraining:
     colour_weights: tuple[float, float] = (0.5, 20.0)
 
 
-def train_vision(episodes: Sequence[Episode], config: VisionTraining, folder: Path, identity: object) -> Vision:
+def train_vision(
+    episodes: Sequence[Episode], config: VisionTraining, folder: Path, identity: object
+) -> Vision:
     """Trains V on the frames of ``episodes``; resumes from ``folder``.
 
     Args:
@@ -77,7 +79,11 @@ def train_vision(episodes: Sequence[Episode], config: VisionTraining, folder: Pa
         kl = kl_divergence(mean, log_variance).sum(1).mean()
         beta = config.beta * min(1.0, step / warmup_steps)
         value = config.reconstruction_scale * weighted + beta * kl
-        return value, {"squared_error": error.mean().item() / 3, "weighted_error": weighted.item(), "kl": kl.item()}
+        return value, {
+            "squared_error": error.mean().item() / 3,
+            "weighted_error": weighted.item(),
+            "kl": kl.item(),
+        }
 
     fit(vision, loss, config.fit, folder, [identity, dataclasses.asdict(config)])
     return vision.eval()
@@ -94,7 +100,9 @@ def _sample_frames(frames: list[Tensor], count: int, generator: torch.Generator)
     ends = torch.tensor([len(episode) for episode in frames]).cumsum(0)
     draws = torch.randint(int(ends[-1]), (count,), generator=generator)
     episode = torch.searchsorted(ends, draws, right=True)
-    return torch.stack([frames[e][d - ends[e]] for e, d in zip(episode.tolist(), draws.tolist(), strict=True)])
+    return torch.stack(
+        [frames[e][d - ends[e]] for e, d in zip(episode.tolist(), draws.tolist(), strict=True)]
+    )
 
 
 def _as_frames(pixels: Tensor) -> Tensor:

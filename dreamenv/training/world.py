@@ -13,15 +13,14 @@ import torch
 from dreamenv.bundle import load, save
 from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
-from dreamenv.errors import StoreError
+from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.models.memory import Memory, State
 from dreamenv.models.vision import Vision
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.memory import LatentEpisode, MemoryTraining, encode_episodes, train_memory
+from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
 from dreamenv.world import StartBank, World, WorldConfig
 
-VALIDATION_EVERY = 10  # episode i is held out where i % 10 == 9, whatever is collected later
 BRANCHES = 256
 
 
@@ -56,7 +55,7 @@ def train(folder: Path, config: TrainConfig | None = None) -> World:
     """
     config = config or TrainConfig()
     store = EpisodeStore(folder / "episodes")
-    train_episodes, _ = split_episodes(store)
+    train_episodes, _ = store.split()
     world_config = world_config_of(store, train_episodes, config)
     identity = [store.spec.env_id, store.num_frames, len(store)]
     vision = train_vision(train_episodes, config.vision, folder / "training" / "vision", identity)
@@ -67,23 +66,12 @@ def train(folder: Path, config: TrainConfig | None = None) -> World:
     return load(folder)
 
 
-def split_episodes(store: EpisodeStore) -> tuple[list[Episode], list[Episode]]:
-    """Splits a store into training and validation episodes; an episode never changes sides.
-
-    Raises:
-        StoreError: If nothing would be left to validate on.
-    """
-    episodes = list(store)
-    if len(episodes) < VALIDATION_EVERY:
-        raise StoreError(f"expected at least {VALIDATION_EVERY} episodes in {store.folder}, got {len(episodes)}")
-    held_out = episodes[VALIDATION_EVERY - 1 :: VALIDATION_EVERY]
-    return [episode for i, episode in enumerate(episodes) if i % VALIDATION_EVERY != VALIDATION_EVERY - 1], held_out
-
-
 def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: TrainConfig) -> WorldConfig:
     """Reads from the data what a world must know: time limit, kinds of endings, ordinary reward, action shares."""
     order: tuple[Kind, ...] = ("worse", "same", "better")
     kinds = ending_kinds(episodes)
+    ordinary = ordinary_reward(episodes)
+    better = [float(e.rewards[-1]) for e, kind in zip(episodes, kinds, strict=True) if kind == "better"]
     endings = tuple(kind for kind in order if kind in kinds)
     return WorldConfig(
         env_id=store.spec.env_id,
@@ -94,7 +82,8 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Tr
         memory=config.memory.model,
         endings=endings,
         ending_rules=tuple("threshold" if kind == "better" else "sample" for kind in endings),
-        ordinary_reward=ordinary_reward(episodes),
+        ordinary_reward=ordinary,
+        success_reward=0.5 * (ordinary + min(better)) if better else None,
         action_prior=action_prior(episodes, store.spec.action),
         temperature=config.temperature,
     )

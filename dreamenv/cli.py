@@ -1,0 +1,170 @@
+"""The command line: parse, call, say what was written and what to do next."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import gymnasium as gym
+import tyro
+
+import dreamenv
+from dreamenv.agents.evolve import EvolveConfig, evolve
+from dreamenv.agents.load import load_agent
+from dreamenv.agents.sb3 import PPOConfig, train_ppo
+from dreamenv.bundle import CONFIG, load
+from dreamenv.collect import CollectConfig, collect
+from dreamenv.endings import ending_kinds
+from dreamenv.episodes import EpisodeStore
+from dreamenv.errors import RenderingError
+from dreamenv.evaluate.compare import CompareConfig, compare
+from dreamenv.evaluate.film import write_film
+from dreamenv.evaluate.plots import plot_comparison
+from dreamenv.evaluate.report import report
+from dreamenv.evaluate.tables import comparison_table, memory_table, vision_table, write_comparison
+from dreamenv.training.world import TrainConfig, train
+
+Flat = tyro.conf.arg(name="")
+
+
+def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat] = CollectConfig()) -> None:  # noqa: B008
+    """Collect real episodes with exploring policies.
+
+    Args:
+        env: Gymnasium id of the real environment; module:id for one that a module registers.
+        world: Folder of the world to be.
+        config: Settings.
+    """
+    store = collect(env, world / "episodes", config)
+    successes = ending_kinds(store).count("better")
+    _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
+    _next(f"dreamenv train --world {world}")
+
+
+def train_command(world: Path, config: Annotated[TrainConfig, Flat] = TrainConfig()) -> None:  # noqa: B008
+    """Train V and M on the collected episodes, and report on held-out ones.
+
+    Args:
+        world: Folder with the episodes; takes the world.
+        config: Settings.
+    """
+    trained = train(world, config)
+    result = report(trained, EpisodeStore(world / "episodes"), world / "training")
+    _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory)}\n")
+    _say(f"world in {world}; report.json and reconstructions.png in {world / 'training'}")
+    _next(f"dreamenv evolve --world {world}   or   dreamenv ppo --world {world}")
+
+
+def evolve_command(
+    world: str,
+    agent: Path | None = None,
+    config: Annotated[EvolveConfig, Flat] = EvolveConfig(),  # noqa: B008
+) -> None:
+    """Evolve a linear controller with CMA-ES in the dream.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder for the agent; agents/linear in the world's folder by default.
+        config: Settings.
+    """
+    folder = agent or _home(world) / "agents" / "linear"
+    evolve(load(world), folder, config)
+    _say(f"linear controller after {config.generations} generations in {folder}")
+    _next(f"dreamenv compare --world {world} --agent {folder}")
+
+
+def ppo_command(
+    world: str,
+    agent: Path | None = None,
+    config: Annotated[PPOConfig, Flat] = PPOConfig(),  # noqa: B008
+) -> None:
+    """Train Stable-Baselines3's PPO in the dream.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder for the agent; agents/ppo in the world's folder by default.
+        config: Settings.
+    """
+    folder = agent or _home(world) / "agents" / "ppo"
+    train_ppo(load(world), folder, config)
+    _say(f"PPO agent after {config.timesteps:,} dream steps in {folder}")
+    _next(f"dreamenv compare --world {world} --agent {folder}")
+
+
+def compare_command(
+    world: str,
+    agent: str,
+    out: Path | None = None,
+    config: Annotated[CompareConfig, Flat] = CompareConfig(),  # noqa: B008
+) -> None:
+    """Score an agent in the dream, by temperature, and in reality.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder of an agent, or the name of one that ships, such as sidewalk/linear.
+        out: Folder for the results; compare/AGENT in the world's folder by default.
+        config: Settings.
+    """
+    loaded, actor = load(world), load_agent(agent)
+    folder = out or _home(world) / "compare" / Path(agent).name
+    comparison = compare(loaded, actor, config, name=agent)
+    write_comparison(comparison, folder)
+    plot_comparison(comparison, folder / "comparison.png")
+    write_film(loaded, actor, folder / "film.gif", seed=config.seed, temperature=loaded.config.temperature)
+    _say(f"\n{comparison_table(comparison)}\n")
+    _say(f"comparison.json, comparison.csv, comparison.png and film.gif in {folder}")
+
+
+COMMANDS = {
+    "collect": collect_command,
+    "train": train_command,
+    "evolve": evolve_command,
+    "ppo": ppo_command,
+    "compare": compare_command,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0; 2 for wrong input, after one line that says what was expected; 130 when stopped by the user.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="dreamenv",
+            description=dreamenv.__doc__,
+            args=arguments,
+            config=(tyro.conf.FlagConversionOff,),
+        )
+    except (ValueError, OSError, RenderingError, gym.error.Error) as error:
+        print(f"dreamenv: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr
+        )
+        return 130
+    return 0
+
+
+def _home(world: str) -> Path:
+    """Where results for a world go: its own folder, or runs/NAME for one that ships."""
+    return Path(world) if (Path(world) / CONFIG).is_file() else Path("runs") / world
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _next(command: Any) -> None:
+    print(f"next: {command}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

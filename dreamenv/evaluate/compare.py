@@ -1,0 +1,146 @@
+"""Dream score beside real score, by temperature."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from tqdm import tqdm
+
+from dreamenv.bundle import load, world_id
+from dreamenv.envs.dream import DreamVectorEnv, check_temperature
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
+from dreamenv.rollout import Policy
+from dreamenv.world import World
+
+TEST_SEED = 90_000
+_PACKAGES = ("dreamenv", "torch", "numpy", "gymnasium", "miniworld", "stable-baselines3", "cma", "scipy")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """How an agent is compared.
+
+    Attributes:
+        temperatures: Of the dreams.
+        episodes: Per policy and place.
+        seed: First seed of the episodes: 80,000 to 80,099 to choose by, 90,000 and up to report, once.
+        num_envs: Real environments stepped side by side.
+    """
+
+    temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
+    episodes: int = 100
+    seed: int = TEST_SEED
+    num_envs: int = 8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result, with what is needed to repeat it.
+
+    Attributes:
+        env_id: The real environment.
+        agent: Name or folder of the agent.
+        world: SHA-256 of the world's manifest.
+        config: Settings.
+        versions: Of the packages that matter.
+        commit: Of dreamenv's checkout; None where it is installed without one.
+        scores: One per policy, place and temperature.
+    """
+
+    env_id: str
+    agent: str
+    world: str
+    config: CompareConfig
+    versions: dict[str, str]
+    commit: str | None
+    scores: tuple[Score, ...]
+
+
+def compare(
+    world: World | str | Path, agent: Policy, config: CompareConfig | None = None, *, name: str = "agent"
+) -> Comparison:
+    """Scores an agent in the dream at several temperatures and in reality, beside two policies that see nothing.
+
+    The agent acts greedily and, where it is stochastic, sampling as well; the same seeds serve every row.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        agent: Whatever answers Stable-Baselines3's ``predict``.
+        config: Settings.
+        name: Of the agent, for the record.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        ValueError: If a setting is out of range.
+        BundleError: If the world cannot be loaded.
+        RenderingError: If the real environment cannot draw.
+    """
+    config = config or CompareConfig()
+    if config.episodes < 1:
+        raise ValueError(f"expected episodes >= 1, got {config.episodes}")
+    for temperature in config.temperatures:
+        check_temperature(temperature, 1)
+    world = world if isinstance(world, World) else load(world)
+    seeds = range(config.seed, config.seed + config.episodes)
+    scores = []
+    with tqdm(
+        desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score"
+    ) as bar:
+        for place, env, temperature in _places(world, config):
+            for policy_name, policy, deterministic in _lineup(world, agent):
+                bar.set_postfix_str(f"{policy_name}, {place}")
+                row = score(
+                    env, policy, seeds, world.config,
+                    name=policy_name, deterministic=deterministic, temperature=temperature,
+                )  # fmt: skip
+                scores.append(row)
+                bar.update()
+            env.close()
+    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return Comparison(world.config.env_id, name, world_id(world), config, versions, commit(), tuple(scores))
+
+
+def commit() -> str | None:
+    """Commit of the checkout that dreamenv is imported from, marked where files were changed; None without one."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--dirty",
+        "--exclude=*",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _places(world: World, config: CompareConfig) -> Sequence[tuple[str, VectorEnv, float | None]]:
+    dream = DreamVectorEnv(world, min(config.episodes, 256), autoreset_mode=AutoresetMode.DISABLED)
+    real = make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
+    return [*(("dream", dream, temperature) for temperature in config.temperatures), ("real", real, None)]
+
+
+def _lineup(world: World, agent: Policy) -> list[tuple[str, Policy, bool]]:
+    """Names, policies, and whether each acts greedily."""
+    space = world.config.action.space
+    rows: list[tuple[str, Policy, bool]] = [("agent, greedy", agent, True)]
+    if getattr(agent, "stochastic", True):
+        rows.append(("agent, sampling", agent, False))
+    rows.append(("uniform random", UniformPolicy(space), False))
+    if world.config.action_prior:
+        likeliest = int(np.argmax(world.config.action_prior))
+        rows.append((f"always action {likeliest}", ConstantPolicy(likeliest), True))
+    return rows

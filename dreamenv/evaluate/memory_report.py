@@ -1,0 +1,100 @@
+"""How well M predicts held-out episodes, one real step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import scipy.stats
+import torch
+from torch import Tensor
+
+from dreamenv.latents import LatentEpisode
+from dreamenv.models.memory import Memory, one_step_loss
+from dreamenv.world import WorldConfig
+
+
+@dataclass(frozen=True)
+class EndingReport:
+    """One kind of ending on held-out steps.
+
+    Attributes:
+        kind: The kind.
+        count: How many there were.
+        predicted: How many the calibrated probabilities sum up to.
+        precision: Share of the steps with a probability above one half that were such endings; None without any.
+        recall: Share of such endings with a probability above one half, at the exact step; None without any.
+        auc: Area under the ROC curve against all other steps; None without any.
+        reward_error: Mean absolute error of the reward predicted for them; None without any.
+    """
+
+    kind: str
+    count: int
+    predicted: float
+    precision: float | None
+    recall: float | None
+    auc: float | None
+    reward_error: float | None
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """M on held-out episodes.
+
+    Attributes:
+        steps: How many.
+        nll: Negative log-likelihood of the next z, nats per latent dimension.
+        reward_error: Mean absolute error of the rewards of steps that end nothing.
+        endings: Every kind.
+    """
+
+    steps: int
+    nll: float
+    reward_error: float
+    endings: tuple[EndingReport, ...]
+
+
+@torch.inference_mode()
+def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: WorldConfig) -> MemoryReport:
+    """Measures M on latent episodes, with z at the posterior's mean."""
+    h, _ = zip(
+        *(memory.unroll(episode.mean[None, :-1], episode.action[None]) for episode in episodes), strict=True
+    )
+    hidden = torch.cat([sequence[0] for sequence in h])
+    next_z = torch.cat([episode.mean[1:] for episode in episodes])
+    ending, reward, step = (
+        torch.cat([getattr(e, name) for e in episodes]) for name in ("ending", "reward", "step")
+    )
+    probabilities = memory.endings.probabilities(hidden)
+    predicted = memory.reward.rewards(hidden, step / config.max_episode_steps)
+    error = (predicted.gather(1, ending[:, None]).squeeze(1) - reward).abs()
+    return MemoryReport(
+        steps=len(ending),
+        nll=one_step_loss(memory, hidden, next_z).mean().item(),
+        reward_error=float(error[ending == 0].mean()),
+        endings=tuple(
+            _report_ending(kind, ending == index, probabilities[:, index], error)
+            for index, kind in enumerate(config.endings, start=1)
+        ),
+    )
+
+
+def _report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) -> EndingReport:
+    called = probability > 0.5
+    hits = int((called & truth).sum())
+    positives = int(truth.sum())
+    return EndingReport(
+        kind=kind,
+        count=positives,
+        predicted=float(probability.sum()),
+        precision=hits / int(called.sum()) if called.any() else None,
+        recall=hits / positives if positives else None,
+        auc=area_under_curve(probability[truth], probability[~truth]) if positives else None,
+        reward_error=float(error[truth].mean()) if positives else None,
+    )
+
+
+def area_under_curve(positive: Tensor, negative: Tensor) -> float:
+    """Area under the ROC curve: the Mann-Whitney U of the scores over its largest value."""
+    u = scipy.stats.mannwhitneyu(positive.numpy(), negative.numpy()).statistic
+    return float(u) / (len(positive) * len(negative))

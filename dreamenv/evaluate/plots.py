@@ -1,0 +1,77 @@
+"""Every plot; the only file that draws with matplotlib. Takes results, computes nothing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.scores import Score
+from dreamenv.files import write_bytes
+
+_COLOURS = ("#1b6ca8", "#e07b39", "#7f8c8d", "#b5a642")
+
+
+def plot_comparison(comparison: Comparison, path: Path) -> None:
+    """Draws return and success by temperature: dreams as lines, reality as bands in the same colours."""
+    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    policies = list(dict.fromkeys(score.policy for score in comparison.scores))
+    for colour, policy in zip(_COLOURS, policies, strict=False):
+        scores = [score for score in comparison.scores if score.policy == policy]
+        _draw(left, scores, colour, "return")
+        _draw(right, scores, colour, "success")
+    for axes, label in ((left, "mean return"), (right, "success rate")):
+        axes.set(xlabel="temperature of the dream", ylabel=label)
+        axes.grid(alpha=0.3)
+    left.legend(fontsize=8, title="line: dream, dashes: reality", title_fontsize=8)
+    episodes = comparison.config.episodes
+    figure.suptitle(
+        f"{comparison.env_id}: {comparison.agent}, {episodes} episodes each, 95% intervals", fontsize=11
+    )
+    _write(figure, path)
+
+
+def plot_reconstructions(real: NDArray[np.uint8], reconstructed: NDArray[np.uint8], path: Path) -> None:
+    """Draws (N, H, W, 3) uint8 frames in a row and what V makes of them below."""
+    figure = Figure(figsize=(1.6 * len(real), 2.9), layout="constrained")
+    for row, (frames, label) in enumerate(((real, "real"), (reconstructed, "by V"))):
+        for column, frame in enumerate(frames):
+            axes = figure.add_subplot(2, len(real), row * len(real) + column + 1)
+            axes.imshow(frame)
+            axes.set(xticks=[], yticks=[])
+            if column == 0:
+                axes.set_ylabel(label)
+    _write(figure, path)
+
+
+def _draw(axes: Axes, scores: list[Score], colour: str, quantity: str) -> None:
+    dreams = sorted((s for s in scores if s.temperature is not None), key=lambda s: s.temperature or 0.0)
+    values = np.array([_values(score, quantity) for score in dreams])
+    temperatures = [score.temperature for score in dreams]
+    if len(dreams):
+        axes.plot(temperatures, values[:, 0], "o-", color=colour, label=dreams[0].policy, markersize=4)
+        axes.fill_between(temperatures, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
+    for score in scores:
+        if score.temperature is None:
+            middle, low, high = _values(score, quantity)
+            axes.axhline(middle, color=colour, linestyle="--", linewidth=1.2)
+            axes.axhspan(low, high, color=colour, alpha=0.07, linewidth=0)
+
+
+def _values(score: Score, quantity: str) -> tuple[float, float, float]:
+    if quantity == "return":
+        return score.mean, score.low, score.high
+    values = (score.success, score.success_low, score.success_high)
+    return tuple(np.nan if value is None else value for value in values)  # type: ignore[return-value]
+
+
+def _write(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_bytes(path, buffer.getvalue())

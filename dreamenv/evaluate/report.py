@@ -1,0 +1,67 @@
+"""The report on a freshly trained world: V and M on episodes that neither has seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.evaluate.memory_report import MemoryReport, report_memory
+from dreamenv.evaluate.plots import plot_reconstructions
+from dreamenv.evaluate.vision_report import COLOURS, SATURATION, VisionReport, dominance, report_vision
+from dreamenv.files import write_json
+from dreamenv.latents import encode_episodes
+from dreamenv.world import World
+
+
+@dataclass(frozen=True)
+class WorldReport:
+    """V and M on held-out episodes."""
+
+    vision: VisionReport
+    memory: MemoryReport
+
+
+def report(world: World, store: EpisodeStore, folder: Path) -> WorldReport:
+    """Measures a world on the validation episodes of a store.
+
+    Args:
+        world: The world.
+        store: Real episodes; only the held-out ones are read.
+        folder: Takes ``report.json`` and ``reconstructions.png``.
+
+    Returns:
+        The report.
+
+    Raises:
+        StoreError: If no episodes are held out.
+    """
+    _, episodes = store.split()
+    latents = encode_episodes(world.vision, episodes, world.config)
+    result = WorldReport(
+        report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config)
+    )
+    write_json(folder / "report.json", dataclasses.asdict(result))
+    frames = _telling_frames(episodes)
+    with torch.inference_mode():
+        state = world.start(torch.from_numpy(frames))
+        plot_reconstructions(frames, world.decode(state), folder / "reconstructions.png")
+    return result
+
+
+def _telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
+    """Frames with more and more pixels of the dominating colour that is rarest in all; evenly spaced ones without any."""
+    frames = np.concatenate([episode.observations for episode in episodes])
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255.0
+    amounts = [(dominance(pixels, channel) > SATURATION).sum((1, 2)) for channel in range(len(COLOURS))]
+    amount = min(
+        (amount for amount in amounts if amount.any()), key=lambda amount: amount.sum(), default=amounts[0]
+    )
+    order = torch.argsort(amount, stable=True)
+    order = order[amount[order] > 0] if amount.any() else torch.arange(len(frames))
+    return frames[order[torch.linspace(0, len(order) - 1, count).long()].numpy()]

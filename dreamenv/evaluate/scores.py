@@ -1,0 +1,172 @@
+"""Scores of a policy over fixed episodes, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import scipy.stats
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.rollout import Outcome, Policy, rollout
+from dreamenv.world import WorldConfig
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a policy did.
+
+    Attributes:
+        policy: Who acted, and how.
+        place: ``"dream"`` or ``"real"``.
+        temperature: Of the dream; None in reality.
+        seeds: First and last seed of the episodes, which are consecutive.
+        mean: Mean undiscounted return.
+        std: Standard deviation of the returns.
+        low: Lower end of the 95% bootstrap interval of the mean.
+        high: Its upper end.
+        success: Share of successes, None where the world knows none.
+        success_low: Lower end of the share's 95% interval (Wilson).
+        success_high: Its upper end.
+        length: Mean length in steps.
+        returns: Every episode's return, in the order of seeds.
+        lengths: Every episode's length.
+        successes: Whether every episode was a success.
+    """
+
+    policy: str
+    place: str
+    temperature: float | None
+    seeds: tuple[int, int]
+    mean: float
+    std: float
+    low: float
+    high: float
+    success: float | None
+    success_low: float | None
+    success_high: float | None
+    length: float
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    successes: tuple[bool, ...]
+
+
+class UniformPolicy:
+    """Draws every action uniformly from the action space.
+
+    Args:
+        space: The action space of one environment.
+        seed: Of the draws.
+    """
+
+    def __init__(self, space: gym.Space, seed: int = 0) -> None:
+        self._space = space
+        self._space.seed(seed)
+
+    def predict(
+        self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray, Any]:
+        """Chooses (B,) or (B, A) actions."""
+        return np.stack([self._space.sample() for _ in observation]), state
+
+
+class ConstantPolicy:
+    """Always takes the same action.
+
+    Args:
+        action: A discrete action, or (A,).
+    """
+
+    def __init__(self, action: Any) -> None:
+        self._action = action
+
+    def predict(
+        self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray, Any]:
+        """Chooses (B,) or (B, A) actions."""
+        return np.stack([self._action] * len(observation)), state
+
+
+def score(
+    env: gym.vector.VectorEnv,
+    policy: Policy,
+    seeds: Sequence[int],
+    config: WorldConfig,
+    *,
+    name: str,
+    deterministic: bool = False,
+    temperature: float | None = None,
+) -> Score:
+    """Plays the episodes and sums them up.
+
+    Args:
+        env: Dream or latent real environment, autoreset disabled.
+        policy: Who acts; its draws start from the first seed.
+        seeds: Consecutive seeds, one per episode.
+        config: Of the world, which knows what a success is.
+        name: Of the policy, for the record.
+        deterministic: Whether it acts greedily.
+        temperature: None in reality.
+
+    Returns:
+        The score.
+    """
+    options = None if temperature is None else {"temperature": temperature}
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds[0])  # Stable-Baselines3 draws actions from torch's global generator
+        if hasattr(policy, "set_random_seed"):
+            policy.set_random_seed(seeds[0])
+        outcomes = list(rollout(env, policy, seeds, deterministic=deterministic, options=options))
+    return summarise(outcomes, config, name=name, temperature=temperature)
+
+
+def summarise(
+    outcomes: Iterable[Outcome], config: WorldConfig, *, name: str, temperature: float | None
+) -> Score:
+    """Sums up finished episodes."""
+    ordered = sorted(outcomes, key=lambda outcome: outcome.index)
+    returns = np.array([outcome.episode_return for outcome in ordered])
+    lengths = np.array([outcome.length for outcome in ordered])
+    successes = np.array([is_success(outcome, config) for outcome in ordered])
+    low, high = bootstrap_interval(returns)
+    known = config.success_reward is not None
+    wilson = scipy.stats.binomtest(int(successes.sum()), len(ordered)).proportion_ci(method="wilson")
+    return Score(
+        policy=name,
+        place="real" if temperature is None else "dream",
+        temperature=temperature,
+        seeds=(ordered[0].seed, ordered[-1].seed),
+        mean=float(returns.mean()),
+        std=float(returns.std()),
+        low=low,
+        high=high,
+        success=float(successes.mean()) if known else None,
+        success_low=float(wilson.low) if known else None,
+        success_high=float(wilson.high) if known else None,
+        length=float(lengths.mean()),
+        returns=tuple(map(float, returns)),
+        lengths=tuple(map(int, lengths)),
+        successes=tuple(map(bool, successes)),
+    )
+
+
+def is_success(outcome: Outcome, config: WorldConfig) -> bool:
+    """Whether an episode ended by itself, on a step that paid more than ``config.success_reward``."""
+    return (
+        config.success_reward is not None
+        and outcome.terminated
+        and outcome.final_reward > config.success_reward
+    )
+
+
+def bootstrap_interval(values: NDArray, seed: int = 0) -> tuple[float, float]:
+    """95% percentile bootstrap interval of the mean of (n,) values (Efron 1979); the mean twice if all are equal."""
+    if np.ptp(values) == 0.0:
+        return float(values[0]), float(values[0])
+    generator = np.random.default_rng(seed)
+    result = scipy.stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", rng=generator)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -1,0 +1,93 @@
+"""Results as text, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+from tabulate import tabulate
+
+from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.memory_report import MemoryReport
+from dreamenv.evaluate.scores import Score
+from dreamenv.evaluate.vision_report import VisionReport
+from dreamenv.files import write_bytes, write_json
+
+_LISTS = ("returns", "lengths", "successes", "seeds")
+
+
+def comparison_table(comparison: Comparison, style: str = "simple") -> str:
+    """A row per policy and place, 79 columns wide at most; ``style`` is one of tabulate's formats."""
+    rows = [
+        (
+            score.policy,
+            "real" if score.temperature is None else f"dream {score.temperature:g}",
+            "-" if score.success is None else f"{score.success:.2f}",
+            f"{score.mean:.3f}",
+            f"{score.std:.3f}",
+            f"[{score.low:.3f}, {score.high:.3f}]",
+            f"{score.length:.0f}",
+        )
+        for score in sorted(comparison.scores, key=_order)
+    ]
+    headers = ("policy", "place", "success", "return", "std", "95% interval", "steps")
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Writes ``comparison.json``, with every episode, and ``comparison.csv``, a line per score."""
+    write_json(folder / "comparison.json", dataclasses.asdict(comparison))
+    file = io.StringIO()
+    names = [field.name for field in dataclasses.fields(Score) if field.name not in _LISTS]
+    writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(score) for score in comparison.scores)
+    write_bytes(folder / "comparison.csv", file.getvalue().encode())
+
+
+def vision_table(report: VisionReport) -> str:
+    """V's report: the averages, then the regions in which a detail could be lost."""
+    rows = [
+        (
+            region.colour,
+            f"{region.pixels[0]}-{region.pixels[1] - 1}"
+            if region.pixels[1] < 1_000_000
+            else f"{region.pixels[0]}+",
+            region.frames,
+            f"{region.squared_error:.4f}",
+            f"{region.saturation:.2f}",
+            f"{region.reconstructed:.2f}",
+        )
+        for region in report.regions
+    ]
+    headers = ("regions", "pixels", "frames", "squared error", "colour", "reconstructed")
+    title = (
+        f"V, {report.frames} held-out frames: squared error {report.squared_error:.4f}, KL {report.kl:.1f} nats, "
+        f"{report.active_dimensions} active dimensions"
+    )
+    return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
+
+
+def memory_table(report: MemoryReport) -> str:
+    """M's report: the averages, then every kind of ending."""
+    rows = [
+        (
+            ending.kind,
+            ending.count,
+            f"{ending.predicted:.1f}",
+            *("-" if x is None else f"{x:.2f}" for x in (ending.precision, ending.recall)),
+            *("-" if x is None else f"{x:.4f}" for x in (ending.auc, ending.reward_error)),
+        )
+        for ending in report.endings
+    ]
+    headers = ("ending", "count", "predicted", "precision", "recall", "AUC", "reward error")
+    title = f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
+    return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
+
+
+def _order(score: Score) -> tuple[bool, str, float]:
+    """The agent before the others; then by policy, dreams from cold to hot, reality last."""
+    temperature = float("inf") if score.temperature is None else score.temperature
+    return not score.policy.startswith("agent"), score.policy, temperature
