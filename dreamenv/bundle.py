@@ -1,4 +1,4 @@
-"""Worlds on disk: config.json, world.safetensors, a model card, and a manifest of SHA-256 sums. Nothing in it is code."""
+"""Worlds on disk: config.json, world.safetensors, a model card, and a manifest of SHA-256 sums; no code."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def load(name_or_path: str | Path) -> World:
     try:
         vision.load_state_dict(_under("vision.", tensors))
         memory.load_state_dict(_under("memory.", tensors))
-        bank = StartBank(
-            tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors))
-        )
+        bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
     except (RuntimeError, KeyError, TypeError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
     return World(config, vision.eval(), memory.eval(), bank, folder)
@@ -171,7 +169,8 @@ def _card(world: World) -> str:
     return (
         f"# A dream of {config.env_id}\n\n"
         f"Frames {config.frame_shape}, z {world.latent_size}, h {world.memory.hidden_size}, "
-        f"{config.memory.components} Gaussians ({config.memory.mixture}), endings {', '.join(config.endings) or 'none'}, "
+        f"{config.memory.components} Gaussians ({config.memory.mixture}), "
+        f"endings {', '.join(config.endings) or 'none'}, "
         f"{len(world.bank.mean)} real first frames.\n\n"
         "```python\nimport dreamenv, gymnasium\n"
         'env = gymnasium.make("dreamenv:Dream-v0", world="this folder")\n```\n\n'

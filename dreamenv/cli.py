@@ -118,7 +118,7 @@ def compare_command(
     _say(f"comparison.json, comparison.csv, comparison.png and film.gif in {folder}")
 
 
-COMMANDS = {
+COMMANDS: dict[str, Any] = {
     "collect": collect_command,
     "train": train_command,
     "evolve": evolve_command,
@@ -146,9 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dreamenv: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr
-        )
+        print("\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr)
         return 130
     return 0
 
@@ -162,7 +160,7 @@ def _say(text: str) -> None:
     print(text)
 
 
-def _next(command: Any) -> None:
+def _next(command: str) -> None:
     print(f"next: {command}")
 
 

@@ -118,9 +118,7 @@ class EpisodeStore:
             StoreError: If nothing would be left to validate on.
         """
         if len(self) < VALIDATION_EVERY:
-            raise StoreError(
-                f"expected at least {VALIDATION_EVERY} episodes in {self.folder}, got {len(self)}"
-            )
+            raise StoreError(f"expected at least {VALIDATION_EVERY} episodes in {self.folder}, got {len(self)}")
         sides: tuple[list[Episode], list[Episode]] = ([], [])
         for index, episode in enumerate(self):
             sides[index % VALIDATION_EVERY == VALIDATION_EVERY - 1].append(episode)
@@ -188,17 +186,13 @@ def _encode(episodes: Sequence[Episode]) -> bytes:
         "seeds": np.array([episode.seed for episode in episodes], np.int64),
     }
     policies = json.dumps([episode.policy for episode in episodes])
-    return safetensors.torch.save(
-        {k: torch.from_numpy(v) for k, v in tensors.items()}, {"policies": policies}
-    )
+    return safetensors.torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, {"policies": policies})
 
 
 def _read_spec(path: Path) -> StoreSpec:
     try:
         return TypeAdapter(StoreSpec).validate_json(path.read_bytes(), strict=True, extra="forbid")
     except FileNotFoundError:
-        raise StoreError(
-            f"no episodes in {path.parent}; collect some first: dreamenv collect --help"
-        ) from None
+        raise StoreError(f"no episodes in {path.parent}; collect some first: dreamenv collect --help") from None
     except ValidationError as error:
         raise StoreError(f"{path} does not describe a store of episodes: {error}") from None

@@ -61,9 +61,7 @@ class BumpStatistics:
             return
         for episode in episodes:
             frames = episode.observations
-            unchanged = [
-                np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)
-            ]
+            unchanged = [np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)]
             np.add.at(self._tries, episode.actions, 1)
             np.add.at(self._bumps, episode.actions, unchanged)
 
@@ -97,7 +95,7 @@ class Explorer:
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses an action for every frame of (B, H, W, 3) uint8; see :class:`dreamenv.rollout.Policy`."""
-        for slot in np.flatnonzero(episode_start):
+        for slot in np.flatnonzero(episode_start).tolist():
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
             self._acts[slot] = self._draw(np.random.default_rng([seed, 1]))[1]
             self._begun += 1
@@ -119,12 +117,12 @@ class Explorer:
         return "sticky", self._sticky(generator)
 
     def _bump_and_turn(self, generator: np.random.Generator, noise: float) -> Act:
-        config, previous, was_main = self._config, None, False
+        config = self._config
+        previous: NDArray[np.uint8] | None = None
+        was_main = False
         main = self._main_action(generator)
-        turn, turns_left = (
-            self._other_action(generator, main),
-            int(generator.integers(config.start_turns + 1)),
-        )
+        turn = self._other_action(generator, main)
+        turns_left = int(generator.integers(config.start_turns + 1))
 
         def act(frame: NDArray[np.uint8]) -> NDArray:
             nonlocal previous, was_main, turn, turns_left
@@ -146,9 +144,7 @@ class Explorer:
         preferred = self._action.sample(generator)
         others = max(self._action.size - 1, 1)
         probability = np.exp(strength) / (np.exp(strength) + others)
-        return lambda frame: (
-            preferred if generator.random() < probability else self._other_action(generator, preferred)
-        )
+        return lambda frame: preferred if generator.random() < probability else self._other_action(generator, preferred)
 
     def _sticky(self, generator: np.random.Generator) -> Act:
         action, steps_left = self._action.sample(generator), 0

@@ -45,14 +45,10 @@ def encode_episodes(vision: Vision, episodes: Sequence[Episode], config: WorldCo
     return [_encode(vision, episode, config.endings, config.ordinary_reward) for episode in episodes]
 
 
-def _encode(
-    vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_reward: float
-) -> LatentEpisode:
+def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> LatentEpisode:
     frames = torch.from_numpy(episode.observations)
     with torch.autocast(frames.device.type, torch.bfloat16):
-        mean, log_variance = (
-            torch.cat(parts) for parts in zip(*map(vision.encode, frames.split(256)), strict=True)
-        )
+        mean, log_variance = (torch.cat(parts) for parts in zip(*map(vision.encode, frames.split(256)), strict=True))
     ending = torch.zeros(len(episode), dtype=torch.int64)
     kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
     ending[-1] = ("continues", *endings).index(kind)

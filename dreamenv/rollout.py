@@ -102,7 +102,7 @@ def rollout(
         raise ValueError(f"expected a vector environment with autoreset disabled, got {env.metadata}")
     slots = _Slots(env.num_envs, seeds)
     history = _History() if record else None
-    observation, _ = env.reset(seed=slots.seeds(), options=dict(options or {}))
+    observation, _ = env.reset(seed=slots.seeds(), options=dict(options or {}))  # type: ignore[arg-type]
     state, start = None, np.ones(env.num_envs, bool)
     while slots.busy:
         if on_observation:
@@ -117,13 +117,13 @@ def rollout(
         if start.any():
             if on_observation:
                 on_observation()
-            for slot in np.flatnonzero(start & slots.active):
+            for slot in np.flatnonzero(start & slots.active).tolist():
                 trajectory = history.cut(slot, slots.length[slot], observation) if history else None
                 yield slots.outcome(slot, reward[slot], terminated[slot], trajectory)
             slots.refill(start)
             if slots.busy:
                 mask = {**(options or {}), "reset_mask": start}
-                observation, _ = env.reset(seed=slots.seeds(), options=mask)
+                observation, _ = env.reset(seed=slots.seeds(), options=mask)  # type: ignore[arg-type]
 
 
 class _Slots:
@@ -145,7 +145,7 @@ class _Slots:
         return bool(self.active.any())
 
     def seeds(self) -> list[int]:
-        return [int(self._seeds[min(index, len(self._seeds) - 1)]) for index in self.index]
+        return [int(self._seeds[min(index, len(self._seeds) - 1)]) for index in self.index.tolist()]
 
     def advance(self, reward: NDArray) -> None:
         self.episode_return += reward

@@ -55,7 +55,7 @@ class ActionSpec:
         """The Gymnasium space that this describes."""
         if self.discrete:
             return gym.spaces.Discrete(self.n)
-        return gym.spaces.Box(np.float32(self.low), np.float32(self.high), dtype=np.float32)
+        return gym.spaces.Box(np.array(self.low, np.float32), np.array(self.high, np.float32), dtype=np.float32)
 
     def sample(self, generator: np.random.Generator) -> NDArray:
         """Draws one uniform action: a scalar int64 array, or (A,) float32."""

@@ -146,7 +146,7 @@ class World:
     @property
     def feature_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of [z, h], (Z + H,) float32 each: z is cut at Z_BOUND, h lies in [-1, 1] as an LSTM's output."""
-        high = np.repeat(np.float32([Z_BOUND, 1.0]), [self.latent_size, self.memory.hidden_size])
+        high = np.repeat(np.array([Z_BOUND, 1.0], np.float32), [self.latent_size, self.memory.hidden_size])
         return -high, high
 
     def start(self, frames: Tensor) -> State:
@@ -200,7 +200,8 @@ class World:
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32.
-            temperature: A number or (B,), non-negative; see :func:`dreamenv.models.mdn.sample`. Endings are not tempered.
+            temperature: A number or (B,), non-negative, see :func:`dreamenv.models.mdn.sample`; endings are not
+                tempered.
             noise: The random numbers of this step.
 
         Returns:
@@ -210,9 +211,7 @@ class World:
         mixture = self.memory.prior(h)
         temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
         z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
-        ending = decide_ending(
-            self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0]
-        )
+        ending = decide_ending(self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0])
         elapsed = (state.step + 1) / self.config.max_episode_steps
         reward = self.memory.reward.rewards(h, elapsed).gather(1, ending[:, None]).squeeze(1)
         return State(z, h, c, state.step + 1), Transition(reward, ending, mixture)

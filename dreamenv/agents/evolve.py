@@ -196,9 +196,7 @@ def _extend(
         agent = _mean_agent(strategy, world)
         evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, agent, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
-    return dataclasses.replace(
-        record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations
-    )
+    return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
 
 
 def _log(writer: SummaryWriter, bar: tqdm, record: Evolution) -> None:

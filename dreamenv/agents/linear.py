@@ -71,7 +71,7 @@ def act(outputs: NDArray, action: ActionSpec, generator: np.random.Generator | N
         (B,) int64, or (B, A) float32 within bounds.
     """
     if not action.discrete:
-        low, high = np.float32(action.low), np.float32(action.high)
+        low, high = np.asarray(action.low), np.asarray(action.high)
         return (low + (high - low) * 0.5 * (1.0 + np.tanh(outputs))).astype(np.float32)
     if generator is not None:
         outputs = outputs + generator.gumbel(size=outputs.shape)

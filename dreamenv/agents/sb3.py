@@ -93,7 +93,7 @@ class SB3Agent:
         deterministic: bool = False,
     ) -> tuple[NDArray, tuple[NDArray, ...] | None]:
         """Chooses actions; see :class:`dreamenv.rollout.Policy`."""
-        return self.policy.predict(observation, state, episode_start, deterministic)  # type: ignore[arg-type]
+        return self.policy.predict(observation, state, episode_start, deterministic)
 
 
 def train_ppo(world: World, folder: Path, config: PPOConfig | None = None) -> SB3Agent:
@@ -127,7 +127,7 @@ def train_ppo(world: World, folder: Path, config: PPOConfig | None = None) -> SB
     )
     if world.config.action_prior:
         with torch.no_grad():
-            model.policy.action_net.bias += torch.as_tensor(log_action_prior(world), dtype=torch.float32)
+            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(world)).float())
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
     checkpoint = folder / "checkpoint.safetensors"
     done = load_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint)
@@ -153,14 +153,10 @@ def save_sb3(model: BaseAlgorithm, folder: Path, world: World) -> SB3Agent:
     Raises:
         ValueError: If the policy has settings other than a plain ``net_arch``; they could not be read back.
     """
-    extra = {
-        name: value for name, value in model.policy_kwargs.items() if name not in ("net_arch", "use_sde")
-    }
+    extra = {name: value for name, value in model.policy_kwargs.items() if name not in ("net_arch", "use_sde")}
     net_arch = model.policy_kwargs.get("net_arch", [])
     if extra or not all(isinstance(width, int) for width in net_arch):
-        raise ValueError(
-            f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}"
-        )
+        raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     name = type(model).__name__
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig("sb3", *facts, algorithm=name, net_arch=tuple(net_arch))
@@ -179,7 +175,7 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
     kind = ALGORITHMS[config.algorithm].policy_aliases["MlpPolicy"]
     net_arch = {"net_arch": list(config.net_arch)} if config.net_arch else {}
     space = gym.spaces.Box(-np.inf, np.inf, (config.feature_size,), np.float32)
-    policy = kind(space, config.action.space, lambda _: 0.0, **net_arch)  # type: ignore[call-arg]
+    policy = kind(space, config.action.space, lambda _: 0.0, **net_arch)  # type: ignore[arg-type]
     try:
         policy.load_state_dict(tensors)
     except RuntimeError as error:
@@ -188,7 +184,7 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
 
 
 def as_vec_env(env: VectorEnv) -> VecEnv:
-    """Gives Stable-Baselines3 a Gymnasium vector environment as it is: one batch, no process and no copy per environment.
+    """Gives Stable-Baselines3 a Gymnasium vector environment as it is: one batch, no process per environment.
 
     Args:
         env: A vector environment that resets in the same step.
@@ -237,9 +233,7 @@ class _VecEnv(VecEnv):
         return [getattr(self.env, attr_name)] * len(self._rows(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise NotImplementedError(
-            "a batch of dreams has no attributes of single environments; use reset options"
-        )
+        raise NotImplementedError("a batch of dreams has no attributes of single environments; use reset options")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         raise NotImplementedError("a batch of dreams has no single environments")
@@ -248,7 +242,7 @@ class _VecEnv(VecEnv):
         return [False] * len(self._rows(indices))
 
     def get_images(self) -> Sequence[NDArray | None]:
-        return self.env.render() or [None] * self.num_envs
+        return self.env.render() or [None] * self.num_envs  # type: ignore[return-value]
 
     def _rows(self, indices: None | int | Iterable[int]) -> list[int]:
         return list(self._get_indices(indices))
@@ -263,9 +257,7 @@ class _Progress(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._saved = time.monotonic()
-        self._bar = tqdm(
-            total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo"
-        )
+        self._bar = tqdm(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
 
     def _on_step(self) -> bool:
         return True

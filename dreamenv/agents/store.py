@@ -60,9 +60,7 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
 def save_linear(agent: LinearAgent, folder: Path, world: World) -> None:
     """Writes a linear agent that was evolved in ``world``."""
     config = AgentConfig("linear", world.config.env_id, world_id(world), agent.weight.shape[1], agent.action)
-    save_agent(
-        folder, config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)}
-    )
+    save_agent(folder, config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
 
 
 def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]]:
@@ -77,10 +75,7 @@ def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]
     folder = Path(name_or_path)
     if not (folder / CONFIG).is_file():
         shipped = Path(str(files("dreamenv"))) / "worlds"
-        known = {
-            f"{c.parents[2].name}/{c.parent.name}": c.parent
-            for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))
-        }
+        known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))}
         if str(name_or_path) not in known:
             names = ", ".join(known) or "none"
             raise BundleError(

@@ -1,12 +1,14 @@
 """Environments, and their registration with Gymnasium."""
 
+from typing import Any
+
 from gymnasium.envs.registration import register
 
-_DREAM = {
+_DREAM: dict[str, Any] = {
     "entry_point": "dreamenv.envs.dream:DreamEnv",
     "vector_entry_point": "dreamenv.envs.dream:DreamVectorEnv",
 }
-_LATENT = {
+_LATENT: dict[str, Any] = {
     "entry_point": "dreamenv.envs.latent:make_latent",
     "vector_entry_point": "dreamenv.envs.latent:make_latent_vector",
 }

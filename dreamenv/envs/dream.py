@@ -105,16 +105,12 @@ class DreamVectorEnv(VectorEnv):
     @torch.inference_mode()
     def step(
         self, actions: NDArray
-    ) -> tuple[
-        NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
-    ]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Dreams one step in every environment; those that were done begin anew as the autoreset mode says."""
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
-            raise gym.error.ResetNeeded(
-                f"expected reset of environments {np.flatnonzero(self._done)}, which are done"
-            )
+            raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
         resetting = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         noise = self._streams.draw(self._rows)
         action = torch.from_numpy(self._check_actions(actions))
@@ -172,9 +168,7 @@ class DreamVectorEnv(VectorEnv):
         shape = (self.num_envs,) if spec.discrete else (self.num_envs, spec.size)
         wrong_type = spec.discrete and not np.issubdtype(values.dtype, np.integer)
         if values.shape != shape or wrong_type:
-            raise gym.error.InvalidAction(
-                f"expected actions in {self.action_space}, got {values.dtype}{values.shape}"
-            )
+            raise gym.error.InvalidAction(f"expected actions in {self.action_space}, got {values.dtype}{values.shape}")
         low, high = (0, spec.n - 1) if spec.discrete else (np.asarray(spec.low), np.asarray(spec.high))
         if not ((values >= low) & (values <= high)).all():
             raise gym.error.InvalidAction(f"expected actions in {self.single_action_space}, got {values}")
@@ -262,17 +256,11 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
     return torch.from_numpy(np.broadcast_to(np.asarray(value, np.float32), (num_envs,)).copy())
 
 
-def _check_options(
-    options: dict[str, Any] | None, num_envs: int
-) -> tuple[NDArray[np.bool_], torch.Tensor | None]:
+def _check_options(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_], torch.Tensor | None]:
     options = dict(options or {})
     mask = options.pop("reset_mask", np.ones(num_envs, bool))
-    if not (
-        isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and mask.any()
-    ):
-        raise ValueError(
-            f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {mask!r}"
-        )
+    if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and mask.any()):
+        raise ValueError(f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {mask!r}")
     temperature = options.pop("temperature", None)
     if options:
         raise ValueError(f"expected the options 'temperature' and 'reset_mask', got {sorted(options)}")

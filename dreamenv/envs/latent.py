@@ -125,9 +125,7 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        self._state = self.world.observe(
-            self._state, torch.from_numpy(np.asarray(actions)), torch.from_numpy(frames)
-        )
+        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), torch.from_numpy(frames))
         self._frames = frames
         if self._begins.any():
             self._start(frames, self._begins)
@@ -152,9 +150,7 @@ class VectorLatentObservation(VectorWrapper):
         return self.world.features(self._state).numpy()
 
 
-def make_latent(
-    world: World | str | Path, render_mode: str | None = None, **kwargs: Any
-) -> LatentObservation:
+def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
     world = world if isinstance(world, World) else load(world)
     env = LatentObservation(make_real(world.config.env_id, **kwargs), world)

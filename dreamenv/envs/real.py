@@ -38,9 +38,7 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
     """
     _prepare_headless()
     try:
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # Miniworld prints its number of anti-aliasing samples
+        with contextlib.redirect_stdout(io.StringIO()):  # Miniworld prints its number of anti-aliasing samples
             _register(env_id)
             env = gym.make(env_id, **kwargs)
     except gym.error.Error as error:
@@ -76,10 +74,7 @@ def describe(env: gym.Env) -> StoreSpec:
     """
     space = env.observation_space
     if not (
-        isinstance(space, gym.spaces.Box)
-        and len(space.shape) == 3
-        and space.shape[2] == 3
-        and space.dtype == np.uint8
+        isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3 and space.dtype == np.uint8
     ):
         raise UnsupportedEnvironmentError(
             f"expected RGB observations Box(0, 255, (height, width, 3), uint8), got {space}; "

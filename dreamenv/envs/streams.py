@@ -45,6 +45,4 @@ class NoiseStreams:
             self._cursor[row] = 0
         steps = self._cursor[rows]
         self._cursor[rows] += 1
-        return Noise(
-            torch.from_numpy(self._uniform[rows, steps]), torch.from_numpy(self._normal[rows, steps])
-        )
+        return Noise(torch.from_numpy(self._uniform[rows, steps]), torch.from_numpy(self._normal[rows, steps]))

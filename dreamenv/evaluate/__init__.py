@@ -1,0 +1,1 @@
+"""Evaluation: reports on a world, comparison of agents, tables, plots and films."""

@@ -87,14 +87,12 @@ def compare(
     config = config or CompareConfig()
     if config.episodes < 1:
         raise ValueError(f"expected episodes >= 1, got {config.episodes}")
-    for temperature in config.temperatures:
-        check_temperature(temperature, 1)
+    for value in config.temperatures:
+        check_temperature(value, 1)
     world = world if isinstance(world, World) else load(world)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = []
-    with tqdm(
-        desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score"
-    ) as bar:
+    with tqdm(desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score") as bar:
         for place, env, temperature in _places(world, config):
             for policy_name, policy, deterministic in _lineup(world, agent):
                 bar.set_postfix_str(f"{policy_name}, {place}")

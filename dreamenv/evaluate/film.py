@@ -20,9 +20,7 @@ SCALE, MARGIN, LABEL = 3, 6, 14
 Frames = list[NDArray[np.uint8]]
 
 
-def write_film(
-    world: World, agent: Policy, path: Path, *, seed: int, temperature: float, fps: int = 15
-) -> None:
+def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperature: float, fps: int = 15) -> None:
     """Writes a GIF of one dreamed and one real episode of the agent acting greedily, side by side.
 
     Args:
@@ -43,9 +41,7 @@ def write_film(
     }
     real.close()
     length = max(map(len, columns.values()))
-    pictures = [
-        _compose({name: film[min(i, len(film) - 1)] for name, film in columns.items()}) for i in range(length)
-    ]
+    pictures = [_compose({name: film[min(i, len(film) - 1)] for name, film in columns.items()}) for i in range(length)]
     pictures += [pictures[-1]] * fps
     buffer = io.BytesIO()
     quantised = [picture.quantize(96, dither=Image.Dither.NONE) for picture in pictures]

@@ -57,14 +57,10 @@ class MemoryReport:
 @torch.inference_mode()
 def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: WorldConfig) -> MemoryReport:
     """Measures M on latent episodes, with z at the posterior's mean."""
-    h, _ = zip(
-        *(memory.unroll(episode.mean[None, :-1], episode.action[None]) for episode in episodes), strict=True
-    )
+    h, _ = zip(*(memory.unroll(episode.mean[None, :-1], episode.action[None]) for episode in episodes), strict=True)
     hidden = torch.cat([sequence[0] for sequence in h])
     next_z = torch.cat([episode.mean[1:] for episode in episodes])
-    ending, reward, step = (
-        torch.cat([getattr(e, name) for e in episodes]) for name in ("ending", "reward", "step")
-    )
+    ending, reward, step = (torch.cat([getattr(e, name) for e in episodes]) for name in ("ending", "reward", "step"))
     probabilities = memory.endings.probabilities(hidden)
     predicted = memory.reward.rewards(hidden, step / config.max_episode_steps)
     error = (predicted.gather(1, ending[:, None]).squeeze(1) - reward).abs()

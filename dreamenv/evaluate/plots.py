@@ -31,9 +31,7 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
         axes.grid(alpha=0.3)
     left.legend(fontsize=8, title="line: dream, dashes: reality", title_fontsize=8)
     episodes = comparison.config.episodes
-    figure.suptitle(
-        f"{comparison.env_id}: {comparison.agent}, {episodes} episodes each, 95% intervals", fontsize=11
-    )
+    figure.suptitle(f"{comparison.env_id}: {comparison.agent}, {episodes} episodes each, 95% intervals", fontsize=11)
     _write(figure, path)
 
 
@@ -53,7 +51,7 @@ def plot_reconstructions(real: NDArray[np.uint8], reconstructed: NDArray[np.uint
 def _draw(axes: Axes, scores: list[Score], colour: str, quantity: str) -> None:
     dreams = sorted((s for s in scores if s.temperature is not None), key=lambda s: s.temperature or 0.0)
     values = np.array([_values(score, quantity) for score in dreams])
-    temperatures = [score.temperature for score in dreams]
+    temperatures = np.array([score.temperature for score in dreams], float)
     if len(dreams):
         axes.plot(temperatures, values[:, 0], "o-", color=colour, label=dreams[0].policy, markersize=4)
         axes.fill_between(temperatures, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)

@@ -43,9 +43,7 @@ def report(world: World, store: EpisodeStore, folder: Path) -> WorldReport:
     """
     _, episodes = store.split()
     latents = encode_episodes(world.vision, episodes, world.config)
-    result = WorldReport(
-        report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config)
-    )
+    result = WorldReport(report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config))
     write_json(folder / "report.json", dataclasses.asdict(result))
     frames = _telling_frames(episodes)
     with torch.inference_mode():
@@ -55,13 +53,11 @@ def report(world: World, store: EpisodeStore, folder: Path) -> WorldReport:
 
 
 def _telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
-    """Frames with more and more pixels of the dominating colour that is rarest in all; evenly spaced ones without any."""
+    """Frames with more and more pixels of the rarest dominating colour; evenly spaced ones where there is none."""
     frames = np.concatenate([episode.observations for episode in episodes])
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255.0
     amounts = [(dominance(pixels, channel) > SATURATION).sum((1, 2)) for channel in range(len(COLOURS))]
-    amount = min(
-        (amount for amount in amounts if amount.any()), key=lambda amount: amount.sum(), default=amounts[0]
-    )
+    amount = min((amount for amount in amounts if amount.any()), key=lambda amount: amount.sum(), default=amounts[0])
     order = torch.argsort(amount, stable=True)
     order = order[amount[order] > 0] if amount.any() else torch.arange(len(frames))
     return frames[order[torch.linspace(0, len(order) - 1, count).long()].numpy()]

@@ -124,9 +124,7 @@ def score(
     return summarise(outcomes, config, name=name, temperature=temperature)
 
 
-def summarise(
-    outcomes: Iterable[Outcome], config: WorldConfig, *, name: str, temperature: float | None
-) -> Score:
+def summarise(outcomes: Iterable[Outcome], config: WorldConfig, *, name: str, temperature: float | None) -> Score:
     """Sums up finished episodes."""
     ordered = sorted(outcomes, key=lambda outcome: outcome.index)
     returns = np.array([outcome.episode_return for outcome in ordered])
@@ -156,11 +154,7 @@ def summarise(
 
 def is_success(outcome: Outcome, config: WorldConfig) -> bool:
     """Whether an episode ended by itself, on a step that paid more than ``config.success_reward``."""
-    return (
-        config.success_reward is not None
-        and outcome.terminated
-        and outcome.final_reward > config.success_reward
-    )
+    return config.success_reward is not None and outcome.terminated and outcome.final_reward > config.success_reward
 
 
 def bootstrap_interval(values: NDArray, seed: int = 0) -> tuple[float, float]:

@@ -52,9 +52,7 @@ def vision_table(report: VisionReport) -> str:
     rows = [
         (
             region.colour,
-            f"{region.pixels[0]}-{region.pixels[1] - 1}"
-            if region.pixels[1] < 1_000_000
-            else f"{region.pixels[0]}+",
+            f"{region.pixels[0]}-{region.pixels[1] - 1}" if region.pixels[1] < 1_000_000 else f"{region.pixels[0]}+",
             region.frames,
             f"{region.squared_error:.4f}",
             f"{region.saturation:.2f}",
@@ -83,7 +81,9 @@ def memory_table(report: MemoryReport) -> str:
         for ending in report.endings
     ]
     headers = ("ending", "count", "predicted", "precision", "recall", "AUC", "reward error")
-    title = f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
+    title = (
+        f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
+    )
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
 
 

@@ -62,9 +62,7 @@ class VisionReport:
 def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int = 3000) -> VisionReport:
     """Measures V on an evenly spaced choice of the frames of ``episodes``, reconstructed from the posterior's mean."""
     frames = np.concatenate([episode.observations for episode in episodes])
-    chosen = torch.from_numpy(
-        frames[np.linspace(0, len(frames) - 1, min(max_frames, len(frames))).astype(int)]
-    )
+    chosen = torch.from_numpy(frames[np.linspace(0, len(frames) - 1, min(max_frames, len(frames))).astype(int)])
     real, dreamed, means, kls = [], [], [], []
     for batch in chosen.split(256):
         pixels = vision.to_pixels(batch)

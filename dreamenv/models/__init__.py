@@ -1,0 +1,1 @@
+"""Models: V, M and its heads."""

@@ -41,8 +41,8 @@ class EndingHead(nn.Module):
 def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: Tensor) -> Tensor:
     """Decides how a dreamed step ends.
 
-    A kind under ``"threshold"`` happens exactly when its probability exceeds one half (the rule of World Models: steadier
-    than a draw, and an agent cannot collect small chances of a goal); one under ``"sample"`` is drawn.
+    A kind under ``"threshold"`` happens exactly when its probability exceeds one half (the rule of World Models:
+    steadier than a draw, and an agent cannot collect small chances of a goal); one under ``"sample"`` is drawn.
 
     Args:
         probabilities: (B, K); column 0 is "goes on".

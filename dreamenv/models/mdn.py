@@ -37,9 +37,7 @@ def parameter_count(kind: MixtureKind, components: int, latent_size: int) -> int
 def split_parameters(raw: Tensor, kind: MixtureKind, components: int, latent_size: int) -> Mixture:
     """Reads a mixture from (..., parameter_count) raw outputs; scales are bounded so that samples stay finite."""
     weights = latent_size if kind == "per_dim" else 1
-    logits, means, log_scales = raw.unflatten(-1, (components, -1)).split(
-        [weights, latent_size, latent_size], dim=-1
-    )
+    logits, means, log_scales = raw.unflatten(-1, (components, -1)).split([weights, latent_size, latent_size], dim=-1)
     return Mixture(logits, means, log_scales.clamp(*LOG_SCALE_RANGE))
 
 

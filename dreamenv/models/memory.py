@@ -103,9 +103,7 @@ class MDNRNN(Memory):
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Memory.advance`."""
-        lstm = self.lstm
-        weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
-        return torch.lstm_cell(self._input(z, action), (h, c), *weights)
+        return torch.lstm_cell(self._input(z, action), (h, c), *self.lstm.all_weights[0])
 
     def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Memory.unroll`; the same weights, the sequence in one call."""
@@ -114,9 +112,7 @@ class MDNRNN(Memory):
 
     def prior(self, h: Tensor) -> mdn.Mixture:
         """See :meth:`Memory.prior`."""
-        return mdn.split_parameters(
-            self.mixture(h), self.config.mixture, self.config.components, self.latent_size
-        )
+        return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
 
     def _input(self, z: Tensor, action: Tensor) -> Tensor:
         return torch.cat([z, self.embedding(action)], dim=-1)

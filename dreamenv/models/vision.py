@@ -62,9 +62,7 @@ class Vision(nn.Module, ABC):
         """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``."""
         pixels = self.decode_pixels(z).float()
         if pixels.shape[2:] != frame_shape[:2]:
-            pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(
-                0.0, 1.0
-            )
+            pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(0.0, 1.0)
         return (pixels * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
@@ -99,12 +97,8 @@ class ConvVAE(Vision):
 
         decoder: list[nn.Module] = []
         for level in range(len(config.channels), 0, -1):
-            odd = tuple(
-                large - 2 * small for large, small in zip(sizes[level - 1], sizes[level], strict=True)
-            )
-            layer = nn.ConvTranspose2d(
-                channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd
-            )
+            odd = (sizes[level - 1][0] % 2, sizes[level - 1][1] % 2)
+            layer = nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
             decoder += [nn.ReLU(), layer]
         self.expand = nn.Linear(config.latent_size, features)
         self.decoder = nn.Sequential(*decoder, nn.Sigmoid())

@@ -50,9 +50,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
                 f"this run has {fingerprint}; delete {path.parent} to train anew"
             )
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-    model.load_state_dict(
-        {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
-    )
+    model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer/"):

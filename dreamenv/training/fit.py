@@ -71,9 +71,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     device = next(model.parameters()).device
     model.train()
     with SummaryWriter(str(folder), purge_step=first) as writer:
-        bar = tqdm(
-            range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name
-        )
+        bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name)
         for step in bar:
             generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
@@ -98,9 +96,7 @@ def learning_rate_at(step: int, config: FitConfig) -> float:
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 
-def _update(
-    model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig
-) -> None:
+def _update(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig) -> None:
     optimizer.zero_grad()
     value.backward()
     nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)

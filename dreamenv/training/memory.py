@@ -108,9 +108,7 @@ def _sample_batch(
 ) -> _Batch:
     chosen = torch.multinomial(draw, config.batch_size, replacement=True, generator=generator)
     drawn = [windows[index] for index in chosen.tolist()]
-    columns = (
-        (w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, torch.ones(len(w))) for w in drawn
-    )
+    columns = ((w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, torch.ones(len(w))) for w in drawn)
     mean, log_variance, action, reward, ending, step, valid = (
         pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)
     )

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from dreamenv.episodes import Episode
-from dreamenv.training.fit import FitConfig, Metrics, fit
 from dreamenv.models.vision import (
     ConvVAE,
     Vision,
@@ -21,6 +20,7 @@ from dreamenv.models.vision import (
     rare_colour_table,
     sample_latent,
 )
+from dreamenv.training.fit import FitConfig, Metrics, fit
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ class VisionTraining:
     colour_weights: tuple[float, float] = (0.5, 20.0)
 
 
-def train_vision(
-    episodes: Sequence[Episode], config: VisionTraining, folder: Path, identity: object
-) -> Vision:
+def train_vision(episodes: Sequence[Episode], config: VisionTraining, folder: Path, identity: object) -> Vision:
     """Trains V on the frames of ``episodes``; resumes from ``folder``.
 
     Args:
@@ -100,9 +98,7 @@ def _sample_frames(frames: list[Tensor], count: int, generator: torch.Generator)
     ends = torch.tensor([len(episode) for episode in frames]).cumsum(0)
     draws = torch.randint(int(ends[-1]), (count,), generator=generator)
     episode = torch.searchsorted(ends, draws, right=True)
-    return torch.stack(
-        [frames[e][d - ends[e]] for e, d in zip(episode.tolist(), draws.tolist(), strict=True)]
-    )
+    return torch.stack([frames[e][d - ends[e]] for e, d in zip(episode.tolist(), draws.tolist(), strict=True)])
 
 
 def _as_frames(pixels: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.models.memory import Memory, State
-from dreamenv.models.vision import Vision
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
