@@ -12,7 +12,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint sidewalk clean
+.PHONY: help setup demo test lint sidewalk ship clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,7 +32,7 @@ $(CHECKED): $(INSTALLED) tools/check_system.py
 	@touch $@
 
 demo: setup  ## evolve a linear agent in the shipped dream, then try it in reality
-	$(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear
+	$(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear --generations 50
 	$(BIN)/dreamenv compare --world sidewalk --agent $(DEMO)/linear --out $(DEMO)/compare --temperatures $(TEMPERATURES)
 
 test: setup  ## run the tests
@@ -44,12 +44,15 @@ lint: setup  ## run the linter, the formatter's check and the type checker
 	$(BIN)/mypy
 
 sidewalk: setup  ## make the shipped world anew: collect, train, evolve, ppo, compare
-	$(BIN)/dreamenv collect --world $(RUN)
+	$(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66000
 	$(BIN)/dreamenv train --world $(RUN)
-	$(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/linear
-	$(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/ppo
-	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/linear --out $(RUN)/compare-linear --temperatures $(TEMPERATURES)
-	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/ppo --out $(RUN)/compare-ppo --temperatures $(TEMPERATURES)
+	$(BIN)/dreamenv evolve --world $(RUN)
+	$(BIN)/dreamenv ppo --world $(RUN)
+	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/linear --temperatures $(TEMPERATURES)
+	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/ppo --temperatures $(TEMPERATURES)
+
+ship: setup  ## put the world of `make sidewalk` into the package, and its record into docs/results
+	$(BIN)/python tools/ship_world.py $(RUN)
 
 clean:  ## remove caches and build files; .venv, runs and demo stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

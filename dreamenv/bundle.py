@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -91,8 +92,8 @@ def manifest(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
     return {name: sha256(folder / name) for name in names}
 
 
-def verify(folder: Path) -> str:
-    """Checks every file of a bundle against its manifest; returns the SHA-256 of the manifest, the bundle's name.
+def verify(folder: Path) -> None:
+    """Checks every file of a bundle against its manifest.
 
     Raises:
         BundleError: If a file is missing or was changed.
@@ -107,12 +108,14 @@ def verify(folder: Path) -> str:
             raise BundleError(f"{folder / MANIFEST} lists {name!r}, which is not a file beside it")
         if sha256(path) != expected:
             raise BundleError(f"{path} is damaged: expected SHA-256 {expected}, got {sha256(path)}")
-    return sha256(folder / MANIFEST)
 
 
 def world_id(world: World) -> str:
-    """SHA-256 of a saved world's manifest, which names all its content; empty for a world that was never saved."""
-    return sha256(world.path / MANIFEST) if world.path else ""
+    """SHA-256 over the sums of a saved world's config and weights; empty for a world that was never saved."""
+    if world.path is None:
+        return ""
+    sums = sha256(world.path / CONFIG) + sha256(world.path / WEIGHTS)
+    return hashlib.sha256(sums.encode()).hexdigest()
 
 
 def read_config(path: Path, kind: type[T]) -> T:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import re
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,21 +139,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 for wrong input, after one line that says what was expected; 130 when stopped by the user.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    begin = time.monotonic()
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="dreamenv",
-            description=dreamenv.__doc__,
-            args=arguments,
-            config=(tyro.conf.FlagConversionOff,),
-        )
+        _parse(arguments)()
     except (ValueError, OSError, RenderingError, gym.error.Error) as error:
         print(f"dreamenv: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr)
         return 130
+    print(f"done in {time.monotonic() - begin:.0f} s")
     return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
+    """Reads the command line; returns the call it asks for.
+
+    Raises:
+        ValueError: If it cannot be read; one line, where the parser prints a box.
+        SystemExit: After --help.
+    """
+    deferred = {name: _defer(command) for name, command in COMMANDS.items()}
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.extras.subcommand_cli_from_dict(
+                deferred, prog="dreamenv", description=dreamenv.__doc__, args=arguments
+            )
+    except SystemExit as stop:
+        if stop.code in (None, 0):
+            raise
+        text = " ".join(re.sub("[╭╮╰╯│─]", " ", box.getvalue()).split())
+        raise ValueError(text.partition(" For full helptext")[0]) from None
+
+
+def _defer(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """Turns a command into one that returns its call, so that parsing ends before anything runs."""
+
+    @functools.wraps(command)
+    def parsed(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    return parsed
 
 
 def _home(world: str) -> Path:

@@ -21,23 +21,26 @@ class ExplorationConfig:
 
     Attributes:
         bump_and_turn: Go on with one action until it no longer changes the frame, then take others for a while.
-        preference: Sample from a softmax that prefers one action, drawn anew for each episode.
+        preference: Sample from a softmax that prefers one action, drawn anew for each episode as bump-and-turn's.
         sticky: Uniformly random actions, each held for a random while.
         noise: Bump-and-turn takes a random action with one of these probabilities, drawn for each episode.
         preference_strength: Range of the preferred action's logit.
         hold: A sticky action is held for 1 to this many steps.
         start_turns: Bump-and-turn begins with 0 to this many steps of another action.
         bump_turns: After a bump it takes 1 to this many steps of another action.
+        patience: It tries again after a bump for 0 to this many steps, drawn for each episode: a memory that never saw
+            an action fail twice dreams that the second try succeeds.
     """
 
-    bump_and_turn: float = 0.7
-    preference: float = 0.15
+    bump_and_turn: float = 0.65
+    preference: float = 0.2
     sticky: float = 0.15
     noise: tuple[float, ...] = (0.0, 0.05, 0.15, 0.3)
     preference_strength: tuple[float, float] = (1.5, 3.5)
     hold: int = 10
     start_turns: int = 12
     bump_turns: int = 3
+    patience: int = 4
 
 
 class BumpStatistics:
@@ -120,13 +123,16 @@ class Explorer:
         config = self._config
         previous: NDArray[np.uint8] | None = None
         was_main = False
+        patience, bumps = int(generator.integers(config.patience + 1)), 0
         main = self._main_action(generator)
         turn = self._other_action(generator, main)
         turns_left = int(generator.integers(config.start_turns + 1))
 
         def act(frame: NDArray[np.uint8]) -> NDArray:
-            nonlocal previous, was_main, turn, turns_left
-            if was_main and previous is not None and np.array_equal(frame, previous):
+            nonlocal previous, was_main, turn, turns_left, bumps
+            bumps = bumps + 1 if was_main and previous is not None and np.array_equal(frame, previous) else 0
+            if bumps > patience:
+                bumps = 0
                 turn = self._other_action(generator, main)
                 turns_left = int(generator.integers(1, config.bump_turns + 1))
             previous = frame
@@ -141,7 +147,7 @@ class Explorer:
 
     def _preference(self, generator: np.random.Generator) -> Act:
         strength = generator.uniform(*self._config.preference_strength)
-        preferred = self._action.sample(generator)
+        preferred = self._main_action(generator)
         others = max(self._action.size - 1, 1)
         probability = np.exp(strength) / (np.exp(strength) + others)
         return lambda frame: preferred if generator.random() < probability else self._other_action(generator, preferred)

@@ -1,31 +1,39 @@
-"""A tiny world, learned for real once per test session."""
+"""Tiny worlds: one learned for real once per test session, one with continuous actions and random weights."""
 
+import numpy as np
 import pytest
 import torch
 from dot_env import HEIGHT, WIDTH
 
 import dreamenv
-from dreamenv.models.memory import MemoryConfig
+from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
+from dreamenv.spaces import ActionSpec
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
+from dreamenv.world import StartBank, World, WorldConfig, build_models
 
 torch.set_num_threads(1)
 
 DOT_EXPLORATION = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.5, sticky=0.5)
 DOT_COLLECT = dreamenv.CollectConfig(frames=4000, num_envs=8, exploration=DOT_EXPLORATION)
+DOT_VISION = VisionConfig(frame_shape=(HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32))
+DOT_MEMORY = MemoryConfig(hidden_size=32, components=3)
 DOT_TRAIN = dreamenv.TrainConfig(
     vision=VisionTraining(
-        model=VisionConfig(frame_shape=(HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32)),
+        model=DOT_VISION,
         fit=FitConfig(steps=300, learning_rate=3e-3, precision="float32"),
         batch_size=64,
     ),
     memory=MemoryTraining(
-        model=MemoryConfig(hidden_size=32, components=3),
+        model=DOT_MEMORY,
         fit=FitConfig(steps=400, learning_rate=5e-3, gradient_clip=1.0, precision="float32"),
         batch_size=32,
     ),
+)
+DOT_EVOLVE = dreamenv.EvolveConfig(
+    generations=12, population=16, episodes=8, sigma=0.5, num_envs=128, evaluation_every=12
 )
 
 
@@ -42,3 +50,59 @@ def dot_folder(tmp_path_factory):
 def dot_world(dot_folder):
     """The world in ``dot_folder``."""
     return dreamenv.load(dot_folder)
+
+
+@pytest.fixture(scope="session")
+def dot_agent_folder(dot_world, tmp_path_factory):
+    """The folder of a linear agent evolved in the dream of ``dot_world``."""
+    folder = tmp_path_factory.mktemp("dot-agent")
+    dreamenv.evolve(dot_world, folder, DOT_EVOLVE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def continuous_world(tmp_path_factory):
+    """A saved world of the dot environment with continuous actions; its weights are random."""
+    config = WorldConfig(
+        env_id="ContinuousDot-v0",
+        frame_shape=(HEIGHT, WIDTH, 3),
+        action=ActionSpec(low=(-1.0,), high=(1.0,)),
+        max_episode_steps=20,
+        vision=DOT_VISION,
+        memory=DOT_MEMORY,
+        endings=("same", "better"),
+        ending_rules=("sample", "threshold"),
+        success_reward=0.4,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vision, memory = build_models(config)
+        z, h = torch.randn(50, 8), torch.tanh(torch.randn(50, 32))
+    memory.endings.shift.copy_(torch.tensor([-3.0, 0.0, 0.0]))
+    memory.reward.fit_range(torch.tensor([-1.0, 0.0, 1.0]).repeat(3), torch.arange(3).repeat_interleave(3))
+    branches = State(z, h, h.clone(), torch.arange(50) % 20)
+    world = World(config, vision, memory, StartBank(z, torch.full_like(z, -2.0), branches))
+    folder = tmp_path_factory.mktemp("continuous")
+    dreamenv.save(world, folder)
+    return dreamenv.load(folder)
+
+
+@pytest.fixture
+def single_start_world(dot_world):
+    """``dot_world`` with a single first frame and a single moment, at step 15, to begin in."""
+    bank, branches = dot_world.bank, dot_world.bank.branches
+    late = branches.rows(torch.tensor([int(branches.step.argmax())]))
+    late = State(late.z, late.h, late.c, torch.tensor([15]))
+    only = StartBank(bank.mean[:1], torch.full_like(bank.log_variance[:1], -200.0), late)
+    return World(dot_world.config, dot_world.vision, dot_world.memory, only, dot_world.path)
+
+
+@pytest.fixture
+def random_actions():
+    """``random_actions(space, steps, seed)``: a list of actions of a space, of one environment or of a vector."""
+
+    def draw(space, steps, seed=0):
+        space.seed(seed)
+        return [np.asarray(space.sample()) for _ in range(steps)]
+
+    return draw

@@ -39,7 +39,7 @@ def _reason(result: subprocess.CompletedProcess[str]) -> str:
     reason = lines[-1] if lines and result.returncode > 0 else f"drawing crashed ({result.returncode})"
     if GL_PACKAGES in reason:
         return reason
-    return f"{ENV_ID} cannot draw: {reason}. On Debian or Ubuntu: apt-get install {GL_PACKAGES}"
+    return f"{ENV_ID} cannot draw: {reason.rstrip('.')}. On Debian or Ubuntu: apt-get install {GL_PACKAGES}"
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Evolution:
 
     Attributes:
         config: Settings without ``generations``, which may grow.
-        world: SHA-256 of the world's manifest.
+        world: Identity of the world, see :func:`dreamenv.bundle.world_id`.
         fitness: Mean shaped dream return of every candidate, generation by generation.
         sigma: Step size after every generation.
         evaluations: Generation -> mean dream return of the distribution's mean.

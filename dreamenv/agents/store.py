@@ -30,7 +30,7 @@ class AgentConfig:
     Attributes:
         kind: Which class reads it.
         env_id: The real environment it is for.
-        world: SHA-256 of the manifest of the world it was trained in.
+        world: Identity of the world it was trained in, see :func:`dreamenv.bundle.world_id`.
         feature_size: F, the length of an observation.
         action: The action space.
         algorithm: Name of the Stable-Baselines3 algorithm; empty for a linear agent.

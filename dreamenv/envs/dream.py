@@ -250,9 +250,8 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
     number = isinstance(value, Real) and not isinstance(value, bool)
     array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
     if not (number or array) or not np.all(np.isfinite(value)) or np.any(np.asarray(value) < 0):
-        raise ValueError(
-            f"expected a temperature: a finite number >= 0, or {num_envs} of them in an array; got {value!r}"
-        )
+        many = f", or an array of {num_envs} of them" if num_envs > 1 else ""
+        raise ValueError(f"expected a temperature: a finite number >= 0{many}; got {value!r}")
     return torch.from_numpy(np.broadcast_to(np.asarray(value, np.float32), (num_envs,)).copy())
 
 

@@ -18,7 +18,7 @@ from dreamenv.episodes import StoreSpec
 from dreamenv.errors import RenderingError, UnsupportedEnvironmentError
 from dreamenv.spaces import ActionSpec
 
-GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri"
+GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
 _REGISTERED_BY = {"MiniWorld-": "miniworld"}  # id prefix -> the module whose import registers it
 
 
@@ -101,4 +101,4 @@ def _register(env_id: str) -> None:
 
 def _is_gl_failure(error: Exception) -> bool:
     text = f"{type(error).__module__}.{type(error).__name__}: {error}".lower()
-    return any(word in text for word in ("pyglet", "libgl", "libegl", '"gl"', '"egl"', '"glu"', "opengl"))
+    return any(word in text for word in ("pyglet", "freetype", "libgl", "libegl", '"gl"', '"egl"', '"glu"', "opengl"))

@@ -47,7 +47,7 @@ class Comparison:
     Attributes:
         env_id: The real environment.
         agent: Name or folder of the agent.
-        world: SHA-256 of the world's manifest.
+        world: Identity of the world, see :func:`dreamenv.bundle.world_id`.
         config: Settings.
         versions: Of the packages that matter.
         commit: Of dreamenv's checkout; None where it is installed without one.

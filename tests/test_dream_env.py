@@ -1,0 +1,437 @@
+"""The dream as a single Gymnasium environment."""
+
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env as check_gymnasium
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3.common.env_checker import check_env as check_sb3
+
+import dreamenv
+from dreamenv import DreamEnv, DreamVectorEnv
+from dreamenv.world import Noise
+
+LEFT, RIGHT, STAY = 0, 1, 2
+BAD_TEMPERATURES = [
+    -1,
+    -0.001,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    "hot",
+    "1.0",
+    True,
+    [1.0],
+    1j,
+    1e39,  # finite, but not in single precision
+    np.array([1.0, 1.0]),
+    np.array([[1.0]]),
+    np.array([np.nan]),
+    np.array([True]),
+    np.array(["1"]),
+]
+
+
+def play(env, actions, **reset):
+    """Observations, rewards and ends of one episode, stacked."""
+    observation, _ = env.reset(**reset)
+    steps = [(observation, 0.0, False, False)]
+    for action in actions:
+        observation, reward, terminated, truncated, _ = env.step(action)
+        steps.append((observation, reward, terminated, truncated))
+        if terminated or truncated:
+            break
+    return [np.array(column) for column in zip(*steps, strict=True)]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture
+def dream(dot_world):
+    return DreamEnv(dot_world)
+
+
+@pytest.mark.parametrize("render_mode", [None, "rgb_array"])
+def test_gymnasium_checker_passes_without_warnings(dot_folder, render_mode):
+    env = gym.make("dreamenv:Dream-v0", world=str(dot_folder), render_mode=render_mode)
+    check_gymnasium(env.unwrapped)
+
+
+def test_gymnasium_checker_passes_with_continuous_actions(continuous_world):
+    check_gymnasium(gym.make("dreamenv:Dream-v0", world=str(continuous_world.path)).unwrapped)
+
+
+def test_stable_baselines3_checker_passes_without_warnings(dot_folder):
+    env = gym.make("dreamenv:Dream-v0", world=str(dot_folder), render_mode="rgb_array")
+    check_sb3(env, skip_render_check=False)
+
+
+def test_dream_and_latent_reality_have_the_same_spaces(dot_folder):
+    dream = gym.make("dreamenv:Dream-v0", world=str(dot_folder))
+    real = gym.make("dreamenv:Latent-v0", world=str(dot_folder))
+    assert dream.observation_space == real.observation_space
+    assert dream.action_space == real.action_space
+    assert dream.observation_space.shape == (8 + 32,)
+    assert dream.observation_space.dtype == np.float32
+
+
+def test_spec_survives_json_and_makes_the_same_environment(dot_folder):
+    env = gym.make("dreamenv:Dream-v0", world=str(dot_folder), temperature=0.5)
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    assert json.loads(env.spec.to_json())["id"] == "Dream-v0"
+    assert same(play(env, [STAY] * 20, seed=1), play(again, [STAY] * 20, seed=1))
+
+
+@pytest.mark.parametrize("kind", [str, Path, dreamenv.load])
+def test_world_may_be_a_name_a_path_or_a_world(dot_folder, dream, kind):
+    env = DreamEnv(kind(dot_folder))
+    assert same(play(env, [STAY] * 20, seed=1), play(dream, [STAY] * 20, seed=1))
+
+
+def test_missing_world_is_refused_by_name():
+    with pytest.raises(dreamenv.BundleError, match="'/no/such/world'"):
+        gym.make("dreamenv:Dream-v0", world="/no/such/world")
+
+
+def test_observations_are_z_and_h_within_the_space(dream, random_actions):
+    observations, *_ = play(dream, random_actions(dream.action_space, 20), seed=0)
+    assert all(dream.observation_space.contains(observation) for observation in observations)
+    assert not observations[0, 8:].any()
+    assert observations[1, 8:].any()
+
+
+def test_values_have_python_types(dream):
+    dream.reset(seed=0)
+    _, reward, terminated, truncated, info = dream.step(STAY)
+    assert (type(reward), type(terminated), type(truncated)) == (float, bool, bool)
+    assert type(info["temperature"]) is float
+
+
+def test_seed_fixes_the_whole_episode(dot_world, dream, random_actions):
+    actions = random_actions(dream.action_space, 20)
+    first = play(dream, actions, seed=3)
+    play(dream, actions)
+    assert same(first, play(dream, actions, seed=3))
+    assert same(first, play(DreamEnv(dot_world), actions, seed=3))
+
+
+def test_other_seeds_and_no_seed_give_other_episodes(dream):
+    first = dream.reset(seed=3)[0]
+    assert not np.array_equal(first, dream.reset()[0])
+    assert not np.array_equal(first, dream.reset(seed=4)[0])
+
+
+def test_episodes_do_not_depend_on_global_random_numbers(dream):
+    np.random.seed(0)
+    torch.manual_seed(0)
+    first = play(dream, [STAY] * 20, seed=3)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    assert same(first, play(dream, [STAY] * 20, seed=3))
+
+
+def test_dreaming_leaves_global_random_numbers_alone(dream):
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    play(dream, [STAY] * 20)
+    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert torch.equal(before[1], torch.get_rng_state())
+
+
+def test_the_default_temperature_is_the_worlds(dot_world, dream):
+    assert dream.reset()[1] == {"temperature": dot_world.config.temperature}
+
+
+def test_constructor_sets_the_temperature(dot_world):
+    env = DreamEnv(dot_world, temperature=0.25)
+    assert env.reset(seed=0)[1]["temperature"] == 0.25
+    assert env.step(STAY)[4]["temperature"] == 0.25
+
+
+def test_reset_sets_the_temperature_until_the_next_such_reset(dream):
+    assert dream.reset(options={"temperature": 1.5})[1]["temperature"] == 1.5
+    assert dream.step(STAY)[4]["temperature"] == 1.5
+    assert dream.reset()[1]["temperature"] == 1.5
+    assert dream.reset(options={"temperature": None})[1]["temperature"] == 1.5
+    assert dream.reset(options={"temperature": 0})[1]["temperature"] == 0.0
+
+
+def test_temperature_by_option_dreams_as_temperature_by_constructor(dot_world, dream):
+    cold = play(DreamEnv(dot_world, temperature=0.1), [STAY] * 20, seed=5)
+    assert same(cold, play(dream, [STAY] * 20, seed=5, options={"temperature": 0.1}))
+    assert not same(cold, play(dream, [STAY] * 20, seed=5, options={"temperature": 1.5}))
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.15, np.float32(0.5), np.int64(2), np.array(0.5), np.array([0.5])])
+def test_numbers_and_arrays_of_one_are_temperatures(dot_world, value):
+    assert DreamEnv(dot_world, temperature=value).reset()[1]["temperature"] == pytest.approx(float(np.ravel(value)[0]))
+
+
+@pytest.mark.parametrize("value", BAD_TEMPERATURES, ids=repr)
+def test_constructor_refuses_a_bad_temperature(dot_world, value):
+    with pytest.raises(ValueError, match="expected a temperature: a finite number >= 0"):
+        DreamEnv(dot_world, temperature=value)
+
+
+@pytest.mark.parametrize("value", BAD_TEMPERATURES, ids=repr)
+def test_reset_refuses_a_bad_temperature_and_keeps_the_episode(dot_world, dream, value):
+    undisturbed = play(DreamEnv(dot_world), [STAY] * 3, seed=2)
+    dream.reset(seed=2)
+    with pytest.raises(ValueError, match="expected a temperature: a finite number >= 0"):
+        dream.reset(options={"temperature": value})
+    observation, _, _, _, info = dream.step(STAY)
+    assert np.array_equal(observation, undisturbed[0][1])
+    assert info["temperature"] == 1.0
+
+
+def test_reset_refuses_unknown_options_by_name(dream):
+    with pytest.raises(ValueError, match="expected the options 'temperature'.*temprature"):
+        dream.reset(options={"temprature": 1.0})
+
+
+def test_reset_leaves_the_callers_options_alone(dream):
+    options = {"temperature": 0.5}
+    dream.reset(options=options)
+    assert options == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_shares_of_branched_starts_outside_0_and_1_are_refused(dot_world, value):
+    with pytest.raises(ValueError, match=r"branched_starts in \[0, 1\]"):
+        DreamEnv(dot_world, branched_starts=value)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [3, -1, 0.0, 1.5, float("nan"), "left", None, [0], np.array([0]), np.array(1.0), 10**30],
+    ids=repr,
+)
+def test_a_bad_action_is_refused_and_the_episode_goes_on(dot_world, dream, action):
+    undisturbed = play(DreamEnv(dot_world), [STAY] * 3, seed=2)
+    dream.reset(seed=2)
+    for step in (1, 2):
+        with pytest.raises(gym.error.InvalidAction, match=r"expected an action in Discrete\(3\), got"):
+            dream.step(action)
+        assert np.array_equal(dream.step(STAY)[0], undisturbed[0][step])
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        np.float32([1.01]),
+        np.float32([-2.0]),
+        np.float32([np.nan]),
+        np.float32([np.inf]),
+        np.float32([0.0, 0.0]),
+        np.array(0.0, np.float32),
+    ],
+    ids=repr,
+)
+def test_a_bad_continuous_action_is_refused(continuous_world, action):
+    env = DreamEnv(continuous_world)
+    env.reset(seed=0)
+    with pytest.raises(gym.error.InvalidAction, match="expected an action in Box"):
+        env.step(action)
+    assert np.isfinite(env.step(np.float32([0.0]))[0]).all()
+
+
+def test_continuous_actions_at_the_bounds_are_taken(continuous_world):
+    env = DreamEnv(continuous_world)
+    left, right = (play(env, [np.float32([action])], seed=0)[0][1, 8:] for action in (-1.0, 1.0))
+    assert not np.allclose(left, right)
+
+
+def test_step_before_reset_is_refused(dream):
+    with pytest.raises(gym.error.ResetNeeded, match="expected reset before step"):
+        dream.step(STAY)
+
+
+def test_step_after_the_end_is_refused_until_reset(dream):
+    play(dream, [STAY] * 20, seed=0)
+    with pytest.raises(gym.error.ResetNeeded):
+        dream.step(STAY)
+    dream.reset()
+    dream.step(STAY)
+
+
+def test_render_before_reset_is_refused(dot_world):
+    with pytest.raises(gym.error.ResetNeeded, match="expected reset before render"):
+        DreamEnv(dot_world, render_mode="rgb_array").render()
+
+
+def test_render_draws_the_decoded_dream(dot_world):
+    env = DreamEnv(dot_world, render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    frame = env.render()
+    assert (frame.shape, frame.dtype) == ((16, 32, 3), np.uint8)
+    with torch.inference_mode():
+        decoded = dot_world.vision.decode(torch.from_numpy(observation[None, :8]), (16, 32, 3))
+    assert np.array_equal(frame, decoded[0].numpy())
+
+
+def test_a_first_frame_shows_the_goal_in_a_corner_and_the_dot_between(dot_world):
+    env = DreamEnv(dot_world, render_mode="rgb_array")
+    for seed in range(10):
+        env.reset(seed=seed)
+        frame = env.render().astype(int)
+        green, red = (frame[..., c] - frame[..., [i for i in range(3) if i != c]].max(-1) for c in (1, 0))
+        goal = np.unravel_index(green.argmax(), green.shape)
+        dot = np.unravel_index(red.argmax(), red.shape)
+        assert goal[0] < 6 and (goal[1] < 4 or goal[1] >= 28)
+        assert 8 <= dot[0] < 12 and 8 <= dot[1] < 24
+
+
+def test_render_is_none_without_a_mode(dream):
+    dream.reset()
+    assert dream.render() is None
+
+
+def test_returned_observations_belong_to_the_caller(dot_world, dream):
+    undisturbed, *_ = play(DreamEnv(dot_world), [STAY] * 5, seed=4)
+    observation, _ = dream.reset(seed=4)
+    for expected in undisturbed[1:]:
+        observation[:] = 7.0
+        observation, *_ = dream.step(STAY)
+        assert np.array_equal(observation, expected)
+
+
+def test_kept_observations_do_not_change_afterwards(dream):
+    observations = [dream.reset(seed=4)[0]]
+    copies = [observations[0].copy()]
+    for _ in range(3):
+        observations.append(dream.step(STAY)[0])
+        copies.append(observations[-1].copy())
+    assert same(observations, copies)
+
+
+def test_episodes_are_truncated_at_the_limit_and_only_there(dream):
+    lengths = {True: set(), False: set()}
+    for seed in range(40):
+        _, _, terminated, truncated = play(dream, [STAY if seed % 2 else RIGHT] * 30, seed=seed)
+        assert terminated[-1] != truncated[-1]
+        assert not (terminated[:-1] | truncated[:-1]).any()
+        lengths[bool(truncated[-1])].add(len(terminated) - 1)
+    assert lengths[True] == {20}
+    assert lengths[False] and max(lengths[False]) <= 20
+
+
+def test_an_ending_at_the_limit_is_terminated_and_not_truncated(dot_world):
+    env = DreamVectorEnv(dot_world, 256, max_episode_steps=3)
+    env.reset(seed=0)
+    age, done, ended_at_the_limit = np.zeros(256, int), np.zeros(256, bool), 0
+    for _ in range(12):
+        _, _, terminated, truncated, _ = env.step(np.full(256, RIGHT))
+        age = np.where(done, 0, age + 1)
+        done = terminated | truncated
+        assert not (terminated & truncated).any()
+        assert (age[truncated] == 3).all()
+        assert done[age == 3].all()
+        ended_at_the_limit += (terminated & (age == 3)).sum()
+    assert ended_at_the_limit > 0
+
+
+def test_make_honours_a_shorter_time_limit(dot_folder):
+    env = gym.make("dreamenv:Dream-v0", world=str(dot_folder), max_episode_steps=5)
+    ends = [play(env, [STAY] * 30, seed=seed)[2:] for seed in range(10)]
+    assert {len(truncated) - 1 for terminated, truncated in ends if truncated[-1]} == {5}
+
+
+@pytest.mark.parametrize("limit", [5, 50, -1])
+def test_make_and_make_vec_agree_on_the_time_limit(dot_folder, limit):
+    single = gym.make("dreamenv:Dream-v0", world=str(dot_folder), max_episode_steps=limit)
+    vector = gym.make_vec("dreamenv:Dream-v0", num_envs=8, world=str(dot_folder), max_episode_steps=limit)
+    vector.reset(seed=0)
+    expected = np.array([len(play(single, [STAY] * 60, seed=seed)[0]) - 1 for seed in range(8)])
+    length = np.zeros(8, int)
+    for step in range(1, 61):
+        _, _, terminated, truncated, _ = vector.step(np.full(8, STAY))
+        length[(length == 0) & (terminated | truncated)] = step
+    assert length.tolist() == expected.tolist()
+
+
+def test_a_dream_inside_gymnasiums_time_limit_is_truncated_by_it(dot_world):
+    env = TimeLimit(DreamEnv(dot_world), 4)
+    assert {len(play(env, [STAY] * 9, seed=seed)[0]) - 1 for seed in range(5)} == {4}
+
+
+def test_rewards_are_in_the_real_units(dream):
+    returns, endings = [], []
+    for seed in range(60):
+        _, rewards, terminated, _ = play(dream, [RIGHT] * 20, seed=seed)
+        assert np.abs(rewards[:-1]).max() < 1e-6
+        returns.append(rewards[-1])
+        endings.append(terminated[-1])
+    won = [reward for reward in returns if reward > 0.4]
+    assert 0.25 < len(won) / 60 < 0.75
+    assert all(0.8 <= reward <= 1.0 for reward in won)
+    assert np.mean(endings) > 0.9
+
+
+def test_at_temperature_0_dreams_differ_only_in_their_endings(single_start_world, random_actions):
+    env = DreamVectorEnv(single_start_world, 16, temperature=0.0)
+    observation, _ = env.reset(seed=0)
+    alive = np.ones(16, bool)
+    for action in random_actions(env.single_action_space, 20, seed=1):
+        assert np.allclose(observation[alive], observation[alive][0], atol=1e-4)
+        observation, _, terminated, truncated, _ = env.step(np.full(16, action))
+        alive &= ~(terminated | truncated)
+        if not alive.any():
+            break
+
+
+def test_at_temperature_1_dreams_from_one_start_part(single_start_world):
+    env = DreamVectorEnv(single_start_world, 16, temperature=1.0)
+    env.reset(seed=0)
+    observation, *_ = env.step(np.full(16, STAY))
+    assert np.ptp(observation[:, :8], axis=0).max() > 1e-3
+
+
+def test_higher_temperatures_spread_the_next_z(single_start_world):
+    spreads = []
+    for temperature in (0.0, 0.1, 0.5, 1.0, 2.0):
+        env = DreamVectorEnv(single_start_world, 256, temperature=temperature)
+        env.reset(seed=0)
+        spreads.append(env.step(np.full(256, STAY))[0][:, :8].std(0).mean())
+    assert spreads[0] == pytest.approx(0.0, abs=1e-4)
+    assert all(hotter > colder for colder, hotter in zip(spreads, spreads[1:], strict=False))
+
+
+def test_branched_starts_begin_in_real_moments_of_the_middle(dot_world):
+    env = DreamVectorEnv(dot_world, 64, branched_starts=1.0)
+    observation, _ = env.reset(seed=0)
+    moments = dot_world.features(dot_world.bank.branches).numpy()
+    distance = np.abs(observation[:, None] - moments[None]).max(-1).min(1)
+    assert distance.max() == 0.0
+    assert (observation[:, 8:] != 0).any(1).mean() > 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_share_of_branched_starts(single_start_world, share):
+    env = DreamVectorEnv(single_start_world, 2000, branched_starts=share)
+    observation, _ = env.reset(seed=0)
+    assert (observation[:, 8:] != 0).any(1).mean() == pytest.approx(share, abs=0.04 if share else 0.0)
+
+
+def test_branched_episodes_keep_the_time_of_their_moment(single_start_world):
+    env = DreamEnv(single_start_world, branched_starts=1.0, temperature=0.0)
+    lengths = {
+        len(truncated) - 1
+        for seed in range(30)
+        for _, _, _, truncated in [play(env, [STAY] * 20, seed=seed)]
+        if truncated[-1]
+    }
+    assert lengths == {5}
+
+
+def test_first_frames_of_the_bank_are_all_used(dot_world):
+    generator = torch.Generator().manual_seed(0)
+    count = len(dot_world.bank.mean)
+    noise = Noise.draw(count * 20, 8, generator)
+    noise = Noise(noise.uniform, torch.zeros_like(noise.normal))
+    starts = dot_world.sample_start(noise).z
+    assert len(torch.unique(starts, dim=0)) == len(torch.unique(dot_world.bank.mean, dim=0))

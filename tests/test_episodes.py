@@ -1,0 +1,223 @@
+"""Episodes come back from the store as they went in, or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.errors import StoreError
+from dreamenv.files import TEMPORARY_PREFIX
+from dreamenv.spaces import ActionSpec
+
+DISCRETE = StoreSpec("Discrete-v0", (4, 6, 3), ActionSpec(n=3))
+BOX = StoreSpec("Box-v0", (4, 6, 3), ActionSpec(low=(-1.0, 0.25), high=(1.0, 2.5)))
+SPECS = pytest.mark.parametrize("spec", [DISCRETE, BOX], ids=["discrete", "box"])
+ARRAYS = ("observations", "actions", "rewards")
+
+
+def make_episode(spec, seed, length=None):
+    generator = np.random.default_rng(seed)
+    length = length or int(generator.integers(1, 9))
+    return Episode(
+        observations=generator.integers(0, 256, (length + 1, *spec.frame_shape), dtype=np.uint8),
+        actions=np.stack([spec.action.sample(generator) for _ in range(length)]),
+        rewards=generator.normal(size=length).astype(np.float32),
+        terminated=bool(seed % 2),
+        truncated=not seed % 2,
+        seed=1_000_000 + seed,
+        policy=f"policy-{seed}",
+    )
+
+
+def fill(folder, spec, shards):
+    store = EpisodeStore.create(folder, spec)
+    for seeds in shards:
+        store.append([make_episode(spec, seed) for seed in seeds])
+    return store
+
+
+def flip_byte(path, position):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@SPECS
+@pytest.mark.parametrize("reopened", [False, True])
+def test_several_shards_round_trip_bitwise(tmp_path, spec, reopened):
+    store = fill(tmp_path, spec, [range(3), range(3, 4), range(4, 9)])
+    if reopened:
+        store = EpisodeStore(tmp_path)
+
+    episodes = list(store)
+
+    assert len(store) == len(episodes) == 9
+    for seed, episode in enumerate(episodes):
+        expected = make_episode(spec, seed)
+        for name in ARRAYS:
+            stored, original = getattr(episode, name), getattr(expected, name)
+            assert stored.dtype == original.dtype
+            np.testing.assert_array_equal(stored, original)
+        for name in ("terminated", "truncated", "seed", "policy"):
+            assert getattr(episode, name) == getattr(expected, name)
+
+
+@SPECS
+def test_the_spec_round_trips(tmp_path, spec):
+    EpisodeStore.create(tmp_path, spec)
+
+    assert EpisodeStore(tmp_path).spec == spec
+
+
+def test_sizes_are_counted_over_all_shards(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(3), range(3, 7)])
+    lengths = [len(make_episode(DISCRETE, seed)) for seed in range(7)]
+
+    assert store.lengths.tolist() == lengths
+    assert store.num_frames == sum(lengths) + 7
+    assert store.num_shards == 2
+
+
+def test_an_empty_store_has_nothing(tmp_path):
+    store = EpisodeStore.create(tmp_path, DISCRETE)
+
+    assert (len(store), store.num_frames, store.num_shards, list(store)) == (0, 0, 0, [])
+
+
+def test_frames_are_mapped_not_copied(tmp_path):
+    fill(tmp_path, DISCRETE, [range(3)])
+    store = EpisodeStore(tmp_path)
+
+    (first, *_), (again, *_) = store, store
+
+    assert np.shares_memory(first.observations, again.observations)
+    assert next(tmp_path.glob("*.safetensors")).name in Path("/proc/self/maps").read_text()
+
+
+def test_a_shard_carries_its_checksum_in_its_name(tmp_path):
+    fill(tmp_path, DISCRETE, [range(3)])
+    (path,) = tmp_path.glob("*.safetensors")
+    path.rename(path.with_name("000000-" + "0" * 64 + ".safetensors"))
+
+    with pytest.raises(StoreError, match="0" * 64):
+        EpisodeStore(tmp_path)
+
+
+@pytest.mark.parametrize("position", [0, 100, -1], ids=["length", "header", "data"])
+@pytest.mark.parametrize("shard", [0, 1])
+def test_a_flipped_byte_is_refused_and_the_shard_named(tmp_path, shard, position):
+    fill(tmp_path, DISCRETE, [range(3), range(3, 6)])
+    path = sorted(tmp_path.glob("*.safetensors"))[shard]
+    flip_byte(path, position)
+
+    with pytest.raises(StoreError, match=path.name):
+        EpisodeStore(tmp_path)
+
+
+def test_a_truncated_shard_is_refused(tmp_path):
+    fill(tmp_path, DISCRETE, [range(3)])
+    (path,) = tmp_path.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-10])
+
+    with pytest.raises(StoreError, match=path.name):
+        EpisodeStore(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        StoreSpec("Other-v0", (4, 6, 3), ActionSpec(n=3)),
+        StoreSpec("Discrete-v0", (4, 7, 3), ActionSpec(n=3)),
+        StoreSpec("Discrete-v0", (4, 6, 3), ActionSpec(n=4)),
+    ],
+    ids=["id", "frames", "actions"],
+)
+def test_episodes_of_another_environment_are_refused(tmp_path, other):
+    fill(tmp_path, DISCRETE, [range(3)])
+
+    with pytest.raises(StoreError, match="cannot add episodes of"):
+        EpisodeStore.create(tmp_path, other)
+
+    assert EpisodeStore(tmp_path).spec == DISCRETE
+
+
+def test_a_missing_store_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="no episodes in .*nowhere"):
+        EpisodeStore(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"env_id": 3}', "not json"])
+def test_a_spec_that_says_something_else_is_refused(tmp_path, text):
+    (tmp_path / "spec.json").write_text(text)
+
+    with pytest.raises(StoreError, match="spec.json"):
+        EpisodeStore(tmp_path)
+
+
+def test_one_episode_in_ten_is_held_out(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(13), range(13, 25)])
+
+    training, validation = store.split()
+
+    assert [len(training), len(validation)] == [23, 25 // VALIDATION_EVERY]
+    assert {episode.seed for episode in training}.isdisjoint(episode.seed for episode in validation)
+
+
+def test_an_episode_never_changes_sides(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(13)])
+    before = [{episode.seed for episode in side} for side in store.split()]
+    for shard in (range(13, 14), range(14, 40)):
+        store.append([make_episode(DISCRETE, seed) for seed in shard])
+
+    after = [{episode.seed for episode in side} for side in EpisodeStore(tmp_path).split()]
+
+    assert before[0] <= after[0]
+    assert before[1] <= after[1]
+
+
+def test_too_few_episodes_cannot_be_split(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(VALIDATION_EVERY - 1)])
+
+    with pytest.raises(StoreError, match=f"at least {VALIDATION_EVERY} .* got {VALIDATION_EVERY - 1}"):
+        store.split()
+
+
+def test_leftovers_of_killed_writers_are_ignored_when_reading(tmp_path):
+    fill(tmp_path, DISCRETE, [range(3)])
+    (tmp_path / (TEMPORARY_PREFIX + "x1")).write_bytes(b"half a shard")
+
+    assert len(EpisodeStore(tmp_path)) == 3
+
+
+def test_leftovers_of_killed_writers_are_cleaned_when_writing_goes_on(tmp_path):
+    fill(tmp_path, DISCRETE, [range(3)])
+    leftover = tmp_path / (TEMPORARY_PREFIX + "x1")
+    leftover.write_bytes(b"half a shard")
+
+    store = EpisodeStore.create(tmp_path, DISCRETE)
+
+    assert not leftover.exists()
+    assert len(store) == 3
+
+
+def test_a_failed_append_stores_nothing(tmp_path, monkeypatch):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+
+    def fail(*names):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("os.replace", fail)
+        store.append([make_episode(DISCRETE, 3)])
+    store.append([make_episode(DISCRETE, 4)])
+
+    assert [episode.seed for episode in EpisodeStore(tmp_path)] == [1_000_000, 1_000_001, 1_000_002, 1_000_004]
+    assert [episode.seed for episode in store] == [episode.seed for episode in EpisodeStore(tmp_path)]
+
+
+def test_repr_says_how_long_how_much_and_how_it_ended():
+    episode = make_episode(DISCRETE, 1, length=4)
+
+    assert repr(episode).startswith("Episode(4 steps, return ")
+    assert "terminated, seed 1000001, policy-1" in repr(episode)

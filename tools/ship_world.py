@@ -1,0 +1,76 @@
+"""Puts a finished run into the package and its record into docs/results: ``make ship`` runs it after ``make sidewalk``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+import dreamenv
+from dreamenv.agents.store import WEIGHTS
+from dreamenv.bundle import CONFIG, MANIFEST
+from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.tables import comparison_table
+
+ROOT = Path(__file__).parents[1]
+AGENTS = ("ppo", "linear")
+BLOCK = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
+
+
+def main(run: Path) -> None:
+    """Ships the world of ``run``, its agents, tables, plots and films."""
+    name = run.name
+    world, package, record = dreamenv.load(run), ROOT / "dreamenv" / "worlds" / name, ROOT / "docs" / "results" / name
+    comparisons = {agent: _read(run / "compare" / agent / "comparison.json") for agent in AGENTS}
+    tables = "\n".join(_section(agent, comparison) for agent, comparison in comparisons.items())
+    dreamenv.save(world, package, f"# A dream of {world.config.env_id}\n\n{_facts(run)}\n\n{tables}")
+    for agent in AGENTS:
+        _copy(run / "agents" / agent, package / "agents" / agent, (CONFIG, WEIGHTS, MANIFEST))
+        _copy(run / "compare" / agent, record / agent, ("comparison.json", "comparison.csv", "comparison.png"))
+    _copy(run / "training", record, ("report.json", "reconstructions.png"))
+    images = ROOT / "docs" / "images"
+    shutil.copyfile(run / "compare" / "ppo" / "film.gif", images / "film.gif")
+    shutil.copyfile(run / "compare" / "ppo" / "comparison.png", images / "comparison.png")
+    readme = ROOT / "README.md"
+    readme.write_text(BLOCK.sub(lambda match: f"{match[1]}{tables}{match[2]}", readme.read_text()))
+    print(f"shipped {package} and {record}")
+
+
+def _read(path: Path) -> Comparison:
+    return TypeAdapter(Comparison).validate_json(path.read_bytes())
+
+
+def _section(agent: str, comparison: Comparison) -> str:
+    config = comparison.config
+    seeds = f"seeds {config.seed:,} to {config.seed + config.episodes - 1:,}"
+    return (
+        f"`{comparison.agent}`, {config.episodes} episodes per row, {seeds}, commit {(comparison.commit or '?')[:12]}:\n\n"
+        f"{comparison_table(comparison, 'github')}\n"
+    )
+
+
+def _facts(run: Path) -> str:
+    report = json.loads((run / "training" / "report.json").read_text())
+    store = dreamenv.EpisodeStore(run / "episodes")
+    kinds = {kind["kind"]: (kind["recall"], kind["precision"]) for kind in report["memory"]["endings"]}
+    heads = "; ".join(
+        f"{kind}: recall {recall:.2f}, precision {precision:.2f}" for kind, (recall, precision) in kinds.items()
+    )
+    return (
+        f"Trained on {store.num_frames:,} real frames ({len(store)} episodes) of exploring policies that know nothing of the "
+        f"task. Held-out squared error {report['vision']['squared_error']:.4f}, endings at the exact step: {heads}."
+    )
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(source / name, target / name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
