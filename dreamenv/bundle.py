@@ -56,17 +56,17 @@ def load(name_or_path: str | Path) -> World:
         BundleError: If it is missing, damaged, or not a world; names the file and the reason.
     """
     folder = find(name_or_path)
-    verify(folder)
+    verify(folder, (CONFIG, WEIGHTS))
     config = read_config(folder / CONFIG, WorldConfig)
     tensors = {name: _widen(tensor) for name, tensor in read_tensors(folder / WEIGHTS).items()}
-    vision, memory = build_models(config)
     try:
+        vision, memory = build_models(config)
         vision.load_state_dict(_under("vision.", tensors))
         memory.load_state_dict(_under("memory.", tensors))
         bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
-    except (RuntimeError, KeyError, TypeError) as error:
+        return World(config, vision.eval(), memory.eval(), bank, folder)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
-    return World(config, vision.eval(), memory.eval(), bank, folder)
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -92,8 +92,8 @@ def manifest(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
     return {name: sha256(folder / name) for name in names}
 
 
-def verify(folder: Path) -> None:
-    """Checks every file of a bundle against its manifest.
+def verify(folder: Path, required: tuple[str, ...]) -> None:
+    """Checks every file of a bundle against its manifest, which has to list the ``required`` ones.
 
     Raises:
         BundleError: If a file is missing or was changed.
@@ -102,6 +102,9 @@ def verify(folder: Path) -> None:
         sums = TypeAdapter(dict[str, str]).validate_json((folder / MANIFEST).read_bytes(), strict=True)
     except (OSError, ValidationError) as error:
         raise BundleError(f"{folder / MANIFEST} cannot be read: {error}") from None
+    missing = [name for name in required if name not in sums]
+    if missing:
+        raise BundleError(f"{folder / MANIFEST} does not list {', '.join(missing)}")
     for name, expected in sums.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
@@ -152,7 +155,9 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
         "bank.branches.": branches,
     }
     everything = {prefix + name: tensor for prefix, group in groups.items() for name, tensor in group.items()}
-    return {name: _narrow(tensor).contiguous() for name, tensor in everything.items()}
+    facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}  # ranges of rewards and actions stay exact
+    narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}
+    return {name: tensor.contiguous() for name, tensor in narrowed.items()}
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:

@@ -53,12 +53,15 @@ def collect(env_id: str, folder: Path, config: CollectConfig | None = None) -> E
 
     Raises:
         UnsupportedEnvironmentError: If the environment cannot be learned from.
+        ValueError: If the seed is out of range.
         StoreError: If the folder holds episodes of another environment, or damaged ones.
     """
     config = config or CollectConfig()
+    if not 0 <= config.seed <= 999:
+        raise ValueError(f"expected a seed from 0 to 999, got {config.seed}")
     env = make_real_vector(env_id, config.num_envs)
     try:
-        store = EpisodeStore.create(folder, describe(env.envs[0]))
+        store = EpisodeStore.create(folder, describe(env.envs[0], env_id))
         statistics = BumpStatistics(store.spec.action)
         statistics.update(list(store))
         with tqdm(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:

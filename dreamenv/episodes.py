@@ -105,7 +105,15 @@ class EpisodeStore:
         return store
 
     def append(self, episodes: Sequence[Episode]) -> None:
-        """Writes ``episodes`` as one new shard; they are stored when this returns."""
+        """Writes ``episodes`` as one new shard; they are stored when this returns.
+
+        Raises:
+            StoreError: If a frame has another shape than the store's.
+            OSError: If the disk refuses; the store is then as before.
+        """
+        for episode in episodes:
+            if episode.observations.shape[1:] != self.spec.frame_shape:
+                raise StoreError(f"expected frames {self.spec.frame_shape}, got {episode.observations.shape[1:]}")
         data = _encode(episodes)
         path = self.folder / f"{len(self._shards):06d}-{sha256_of(data).hexdigest()}.safetensors"
         write_bytes(path, data)
@@ -135,9 +143,9 @@ class EpisodeStore:
         return int(self.lengths.sum()) + len(self)
 
     @property
-    def num_shards(self) -> int:
-        """Shards stored."""
-        return len(self._shards)
+    def shard_names(self) -> list[str]:
+        """Names of the shards, which carry their checksums: together the identity of the data."""
+        return [shard.path.name for shard in self._shards]
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -157,6 +165,7 @@ class _Shard:
         with safetensors.safe_open(path, framework="pt") as file:
             self.tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
             self.policies: list[str] = json.loads(file.metadata()["policies"])
+        self.path = path
         self.lengths: NDArray[np.int64] = self.tensors["lengths"].numpy()
         self._ends = np.cumsum(self.lengths)
 

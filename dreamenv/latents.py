@@ -51,6 +51,6 @@ def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_
         mean, log_variance = (torch.cat(parts) for parts in zip(*map(vision.encode, frames.split(256)), strict=True))
     ending = torch.zeros(len(episode), dtype=torch.int64)
     kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
-    ending[-1] = ("continues", *endings).index(kind)
+    ending[-1] = endings.index(kind) + 1 if kind in endings else 0  # a kind no training episode had cannot be known
     action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)
     return LatentEpisode(mean, log_variance, action, reward, ending, torch.arange(1, len(episode) + 1))

@@ -80,7 +80,7 @@ def rollout(
 ) -> Iterator[Outcome]:
     """Plays one episode per seed; a slot of the vector environment that is done takes the next seed.
 
-    Episodes begin in the order of ``seeds``, lower slots first. Slots left without a seed repeat their last one until
+    Episodes begin in the order of ``seeds``, lower slots first. Slots left without a seed repeat the last one until
     the others are done; those episodes are not reported.
 
     Args:
@@ -100,6 +100,8 @@ def rollout(
     """
     if env.metadata.get("autoreset_mode") is not AutoresetMode.DISABLED:
         raise ValueError(f"expected a vector environment with autoreset disabled, got {env.metadata}")
+    if not len(seeds):
+        return
     slots = _Slots(env.num_envs, seeds)
     history = _History() if record else None
     observation, _ = env.reset(seed=slots.seeds(), options=dict(options or {}))  # type: ignore[arg-type]

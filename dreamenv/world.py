@@ -126,6 +126,8 @@ class World:
     def __init__(
         self, config: WorldConfig, vision: Vision, memory: Memory, bank: StartBank, path: Path | None = None
     ) -> None:
+        if len(config.endings) != len(config.ending_rules):
+            raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
 
     def __repr__(self) -> str:

@@ -102,7 +102,7 @@ def test_collection_stops_with_the_shard_that_reaches_the_frames(tmp_path):
     last = sum(len(episode) + 1 for episode in list(store)[-CONFIG.shard_episodes :])
 
     assert store.num_frames - last < CONFIG.frames <= store.num_frames
-    assert len(store) == CONFIG.shard_episodes * store.num_shards
+    assert len(store) == CONFIG.shard_episodes * len(store.shard_names)
 
 
 @pytest.mark.parametrize("seed", [0, 3])

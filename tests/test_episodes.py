@@ -76,13 +76,13 @@ def test_sizes_are_counted_over_all_shards(tmp_path):
 
     assert store.lengths.tolist() == lengths
     assert store.num_frames == sum(lengths) + 7
-    assert store.num_shards == 2
+    assert len(store.shard_names) == 2
 
 
 def test_an_empty_store_has_nothing(tmp_path):
     store = EpisodeStore.create(tmp_path, DISCRETE)
 
-    assert (len(store), store.num_frames, store.num_shards, list(store)) == (0, 0, 0, [])
+    assert (len(store), store.num_frames, len(store.shard_names), list(store)) == (0, 0, 0, [])
 
 
 def test_frames_are_mapped_not_copied(tmp_path):

@@ -184,6 +184,14 @@ def test_bump_and_turn_takes_another_action_after_an_unchanged_frame(action, see
     np.testing.assert_array_equal(actions[5], actions[3])
 
 
+@pytest.mark.parametrize("action", [DISCRETE, BOX], ids=["discrete", "box"])
+def test_bump_and_turn_does_not_always_turn_the_same_way(action):
+    actions = play(explorer(action, CALM, [0]), [0] * 60)
+    turns = [turn for turn in actions[1::2] if not np.array_equal(turn, actions[0])]
+
+    assert len(np.unique(turns, axis=0)) > 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_bump_and_turn_does_not_mind_an_unchanged_frame_after_a_turn(seed):
     actions = play(explorer(DISCRETE, CALM, [seed]), [0, 1, 2, 3, 3, 3, 5])

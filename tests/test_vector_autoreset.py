@@ -244,7 +244,7 @@ def test_a_masked_reset_changes_only_its_own_temperatures(dot_world):
 
 @pytest.mark.parametrize("value", [np.array([1.0, 1.0]), np.array([1.0, np.nan, 1.0]), np.array([1.0, -1.0, 1.0])])
 def test_bad_temperatures_for_a_batch_are_refused(dot_world, value):
-    with pytest.raises(ValueError, match="or 3 of them in an array"):
+    with pytest.raises(ValueError, match="array of 3 of them"):
         DreamVectorEnv(dot_world, 3, temperature=value)
 
 

@@ -1,4 +1,4 @@
-"""Puts a finished run into the package and its record into docs/results: ``make ship`` runs it after ``make sidewalk``."""
+"""Puts a finished run into the package, and its record into docs/results; ``make ship`` runs it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _section(agent: str, comparison: Comparison) -> str:
     config = comparison.config
     seeds = f"seeds {config.seed:,} to {config.seed + config.episodes - 1:,}"
     return (
-        f"`{comparison.agent}`, {config.episodes} episodes per row, {seeds}, commit {(comparison.commit or '?')[:12]}:\n\n"
+        f"`{comparison.agent}`, {config.episodes} episodes per row, {seeds}, "
+        f"commit {(comparison.commit or 'unknown')[:12]}:\n\n"
         f"{comparison_table(comparison, 'github')}\n"
     )
 
@@ -61,8 +62,9 @@ def _facts(run: Path) -> str:
         f"{kind}: recall {recall:.2f}, precision {precision:.2f}" for kind, (recall, precision) in kinds.items()
     )
     return (
-        f"Trained on {store.num_frames:,} real frames ({len(store)} episodes) of exploring policies that know nothing of the "
-        f"task. Held-out squared error {report['vision']['squared_error']:.4f}, endings at the exact step: {heads}."
+        f"Trained on {store.num_frames:,} real frames ({len(store)} episodes) of exploring policies that know nothing "
+        f"of the task. Held-out squared error {report['vision']['squared_error']:.4f}, "
+        f"endings at the exact step: {heads}."
     )
 
 

@@ -82,7 +82,7 @@ def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]
                 f"expected the name of a shipped agent ({names}) or an agent's folder, got {str(name_or_path)!r}"
             )
         folder = known[str(name_or_path)]
-    verify(folder)
+    verify(folder, (CONFIG, WEIGHTS))
     return read_config(folder / CONFIG, AgentConfig), read_tensors(folder / WEIGHTS)
 
 

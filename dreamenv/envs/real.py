@@ -41,7 +41,7 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
         with contextlib.redirect_stdout(io.StringIO()):  # Miniworld prints its number of anti-aliasing samples
             _register(env_id)
             env = gym.make(env_id, **kwargs)
-    except gym.error.Error as error:
+    except (gym.error.Error, ModuleNotFoundError) as error:
         raise UnsupportedEnvironmentError(
             f"expected the id of an installed environment, got {env_id!r}: {error}"
         ) from None
@@ -53,7 +53,7 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
             ) from error
         raise
     try:
-        describe(env)
+        describe(env, env_id)
     except UnsupportedEnvironmentError:
         env.close()
         raise
@@ -66,8 +66,8 @@ def make_real_vector(env_id: str, num_envs: int, **kwargs: Any) -> SyncVectorEnv
     return SyncVectorEnv(make, autoreset_mode=AutoresetMode.DISABLED)
 
 
-def describe(env: gym.Env) -> StoreSpec:
-    """Says what a world has to know of a real environment.
+def describe(env: gym.Env, env_id: str) -> StoreSpec:
+    """Says what a world has to know of a real environment, its id as it was asked for (with the module, if any).
 
     Raises:
         UnsupportedEnvironmentError: If frames are not (H, W, 3) uint8, or actions not Discrete or a bounded Box.
@@ -80,7 +80,6 @@ def describe(env: gym.Env) -> StoreSpec:
             f"expected RGB observations Box(0, 255, (height, width, 3), uint8), got {space}; "
             "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"
         )
-    env_id = env.spec.id if env.spec else type(env.unwrapped).__name__
     height, width, _ = space.shape
     return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(env.action_space))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from dreamenv.rollout import Policy
 from dreamenv.world import World
 
 TEST_SEED = 90_000
-_PACKAGES = ("dreamenv", "torch", "numpy", "gymnasium", "miniworld", "stable-baselines3", "cma", "scipy")
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,14 @@ def compare(
                 scores.append(row)
                 bar.update()
             env.close()
-    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    return Comparison(world.config.env_id, name, world_id(world), config, versions, commit(), tuple(scores))
+    return Comparison(world.config.env_id, name, world_id(world), config, versions(), commit(), tuple(scores))
+
+
+def versions() -> dict[str, str]:
+    """Versions of dreamenv and of everything it needs."""
+    needed = [line for line in importlib.metadata.requires("dreamenv") or [] if "extra ==" not in line]
+    packages = ["dreamenv", *(re.split(r"[^\w.-]", line)[0] for line in needed)]
+    return {package: importlib.metadata.version(package) for package in packages}
 
 
 def commit() -> str | None:

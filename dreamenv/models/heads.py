@@ -52,13 +52,13 @@ def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: T
     Returns:
         (B,) int64, 0 where the episode goes on.
     """
-    threshold = torch.tensor([rule == "threshold" for rule in rules], device=probabilities.device)
+    threshold = torch.tensor([rule == "threshold" for rule in rules], dtype=torch.bool, device=probabilities.device)
     ends = probabilities[:, 1:]
     certain = threshold & (ends > 0.5)
     ends = torch.where(certain.any(1, keepdim=True), certain.to(ends.dtype), ends.masked_fill(threshold, 0.0))
     cumulative = ends.cumsum(1)
     kind = 1 + (cumulative <= uniform[:, None]).sum(1)
-    return torch.where(uniform < cumulative[:, -1], kind, 0)
+    return torch.where(kind <= ends.shape[1], kind, 0)
 
 
 class RewardHead(nn.Module):

@@ -67,7 +67,8 @@ def sample(mixture: Mixture, temperature: Tensor, uniform: Tensor, normal: Tenso
     """
     temperature = temperature[:, None]
     weights = torch.softmax(mixture.logits / temperature.clamp(min=1e-6)[..., None], dim=-2)
-    below = weights.cumsum(-2) < uniform[:, None, : weights.shape[-1]]
+    cumulative = weights.cumsum(-2)
+    below = cumulative <= uniform[:, None, : weights.shape[-1]] * cumulative[:, -1:]
     component = below.sum(-2, keepdim=True).clamp(max=weights.shape[-2] - 1)
     component = component.expand(-1, -1, normal.shape[-1])
     mean = mixture.means.gather(-2, component).squeeze(-2)

@@ -137,8 +137,8 @@ def rare_colour_table(frames: Tensor, clip: tuple[float, float]) -> Tensor:
         (512,) float32, to be indexed by :func:`colour_bins`.
     """
     share = torch.bincount(colour_bins(frames).flatten(), minlength=512).float()
-    share = (share / share.sum()).clamp(min=1e-7)
-    return (share.rsqrt() / share.sqrt().sum()).clamp(*clip)
+    share = share / share.sum()
+    return (share.clamp(min=1e-7).rsqrt() / share.sqrt().sum()).clamp(*clip)
 
 
 def colour_bins(frames: Tensor) -> Tensor:

@@ -59,13 +59,14 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data.
-        FloatingPointError: If the loss is not finite; the last checkpoint stays.
+        FloatingPointError: If the loss or its gradient is not finite; the last checkpoint stays.
     """
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     path = folder / "checkpoint.safetensors"
     fingerprint = json.dumps([dataclasses.asdict(config), identity])
     first = load_checkpoint(path, model, optimizer, fingerprint)
     if first == config.steps:
+        model.eval()
         return
     saved = time.monotonic()
     device = next(model.parameters()).device
@@ -73,14 +74,18 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     with SummaryWriter(str(folder), purge_step=first) as writer:
         bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name)
         for step in bar:
-            generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
+            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)  # the low 32 bits count
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 value, metrics = loss(step, generator)
             if not torch.isfinite(value):
                 raise FloatingPointError(
                     f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {path}"
                 )
-            _update(model, optimizer, value, step, config)
+            norm = _update(model, optimizer, value, step, config)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(
+                    f"the gradient of {folder.name} has norm {norm.item()} at step {step}; checkpoint: {path}"
+                )
             if step % 10 == 0:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > config.checkpoint_seconds:
@@ -96,13 +101,14 @@ def learning_rate_at(step: int, config: FitConfig) -> float:
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 
-def _update(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig) -> None:
+def _update(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig) -> Tensor:
     optimizer.zero_grad()
     value.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate_at(step, config)
     optimizer.step()
+    return norm
 
 
 def _log(writer: SummaryWriter, bar: tqdm, step: int, value: Tensor, metrics: Metrics) -> None:

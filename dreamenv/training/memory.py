@@ -136,7 +136,7 @@ def _balance(
     share = torch.bincount(last, minlength=kinds) / len(last)
     draw = share[last] ** -config.episode_balance
     counts = torch.stack([torch.bincount(window.ending, minlength=kinds) for window in windows]).double()
-    steps = counts.sum(0)
+    steps = counts.sum(0).clamp(min=1.0)
     weights = ((steps / steps.max()) ** -config.step_balance).float()
     seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
     memory.endings.shift.copy_((seen / (steps / steps.sum())).log())

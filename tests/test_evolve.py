@@ -1,0 +1,211 @@
+"""CMA-ES in the dream: exact resume, and what it must not touch."""
+
+import dataclasses
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import dreamenv
+from dreamenv import BundleError, EvolveConfig, ResumeError, evolve
+from dreamenv.agents import evolve as module
+from dreamenv.agents.evolve import initial_parameters
+
+TINY = EvolveConfig(
+    generations=6,
+    population=8,
+    episodes=4,
+    sigma=0.5,
+    num_envs=32,
+    evaluation_every=2,
+    evaluation_episodes=10,
+)
+
+
+def record(folder):
+    return json.loads((folder / "evolution.json").read_text())
+
+
+def grown(generations, **changes):
+    return dataclasses.replace(TINY, generations=generations, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(dot_world, tmp_path_factory):
+    """Folder and agent of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, evolve(dot_world, folder, TINY)
+
+
+def test_three_and_three_generations_equal_six(dot_world, tmp_path, finished):
+    evolve(dot_world, tmp_path, grown(3))
+    agent = evolve(dot_world, tmp_path, TINY)
+    expected, got = record(finished[0]), record(tmp_path)
+    assert len(got["fitness"]) == 6
+    assert got["fitness"] == expected["fitness"]
+    assert got["sigma"] == expected["sigma"]
+    assert np.array_equal(agent.weight, finished[1].weight)
+    assert np.array_equal(agent.bias, finished[1].bias)
+
+
+def test_the_agent_on_disk_is_the_one_returned(finished):
+    folder, agent = finished
+    loaded = dreamenv.load_agent(folder)
+    assert np.array_equal(loaded.weight, agent.weight)
+    assert np.array_equal(loaded.bias, agent.bias)
+    assert loaded.weight.any()
+
+
+@pytest.mark.parametrize("where", ["write_json", "save_linear", "_score"])
+@pytest.mark.parametrize("generation", [3, 6])
+def test_a_killed_run_goes_on_exactly(dot_world, tmp_path, finished, monkeypatch, where, generation):
+    original, calls = getattr(module, where), []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == generation:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(module, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evolve(dot_world, tmp_path, TINY)
+    monkeypatch.undo()
+    agent = evolve(dot_world, tmp_path, TINY)
+    assert record(tmp_path)["fitness"] == record(finished[0])["fitness"]
+    assert np.array_equal(agent.weight, finished[1].weight)
+    assert np.array_equal(dreamenv.load_agent(tmp_path).weight, agent.weight)
+
+
+def test_a_finished_run_is_not_run_again(dot_world, finished, monkeypatch):
+    monkeypatch.setattr(module, "_score", None)
+    assert np.array_equal(evolve(dot_world, finished[0], TINY).weight, finished[1].weight)
+
+
+def test_the_record_names_every_generation(finished):
+    content = record(finished[0])
+    assert [len(fitness) for fitness in content["fitness"]] == [8] * 6
+    assert len(content["sigma"]) == 6
+    assert list(content["evaluations"]) == ["2", "4", "6"]
+    assert content["config"]["population"] == 8
+
+
+def test_tensorboard_gets_its_events(finished):
+    assert list(finished[0].glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"population": 10},
+        {"episodes": 5},
+        {"sigma": 0.4},
+        {"temperature": 0.5},
+        {"action_penalty": 0.01},
+        {"branched_starts": 0.5},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_other_settings_are_refused(dot_world, finished, change):
+    before = (finished[0] / "evolution.json").read_bytes()
+    with pytest.raises(ResumeError, match="choose another folder, or delete"):
+        evolve(dot_world, finished[0], grown(7, **change))
+    assert (finished[0] / "evolution.json").read_bytes() == before
+
+
+def test_another_world_is_refused(dot_world, finished, tmp_path):
+    bank = dot_world.bank
+    dreamenv.save(
+        dreamenv.World(
+            dot_world.config,
+            dot_world.vision,
+            dot_world.memory,
+            dataclasses.replace(bank, mean=bank.mean + 1.0),
+        ),
+        tmp_path,
+    )
+    with pytest.raises(ResumeError, match="in world"):
+        evolve(dreamenv.load(tmp_path), finished[0], TINY)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": {}}', '{"fitness": 3}'])
+def test_a_damaged_record_is_refused_by_name(dot_world, tmp_path, content):
+    (tmp_path / "evolution.json").write_text(content)
+    with pytest.raises(ResumeError, match="evolution.json is not the record of an evolution"):
+        evolve(dot_world, tmp_path, TINY)
+
+
+def test_a_damaged_agent_is_refused_by_name(dot_world, tmp_path):
+    evolve(dot_world, tmp_path, grown(1))
+    weights = tmp_path / "agent.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(BundleError, match="agent.safetensors is damaged"):
+        dreamenv.load_agent(tmp_path)
+
+
+def test_the_seed_rules_the_whole_run(dot_world, tmp_path, finished):
+    again = evolve(dot_world, tmp_path / "same", TINY)
+    other = evolve(dot_world, tmp_path / "other", grown(6, seed=1))
+    assert np.array_equal(again.weight, finished[1].weight)
+    assert not np.array_equal(other.weight, finished[1].weight)
+
+
+@pytest.mark.parametrize("num_envs", [5, 200])
+def test_the_batch_size_changes_nothing_but_speed(dot_world, tmp_path, num_envs):
+    """Up to which draw falls to which episode: greedy episodes would be equal, sampled ones are alike."""
+    evolve(dot_world, tmp_path, grown(1, num_envs=num_envs))
+    assert len(record(tmp_path)["fitness"][0]) == 8
+
+
+def test_global_random_numbers_are_left_alone(dot_world, tmp_path):
+    before = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    evolve(dot_world, tmp_path, grown(2))
+    after = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    assert all(np.array_equal(one, other) for one, other in zip(before[0], after[0], strict=True))
+    assert before[1] == after[1]
+    assert torch.equal(before[2], after[2])
+
+
+def test_nothing_is_written_outside_the_folder(dot_world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evolve(dot_world, tmp_path / "agent", grown(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["agent"]
+
+
+def test_the_search_begins_at_the_action_prior(dot_world):
+    parameters = initial_parameters(dot_world).reshape(3, -1)
+    assert not parameters[:, :-1].any()
+    shares = np.exp(parameters[:, -1])
+    assert shares / shares.sum() == pytest.approx(dot_world.config.action_prior, abs=1e-6)
+
+
+def test_candidates_get_better(dot_world, dot_agent_folder):
+    fitness = np.array(record(dot_agent_folder)["fitness"]).mean(1)
+    assert fitness[-1] > fitness[0] + 0.2
+
+
+def test_an_action_penalty_lowers_the_fitness(dot_world, tmp_path):
+    evolve(dot_world, tmp_path / "free", grown(1))
+    evolve(dot_world, tmp_path / "costly", grown(1, action_penalty=0.1))
+    free, costly = (np.array(record(tmp_path / name)["fitness"]) for name in ("free", "costly"))
+    assert (costly < free).all()
+
+
+def test_continuous_actions_evolve_too(continuous_world, tmp_path):
+    agent = evolve(continuous_world, tmp_path, grown(2))
+    assert agent.weight.shape == (1, continuous_world.feature_size)
+    assert np.array_equal(dreamenv.load_agent(tmp_path).weight, agent.weight)
+
+
+@pytest.mark.parametrize(
+    "change", [{"population": 1}, {"episodes": 0}, {"sigma": 0.0}, {"num_envs": 0}, {"temperature": -1.0}], ids=str
+)
+def test_settings_out_of_range_are_refused(dot_world, tmp_path, change):
+    with pytest.raises(ValueError, match="expected"):
+        evolve(dot_world, tmp_path, grown(1, **change))
+    assert not list(tmp_path.iterdir())

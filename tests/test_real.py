@@ -1,0 +1,177 @@
+"""Making real environments: headless, checked, and with errors that say what to do."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import dreamenv
+from dreamenv import RenderingError, UnsupportedEnvironmentError, make_real
+from dreamenv.envs.real import describe, make_real_vector
+from dreamenv.spaces import ActionSpec
+
+
+class Stub(gym.Env):
+    """Spaces to choose, and a flag that tells whether it was closed."""
+
+    closed = 0
+
+    def __init__(self, observation_space=None, action_space=None):
+        self.observation_space = observation_space or gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)
+        self.action_space = action_space or gym.spaces.Discrete(2)
+
+    def close(self):
+        Stub.closed += 1
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """``stub(**spaces)`` makes the next ``gym.make`` give a stub with these spaces."""
+
+    def arrange(**spaces):
+        Stub.closed = 0
+        monkeypatch.setattr(gym, "make", lambda env_id, **kwargs: Stub(**spaces))
+
+    return arrange
+
+
+@pytest.fixture
+def failing_make(monkeypatch):
+    """``failing_make(error)`` makes ``gym.make`` raise."""
+
+    def arrange(error):
+        def fail(env_id, **kwargs):
+            raise error
+
+        monkeypatch.setattr(gym, "make", fail)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("env_id", "actions"), [("MiniWorld-Sidewalk-v0", 3), ("MiniWorld-Hallway-v0", 3)]
+)
+def test_miniworld_draws_without_a_display(monkeypatch, capfd, env_id, actions):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    env = make_real(env_id, render_mode="rgb_array")
+    assert describe(env) == dreamenv.episodes.StoreSpec(env_id, (60, 80, 3), ActionSpec(n=actions))
+    frame, _ = env.reset(seed=7)
+    steps = [env.step(2)[0] for _ in range(3)]
+    picture = env.render()
+    assert frame.dtype == np.uint8
+    assert len(np.unique(frame.reshape(-1, 3), axis=0)) > 20
+    assert picture.ndim == 3 and picture.dtype == np.uint8 and picture.std() > 5
+
+    env.reset(seed=8)
+    again, _ = env.reset(seed=7)
+    assert np.array_equal(again, frame)
+    assert all(np.array_equal(env.step(2)[0], step) for step in steps)
+    env.close()
+    assert capfd.readouterr().out == ""
+
+
+def test_a_second_miniworld_draws_the_same_frames():
+    one, other = make_real("MiniWorld-Sidewalk-v0"), make_real("MiniWorld-Sidewalk-v0")
+    assert np.array_equal(one.reset(seed=3)[0], other.reset(seed=3)[0])
+    assert np.array_equal(one.step(0)[0], other.step(0)[0])
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError('Library "GLU" not found.'),
+        ImportError('Library "GL" not found.'),
+        ImportError("libEGL.so.1: cannot open shared object file: No such file or directory"),
+        OSError("libGL.so.1: cannot open shared object file"),
+    ],
+    ids=str,
+)
+def test_missing_opengl_names_the_debian_packages(failing_make, error):
+    failing_make(error)
+    with pytest.raises(RenderingError) as raised:
+        make_real("MiniWorld-Sidewalk-v0")
+    message = str(raised.value)
+    assert message.startswith("MiniWorld-Sidewalk-v0 cannot draw: OpenGL is missing or broken")
+    assert str(error) in message
+    assert "apt-get install libegl1 libgl1 libglu1-mesa libgl1-mesa-dri" in message
+
+
+def test_other_failures_are_not_blamed_on_opengl(failing_make):
+    failing_make(ZeroDivisionError("of its own"))
+    with pytest.raises(ZeroDivisionError, match="of its own"):
+        make_real("Dot-v0")
+
+
+def test_an_unknown_id_is_refused_by_name():
+    with pytest.raises(UnsupportedEnvironmentError, match="installed environment, got 'NoSuchThing-v0'"):
+        make_real("NoSuchThing-v0")
+
+
+def test_an_unknown_module_is_refused_by_name():
+    with pytest.raises(UnsupportedEnvironmentError, match="no_such_module"):
+        make_real("no_such_module:Thing-v0")
+
+
+def test_an_environment_with_missing_dependencies_is_refused_with_the_reason(failing_make):
+    failing_make(gym.error.DependencyNotInstalled("Box2D is not installed"))
+    with pytest.raises(UnsupportedEnvironmentError, match="'CarRacing-v3': Box2D is not installed"):
+        make_real("CarRacing-v3")
+
+
+def test_an_environment_without_frames_is_refused_with_a_remedy():
+    with pytest.raises(UnsupportedEnvironmentError, match=r"expected RGB .* got Box.*\(4,\).*AddRenderObservation"):
+        make_real("CartPole-v1")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.Box(0, 255, (8, 8), np.uint8),
+        gym.spaces.Box(0, 255, (8, 8, 1), np.uint8),
+        gym.spaces.Box(0, 255, (3, 8, 8), np.uint8),
+        gym.spaces.Box(0, 1, (8, 8, 3), np.float32),
+        gym.spaces.Discrete(5),
+        gym.spaces.Dict({"image": gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)}),
+    ],
+    ids=str,
+)
+def test_observations_other_than_rgb_bytes_are_refused_and_the_environment_closed(stub, space):
+    stub(observation_space=space)
+    with pytest.raises(UnsupportedEnvironmentError, match="expected RGB observations"):
+        make_real("Stub-v0")
+    assert Stub.closed == 1
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.MultiDiscrete([2, 2]),
+        gym.spaces.Discrete(3, start=1),
+        gym.spaces.Box(-np.inf, np.inf, (2,), np.float32),
+        gym.spaces.Box(-1, 1, (2, 2), np.float32),
+        gym.spaces.MultiBinary(2),
+    ],
+    ids=str,
+)
+def test_actions_other_than_discrete_or_a_bounded_box_are_refused(stub, space):
+    stub(action_space=space)
+    with pytest.raises(UnsupportedEnvironmentError, match="expected an action space Discrete"):
+        make_real("Stub-v0")
+    assert Stub.closed == 1
+
+
+def test_a_module_id_registers_its_environment():
+    env = make_real("dot_env:Dot-v0")
+    assert describe(env).frame_shape == (16, 32, 3)
+
+
+def test_keywords_reach_the_environment():
+    assert make_real("Dot-v0", continuous=True).action_space == gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+
+def test_a_vector_of_real_environments_is_reset_by_hand():
+    env = make_real_vector("Dot-v0", 3)
+    assert env.num_envs == 3
+    assert env.metadata["autoreset_mode"] is gym.vector.AutoresetMode.DISABLED
+    assert env.reset(seed=0)[0].shape == (3, 16, 32, 3)

@@ -1,0 +1,346 @@
+"""A world learned from the dot environment is right where it counts, and learned from training episodes only."""
+
+import dataclasses
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from dot_env import HEIGHT, WIDTH, DotEnv
+
+from dreamenv.bundle import CONFIG, WEIGHTS
+from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.errors import ResumeError, StoreError
+from dreamenv.evaluate.memory_report import report_memory
+from dreamenv.evaluate.vision_report import report_vision
+from dreamenv.latents import LatentEpisode, encode_episodes
+from dreamenv.models.memory import MemoryConfig
+from dreamenv.models.vision import VisionConfig
+from dreamenv.spaces import ActionSpec
+from dreamenv.training import memory as memory_training
+from dreamenv.training import world as world_training
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.vision import VisionTraining
+from dreamenv.training.world import TrainConfig, action_prior, train, world_config_of
+from dreamenv.world import WorldConfig
+
+HASTY = TrainConfig(
+    vision=VisionTraining(VisionConfig((HEIGHT, WIDTH, 3), 4, (4, 4)), FitConfig(steps=3), batch_size=8),
+    memory=MemoryTraining(MemoryConfig(hidden_size=8, components=2), FitConfig(steps=3), batch_size=4, window=6),
+)
+
+
+@pytest.fixture(scope="module")
+def sides(dot_folder):
+    """Training and held-out episodes of the dot world."""
+    return EpisodeStore(dot_folder / "episodes").split()
+
+
+@pytest.fixture(scope="module")
+def vision_report(dot_world, sides):
+    return report_vision(dot_world.vision, sides[1])
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["training", "held out"])
+def memory_report(request, dot_world, sides):
+    latents = encode_episodes(dot_world.vision, sides[request.param], dot_world.config)
+    return report_memory(dot_world.memory, latents, dot_world.config)
+
+
+def test_reconstructions_of_held_out_frames_are_close(vision_report):
+    assert vision_report.frames > 200
+    assert vision_report.squared_error < 0.004
+
+
+@pytest.mark.parametrize("colour", ["red", "green"])
+def test_small_things_of_their_own_colour_survive(vision_report, colour):
+    (region,) = [region for region in vision_report.regions if region.colour == colour]
+
+    assert region.frames == vision_report.frames
+    assert region.reconstructed > 0.8 * region.saturation
+    assert region.squared_error < 0.02
+
+
+def test_the_latent_code_is_used(vision_report):
+    assert vision_report.active_dimensions >= 3
+    assert vision_report.kl > 5.0
+
+
+def test_both_kinds_of_ending_are_told_apart(memory_report):
+    assert [ending.kind for ending in memory_report.endings] == ["same", "better"]
+    for ending in memory_report.endings:
+        assert ending.count >= 10
+        assert ending.precision > 0.9
+        assert ending.recall > 0.9
+        assert ending.auc > 0.99
+
+
+def test_ending_probabilities_are_calibrated(memory_report):
+    for ending in memory_report.endings:
+        assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
+
+
+def test_rewards_are_predicted(memory_report):
+    rewards = {ending.kind: ending.reward_error for ending in memory_report.endings}
+
+    assert memory_report.reward_error == 0.0
+    assert rewards["same"] == 0.0
+    assert rewards["better"] < 0.03
+
+
+def test_the_next_z_is_predicted_better_than_by_its_prior(memory_report):
+    standard_normal = 0.5 * math.log(2.0 * math.pi * math.e)
+
+    assert memory_report.nll < standard_normal - 0.5
+
+
+def test_the_config_has_the_facts_of_the_environment(dot_world, sides):
+    config = dot_world.config
+
+    assert config.env_id.endswith("Dot-v0")
+    assert config.frame_shape == (HEIGHT, WIDTH, 3)
+    assert config.action == ActionSpec(n=3)
+    assert config.max_episode_steps == DotEnv.limit
+    assert config.endings == ("same", "better")
+    assert config.ending_rules == ("sample", "threshold")
+    assert config.ordinary_reward == 0.0
+
+
+def test_a_success_pays_more_than_success_reward_and_nothing_else_does(dot_world, sides):
+    finals = [(episode.terminated, float(episode.rewards[-1])) for side in sides for episode in side]
+    goals = [reward for terminated, reward in finals if terminated and reward > 0]
+
+    assert 0.0 < dot_world.config.success_reward < min(goals)
+
+
+def test_the_action_prior_is_that_of_the_episodes_that_ended_well(dot_world, sides):
+    goals = [episode.actions for episode in sides[0] if episode.terminated and episode.rewards[-1] > 0]
+    shares = np.bincount(np.concatenate(goals), minlength=3)
+
+    np.testing.assert_allclose(dot_world.config.action_prior, shares / shares.sum())
+
+
+def test_the_bank_holds_the_first_frames_of_the_training_episodes(dot_world, sides):
+    first = torch.from_numpy(np.stack([episode.observations[0] for episode in sides[0]]))
+
+    torch.testing.assert_close(dot_world.bank.mean, dot_world.start(first).z, atol=0.1, rtol=0.0)
+
+
+def test_branches_carry_the_h_of_their_moment(dot_world, sides):
+    branches = dot_world.bank.branches
+    begins = branches.step == 0
+
+    assert 0 < begins.sum() < len(branches.step)
+    assert branches.step.max() < DotEnv.limit
+    assert not branches.h[begins].any()
+    assert branches.h[~begins].any(1).all()
+
+
+@torch.no_grad()
+def test_branches_are_moments_of_training_episodes(dot_world, sides):
+    latents = encode_episodes(dot_world.vision, sides[0], dot_world.config)
+    branches = dot_world.bank.branches
+    row = int(branches.step.argmax())
+    step = int(branches.step[row])
+    distances = [
+        float((dot_world.memory.unroll(e.mean[None, :step], e.action[None, :step])[0][0, -1] - branches.h[row]).norm())
+        for e in latents
+        if len(e) > step
+    ]
+
+    assert min(distances) < 0.1
+
+
+def make_episode(seed, spoiled=False):
+    """Twelve random steps; every third episode reaches a goal, every third a fall."""
+    generator = np.random.default_rng([seed, spoiled])
+    rewards = np.zeros(12, np.float32)
+    rewards[-1] = (seed % 3 == 0) * (1.0 - 0.01 * (seed % 7))
+    return Episode(
+        observations=generator.integers(0, 256, (13, HEIGHT, WIDTH, 3), dtype=np.uint8),
+        actions=generator.integers(0, 3, 12),
+        rewards=rewards,
+        terminated=seed % 3 < 2,
+        truncated=seed % 3 == 2,
+        seed=seed,
+        policy="",
+    )
+
+
+def fill(folder, spoiled=()):
+    store = EpisodeStore.create(folder / "episodes", StoreSpec("Any-v0", (HEIGHT, WIDTH, 3), ActionSpec(n=3)))
+    store.append([make_episode(seed, seed in spoiled) for seed in range(3 * VALIDATION_EVERY)])
+
+
+def bundle_of(folder):
+    return [(folder / name).read_bytes() for name in (WEIGHTS, CONFIG)]
+
+
+def test_training_repeats_bitwise(tmp_path):
+    for name in ("first", "again"):
+        fill(tmp_path / name)
+        train(tmp_path / name, HASTY)
+
+    assert bundle_of(tmp_path / "first") == bundle_of(tmp_path / "again")
+
+
+def test_held_out_episodes_do_not_enter_training(tmp_path):
+    held_out = range(VALIDATION_EVERY - 1, 3 * VALIDATION_EVERY, VALIDATION_EVERY)
+    fill(tmp_path / "plain")
+    fill(tmp_path / "spoiled", spoiled=held_out)
+    for name in ("plain", "spoiled"):
+        train(tmp_path / name, HASTY)
+
+    assert bundle_of(tmp_path / "plain") == bundle_of(tmp_path / "spoiled")
+
+
+def test_training_episodes_do_enter_training(tmp_path):
+    fill(tmp_path / "plain")
+    fill(tmp_path / "spoiled", spoiled=[0])
+    for name in ("plain", "spoiled"):
+        train(tmp_path / name, HASTY)
+
+    assert bundle_of(tmp_path / "plain") != bundle_of(tmp_path / "spoiled")
+
+
+@pytest.mark.parametrize("stage", ["train_vision", "encode_episodes", "train_memory", "save"])
+def test_training_interrupted_at_a_stage_ends_bitwise_the_same(tmp_path, monkeypatch, stage):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    for name in ("whole", "interrupted"):
+        fill(tmp_path / name)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(world_training, stage, interrupt)
+        train(tmp_path / "interrupted", HASTY)
+
+    for name in ("whole", "interrupted"):
+        train(tmp_path / name, HASTY)
+
+    assert bundle_of(tmp_path / "whole") == bundle_of(tmp_path / "interrupted")
+
+
+@pytest.mark.parametrize("part", ["vision", "memory"])
+def test_other_settings_are_refused(tmp_path, part):
+    fill(tmp_path)
+    train(tmp_path, HASTY)
+    other = dataclasses.replace(getattr(HASTY, part), batch_size=5)
+
+    with pytest.raises(ResumeError, match=f"training/{part}"):
+        train(tmp_path, dataclasses.replace(HASTY, **{part: other}))
+
+
+def test_other_data_of_the_same_size_are_refused(tmp_path):
+    fill(tmp_path)
+    train(tmp_path, HASTY)
+    shutil.rmtree(tmp_path / "episodes")
+    fill(tmp_path, spoiled=range(3 * VALIDATION_EVERY))
+
+    with pytest.raises(ResumeError):
+        train(tmp_path, HASTY)
+
+
+def test_training_without_episodes_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="no episodes"):
+        train(tmp_path, HASTY)
+
+
+def test_the_temperature_is_that_of_the_settings(tmp_path):
+    fill(tmp_path)
+
+    assert train(tmp_path, dataclasses.replace(HASTY, temperature=1.15)).config.temperature == 1.15
+
+
+def test_the_trained_world_is_the_saved_one(tmp_path):
+    fill(tmp_path)
+    world = train(tmp_path, HASTY)
+
+    assert world.path == tmp_path
+    assert not world.vision.training and not world.memory.training
+
+
+def endings_of(tmp_path, episodes):
+    store = EpisodeStore.create(tmp_path, StoreSpec("Any-v0", (HEIGHT, WIDTH, 3), ActionSpec(n=3)))
+    store.append(episodes)
+    return world_config_of(store, episodes, HASTY)
+
+
+def test_a_world_without_goals_has_no_success_reward(tmp_path):
+    config = endings_of(tmp_path, [make_episode(seed) for seed in (1, 2, 4)])
+
+    assert config.endings == ("same",)
+    assert config.success_reward is None
+
+
+def test_a_world_that_never_ends_has_no_endings(tmp_path):
+    config = endings_of(tmp_path, [make_episode(2), make_episode(5)])
+
+    assert (config.endings, config.ending_rules) == ((), ())
+
+
+def test_the_action_prior_of_episodes_without_goals_is_that_of_all():
+    episodes = [make_episode(seed) for seed in (1, 2, 4)]
+    shares = np.bincount(np.concatenate([episode.actions for episode in episodes])) / 36
+
+    np.testing.assert_allclose(action_prior(episodes, ActionSpec(n=3)), shares)
+
+
+def test_continuous_actions_have_no_prior():
+    assert action_prior([make_episode(0)], ActionSpec(low=(-1.0,), high=(1.0,))) == ()
+
+
+def unforeseeable_episode(seed, limit=20, hazards=(0.06, 0.015)):
+    """Noise that ends by chance: z and actions tell nothing of the ending."""
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.rand(limit, generator=generator)
+    kinds = (draws < sum(hazards)).long() + (draws < hazards[1]).long()
+    length = 1 + int(kinds.nonzero()[0, 0]) if kinds.any() else limit
+    z = torch.randn(length + 1, 2, generator=generator)
+    action = torch.randint(3, (length,), generator=generator)
+    ending = torch.zeros(length, dtype=torch.int64)
+    ending[-1] = kinds[length - 1]
+    return LatentEpisode(z, torch.full_like(z, -4.0), action, torch.zeros(length), ending, torch.arange(1, length + 1))
+
+
+def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_path):
+    episodes = [unforeseeable_episode(seed) for seed in range(300)]
+    config = MemoryTraining(
+        MemoryConfig(hidden_size=4, components=1), FitConfig(steps=300, learning_rate=0.01, precision="float32")
+    )
+    world = WorldConfig(
+        "Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), config.model, ("same", "better")
+    )
+
+    memory = memory_training.train_memory(episodes, world, config, tmp_path, "data")
+
+    for ending in report_memory(memory, episodes, world).endings:
+        assert ending.count > 30
+        assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
+
+
+@pytest.mark.parametrize("window", [1, 4, 6, 12, 100])
+def test_windows_hold_every_step_once(window):
+    steps = torch.arange(1, 13)
+    z = torch.arange(13.0)[:, None]
+    whole = LatentEpisode(z, -z, steps % 3, steps.float(), steps % 2, steps)
+
+    parts = memory_training._cut(whole, window)
+
+    for name in ("action", "reward", "ending", "step"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    for part in parts:
+        first = int(part.step[0]) - 1
+        assert len(part) <= window
+        assert torch.equal(part.mean, z[first : first + len(part) + 1])
+        assert torch.equal(part.log_variance, -part.mean)
+
+
+def test_latents_mark_the_ending_at_the_last_step_only(dot_world, sides):
+    for episode, latent in zip(sides[1], encode_episodes(dot_world.vision, sides[1], dot_world.config), strict=True):
+        goal = episode.rewards[-1] > 0
+        assert not latent.ending[:-1].any()
+        assert latent.ending[-1] == (0 if not episode.terminated else 2 if goal else 1)
+        assert latent.step.tolist() == list(range(1, len(episode) + 1))
+        assert latent.mean.shape == latent.log_variance.shape == (len(episode) + 1, dot_world.latent_size)
