@@ -155,11 +155,13 @@ def test_the_seed_rules_the_whole_run(dot_world, tmp_path, finished):
     assert not np.array_equal(other.weight, finished[1].weight)
 
 
-@pytest.mark.parametrize("num_envs", [5, 200])
-def test_the_batch_size_changes_nothing_but_speed(dot_world, tmp_path, num_envs):
-    """Up to which draw falls to which episode: greedy episodes would be equal, sampled ones are alike."""
-    evolve(dot_world, tmp_path, grown(1, num_envs=num_envs))
-    assert len(record(tmp_path)["fitness"][0]) == 8
+def test_fitness_does_not_depend_on_the_size_of_the_batch(continuous_world, tmp_path):
+    for num_envs in (5, 32, 200):
+        evolve(continuous_world, tmp_path / str(num_envs), grown(2, num_envs=num_envs))
+    fitness = [record(tmp_path / str(num_envs))["fitness"] for num_envs in (5, 32, 200)]
+    assert np.ptp(fitness[0]) > 0.01
+    assert np.allclose(fitness[0], fitness[1], atol=1e-5)
+    assert np.allclose(fitness[0], fitness[2], atol=1e-5)
 
 
 def test_global_random_numbers_are_left_alone(dot_world, tmp_path):
