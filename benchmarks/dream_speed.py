@@ -1,8 +1,8 @@
 """Speed of the dream: steps a second through DreamVectorEnv, beside the rate of this machine's matrix products.
 
-Run `python benchmarks/dream_speed.py [WORLD]`, where WORLD is a name or a folder, sidewalk by default. One thread. Times
-differ between machines; the last columns travel better: which share of the matrix product rate, measured in the same
-run, the dream turns into steps, and which share of a step goes into random numbers.
+Run `python benchmarks/dream_speed.py [WORLD]`; WORLD is a name or a folder, sidewalk by default. One thread. Times
+differ between machines. The last columns travel better: which share of the rate of matrix products, measured in the
+same run, becomes steps, and which share of a step goes into random numbers.
 """
 
 import sys

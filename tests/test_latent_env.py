@@ -270,9 +270,7 @@ def test_the_vector_twin_equals_single_environments(dot_world, mode, random_acti
         SyncVectorEnv([DotEnv] * num_envs, autoreset_mode=mode),
         dot_world,
     )
-    singles = SyncVectorEnv(
-        [lambda: LatentObservation(DotEnv(), dot_world)] * num_envs, autoreset_mode=mode
-    )
+    singles = SyncVectorEnv([lambda: LatentObservation(DotEnv(), dot_world)] * num_envs, autoreset_mode=mode)
     assert batch.observation_space == singles.observation_space
     assert np.allclose(batch.reset(seed=2)[0], singles.reset(seed=2)[0], atol=1e-5)
     for action in random_actions(batch.action_space, 80, seed=4):

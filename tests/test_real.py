@@ -47,13 +47,11 @@ def failing_make(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize(
-    ("env_id", "actions"), [("MiniWorld-Sidewalk-v0", 3), ("MiniWorld-Hallway-v0", 3)]
-)
+@pytest.mark.parametrize(("env_id", "actions"), [("MiniWorld-Sidewalk-v0", 3), ("MiniWorld-Hallway-v0", 3)])
 def test_miniworld_draws_without_a_display(monkeypatch, capfd, env_id, actions):
     monkeypatch.delenv("DISPLAY", raising=False)
     env = make_real(env_id, render_mode="rgb_array")
-    assert describe(env) == dreamenv.episodes.StoreSpec(env_id, (60, 80, 3), ActionSpec(n=actions))
+    assert describe(env, env_id) == dreamenv.episodes.StoreSpec(env_id, (60, 80, 3), ActionSpec(n=actions))
     frame, _ = env.reset(seed=7)
     steps = [env.step(2)[0] for _ in range(3)]
     picture = env.render()
@@ -163,7 +161,9 @@ def test_actions_other_than_discrete_or_a_bounded_box_are_refused(stub, space):
 
 def test_a_module_id_registers_its_environment():
     env = make_real("dot_env:Dot-v0")
-    assert describe(env).frame_shape == (16, 32, 3)
+    assert describe(env, "dot_env:Dot-v0") == dreamenv.episodes.StoreSpec(
+        "dot_env:Dot-v0", (16, 32, 3), ActionSpec(n=3)
+    )
 
 
 def test_keywords_reach_the_environment():

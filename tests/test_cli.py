@@ -1,0 +1,413 @@
+"""The command line: a whole chain in the tiny environment, one line for wrong input, and going on after a stop."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dreamenv
+import dreamenv.cli
+from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig
+from dreamenv.cli import main
+
+COLLECT = "--env dot_env:Dot-v0 --frames 700 --shard-episodes 20 --exploration.bump-and-turn 0".split()
+TRAIN = (
+    "--vision.model.frame-shape 16 32 3 --vision.model.latent-size 4 --vision.model.channels 8 8 "
+    "--vision.fit.steps 40 --vision.fit.precision float32 --vision.batch-size 16 "
+    "--memory.model.hidden-size 8 --memory.model.components 2 --memory.fit.steps 40 "
+    "--memory.fit.precision float32 --memory.batch-size 8"
+).split()
+EVOLVE = "--generations 2 --population 4 --episodes 2 --num-envs 8 --evaluation-episodes 4".split()
+PPO = "--timesteps 256 --num-envs 8 --n-steps 16 --batch-size 64 --n-epochs 1 --net-arch 8".split()
+COMPARE = "--episodes 3 --temperatures 0.5 1.0 --num-envs 2".split()
+
+
+@pytest.fixture(autouse=True)
+def keep_signal_handlers():
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """The folder of a world made by the command line."""
+    folder = tmp_path_factory.mktemp("chain") / "world"
+    handler = signal.getsignal(signal.SIGTERM)
+    assert main(["collect", "--world", str(folder), *COLLECT]) == 0
+    assert main(["train", "--world", str(folder), *TRAIN]) == 0
+    signal.signal(signal.SIGTERM, handler)
+    return folder
+
+
+@pytest.fixture
+def world(chain, tmp_path):
+    """A copy of ``chain`` to write into."""
+    return shutil.copytree(chain, tmp_path / "world")
+
+
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
+def refused(capsys, *arguments):
+    """The only line on stderr of a command that is refused."""
+    assert main(list(map(str, arguments))) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("dreamenv: ")
+    assert captured.err.count("\n") == 1 and captured.err.endswith("\n")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_collect_writes_episodes_and_says_what_is_next(tmp_path, capsys):
+    assert main(["collect", "--world", str(tmp_path / "w"), *COLLECT]) == 0
+    store = EpisodeStore(tmp_path / "w" / "episodes")
+    assert store.num_frames >= 700
+    out = capsys.readouterr().out
+    assert f"{store.num_frames:,} frames, {len(store)} episodes" in out
+    assert f"next: dreamenv train --world {tmp_path / 'w'}" in out
+
+
+def test_collecting_again_adds_nothing(world, capsys):
+    before = sorted(path.name for path in (world / "episodes").iterdir())
+    assert main(["collect", "--world", str(world), *COLLECT]) == 0
+    assert sorted(path.name for path in (world / "episodes").iterdir()) == before
+
+
+def test_train_writes_a_world_and_a_report(chain):
+    world = dreamenv.load(chain)
+    assert (world.latent_size, world.memory.hidden_size) == (4, 8)
+    report = json.loads((chain / "training" / "report.json").read_text())
+    assert report["vision"]["frames"] > 0
+    assert [ending["kind"] for ending in report["memory"]["endings"]] == list(world.config.endings)
+    with Image.open(chain / "training" / "reconstructions.png") as picture:
+        picture.load()
+    assert (chain / "README.md").read_text().startswith("# A dream of")
+
+
+def test_training_again_changes_nothing(world, capsys):
+    before = (world / "world.safetensors").read_bytes()
+    assert main(["train", "--world", str(world), *TRAIN]) == 0
+    assert (world / "world.safetensors").read_bytes() == before
+    out = capsys.readouterr().out
+    assert "held-out frames" in out and "held-out steps" in out
+    assert f"next: dreamenv evolve --world {world}" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "settings", "closing"),
+    [
+        ("evolve", "linear", EVOLVE, "linear controller after 2 generations in"),
+        ("ppo", "ppo", PPO, "PPO agent after 256 dream steps in"),
+    ],
+)
+def test_an_agent_is_trained_and_compared(world, capsys, command, name, settings, closing):
+    assert main([command, "--world", str(world), *settings]) == 0
+    folder = world / "agents" / name
+    out = capsys.readouterr().out
+    assert f"{closing} {folder}" in out
+    assert f"next: dreamenv compare --world {world} --agent {folder}" in out
+    assert dreamenv.load_agent(folder).predict(np.zeros((2, 12), np.float32))[0].shape == (2,)
+
+    assert main(["compare", "--world", str(world), "--agent", str(folder), *COMPARE]) == 0
+    results = world / "compare" / name
+    assert sorted(path.name for path in results.iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "comparison.png",
+        "film.gif",
+    ]
+    comparison = json.loads((results / "comparison.json").read_text())
+    assert comparison["config"]["temperatures"] == [0.5, 1.0]
+    assert len(comparison["scores"]) == 4 * 3
+    for picture in ("comparison.png", "film.gif"):
+        with Image.open(results / picture) as image:
+            image.load()
+    out = capsys.readouterr().out
+    assert "agent, greedy" in out
+    assert f"comparison.json, comparison.csv, comparison.png and film.gif in {results}" in out
+
+
+def test_agents_and_results_go_where_they_are_told(world, tmp_path):
+    agent, out = tmp_path / "my" / "agent", tmp_path / "my" / "results"
+    assert main(["evolve", "--world", str(world), "--agent", str(agent), *EVOLVE]) == 0
+    command = ["compare", "--world", str(world), "--agent", str(agent), "--out", str(out), *COMPARE]
+    assert main(command) == 0
+    assert (out / "comparison.json").is_file()
+    assert not (world / "agents").exists() and not (world / "compare").exists()
+
+
+def test_evolving_on_continues_the_same_run(world):
+    longer = ["--generations", "3", *EVOLVE[2:]]
+    assert main(["evolve", "--world", str(world), *EVOLVE]) == 0
+    first = json.loads((world / "agents" / "linear" / "evolution.json").read_text())["fitness"]
+    assert main(["evolve", "--world", str(world), *longer]) == 0
+    assert json.loads((world / "agents" / "linear" / "evolution.json").read_text())["fitness"][:2] == first
+
+
+@pytest.mark.parametrize("command", ["evolve", "ppo", "compare --agent x"])
+def test_a_missing_world_is_refused(capsys, tmp_path, command):
+    line = refused(capsys, *command.split(), "--world", tmp_path / "nothing")
+    assert "expected the name of a shipped world" in line and "nothing" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_without_episodes_says_how_to_collect_them(capsys, tmp_path):
+    line = refused(capsys, "train", "--world", tmp_path / "nothing")
+    assert f"no episodes in {tmp_path / 'nothing' / 'episodes'}; collect some first: dreamenv collect" in line
+
+
+def test_a_missing_agent_is_refused(capsys, chain, tmp_path):
+    line = refused(capsys, "compare", "--world", chain, "--agent", tmp_path / "nobody")
+    assert "expected the name of a shipped agent" in line and "nobody" in line
+
+
+@pytest.mark.parametrize("command", ["evolve", "ppo"])
+@pytest.mark.parametrize("temperature", ["-1", "nan", "inf", "hot"])
+def test_a_bad_temperature_is_refused(capsys, world, command, temperature):
+    line = refused(capsys, command, "--world", world, "--temperature", temperature)
+    assert temperature in line
+    assert not (world / "agents").exists()
+
+
+@pytest.mark.parametrize("temperature", ["-1", "nan", "hot"])
+def test_a_bad_temperature_to_compare_at_is_refused(capsys, world, dot_agent_folder, temperature):
+    command = ["compare", "--world", world, "--agent", dot_agent_folder, "--temperatures", "0.5", temperature]
+    assert temperature in refused(capsys, *command)
+
+
+def test_a_bad_default_temperature_of_a_world_is_refused(capsys, world):
+    assert "temperature" in refused(capsys, "train", "--world", world, *TRAIN, "--temperature", "-1")
+    assert dreamenv.load(world).config.temperature == 1.0
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ("CartPole-v1", ["expected RGB observations", "AddRenderObservation"]),
+        ("NoSuchThing-v0", ["NoSuchThing-v0"]),
+        ("no_such_module:Thing-v0", ["no_such_module"]),
+        ("", ["installed environment"]),
+    ],
+)
+def test_an_environment_that_cannot_be_collected_is_refused(capsys, tmp_path, env, words):
+    line = refused(capsys, "collect", "--env", env, "--world", tmp_path / "w")
+    assert all(word in line for word in words)
+    assert not (tmp_path / "w").exists()
+
+
+def test_episodes_of_another_environment_are_refused(capsys, world):
+    line = refused(capsys, "collect", "--env", "dot_env:ContinuousDot-v0", "--world", world)
+    assert "cannot add episodes of" in line
+
+
+@pytest.mark.parametrize("name", ["config.json", "world.safetensors", "manifest.json"])
+def test_a_damaged_world_is_refused_by_the_name_of_its_file(capsys, world, name):
+    data = (world / name).read_bytes()
+    (world / name).write_bytes(data[: len(data) // 2])
+    line = refused(capsys, "evolve", "--world", world, *EVOLVE)
+    assert str(world / name) in line
+
+
+@pytest.mark.parametrize("name", ["world.safetensors", "manifest.json"])
+def test_a_world_with_a_file_missing_is_refused_by_its_name(capsys, world, name):
+    (world / name).unlink()
+    assert name in refused(capsys, "ppo", "--world", world, *PPO)
+
+
+def test_a_damaged_agent_is_refused_by_the_name_of_its_file(capsys, world):
+    assert main(["evolve", "--world", str(world), *EVOLVE]) == 0
+    capsys.readouterr()
+    weights = world / "agents" / "linear" / "agent.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    line = refused(capsys, "compare", "--world", world, "--agent", weights.parent, *COMPARE)
+    assert "agent.safetensors is damaged" in line
+
+
+def test_a_damaged_episode_is_refused_by_the_name_of_its_shard(capsys, world):
+    shard = next((world / "episodes").glob("*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    assert shard.name in refused(capsys, "train", "--world", world, *TRAIN)
+
+
+def test_an_agent_of_another_world_is_refused(capsys, chain, dot_agent_folder):
+    line = refused(capsys, "compare", "--world", chain, "--agent", dot_agent_folder, *COMPARE)
+    assert "expected" in line and "12" in line and "40" in line
+
+
+@pytest.mark.parametrize("command", ["evolve", "ppo"])
+def test_other_settings_in_the_same_folder_are_refused(capsys, world, command):
+    settings = {"evolve": EVOLVE, "ppo": PPO}[command]
+    assert main([command, "--world", str(world), *settings]) == 0
+    capsys.readouterr()
+    assert "delete" in refused(capsys, command, "--world", world, *settings, "--seed", "5")
+
+
+def test_retraining_with_other_settings_is_refused(capsys, world):
+    line = refused(capsys, "train", "--world", world, *TRAIN, "--vision.beta", "0.5")
+    assert "other settings or data" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["collect", "--env", "dot_env:Dot-v0"],
+        ["evolve", "--world", "x", "--no-such-flag", "3"],
+        ["evolve", "--world", "x", "--generations", "many"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_cannot_be_read_is_refused(capsys, arguments):
+    refused(capsys, *arguments)
+
+
+def test_an_environment_that_cannot_draw_is_refused(capsys, tmp_path, monkeypatch):
+    def fail(env_id, **kwargs):
+        raise ImportError('Library "GLU" not found.')
+
+    monkeypatch.setattr("gymnasium.make", fail)
+    line = refused(capsys, "collect", "--env", "Dot-v0", "--world", tmp_path / "w")
+    assert "apt-get install" in line
+
+
+def test_a_folder_that_cannot_be_written_is_refused(capsys, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    line = refused(capsys, "collect", "--world", tmp_path / "file" / "w", *COLLECT)
+    assert str(tmp_path / "file") in line
+
+
+def test_a_loss_that_explodes_is_one_line_too(capsys, world, monkeypatch):
+    monkeypatch.setattr("dreamenv.training.vision.kl_divergence", lambda mean, log_variance: mean * float("nan"))
+    shutil.rmtree(world / "training")
+    assert main(["train", "--world", str(world), *TRAIN]) == 2
+    assert "the loss of vision is nan at step 0" in last_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("command", "config"),
+    [
+        ("collect", CollectConfig),
+        ("train", TrainConfig),
+        ("evolve", EvolveConfig),
+        ("ppo", PPOConfig),
+        ("compare", CompareConfig),
+    ],
+)
+def test_help_shows_every_setting_with_its_default(capsys, command, config):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+    def check(settings, prefix):
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            name = prefix + field.name.replace("_", "-")
+            if dataclasses.is_dataclass(value):
+                check(value, f"{name}.")
+                continue
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            assert re.search(rf"--{re.escape(name)}[ ,].*?\(default: ([^)]*)\)", text)[1] == shown, name
+
+    check(config(), "")
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in ("collect", "train", "evolve", "ppo", "compare"))
+
+
+def stopped(capsys, *arguments):
+    assert main(list(map(str, arguments))) == 130
+    assert last_line(capsys.readouterr().err).startswith("dreamenv: stopped;")
+
+
+def test_a_stopped_collection_goes_on_to_the_same_episodes(capsys, chain, tmp_path, monkeypatch):
+    original, calls = dreamenv.collect.__globals__["_collect_shard"], []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setitem(dreamenv.collect.__globals__, "_collect_shard", interrupted)
+    stopped(capsys, "collect", "--world", tmp_path, *COLLECT)
+    assert len(EpisodeStore(tmp_path / "episodes")) == 40
+    monkeypatch.undo()
+    assert main(["collect", "--world", str(tmp_path), *COLLECT]) == 0
+    shards = [sorted(path.name for path in (folder / "episodes").glob("*.safetensors")) for folder in (tmp_path, chain)]
+    assert shards[0] == shards[1]
+
+
+@pytest.mark.parametrize("update", [7, 55])
+def test_a_stopped_training_goes_on_to_the_same_world(capsys, chain, tmp_path, monkeypatch, update):
+    often = [*TRAIN, "--vision.fit.checkpoint-seconds", "0", "--memory.fit.checkpoint-seconds", "0"]
+    shutil.copytree(chain / "episodes", tmp_path / "episodes")
+    original, calls = dreamenv.training.fit._update, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == update:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(dreamenv.training.fit, "_update", interrupted)
+    stopped(capsys, "train", "--world", tmp_path, *often)
+    assert not (tmp_path / "world.safetensors").exists()
+    assert main(["train", "--world", str(tmp_path), *often]) == 0
+    assert len(calls) == 80 + 1
+    assert (tmp_path / "world.safetensors").read_bytes() == (chain / "world.safetensors").read_bytes()
+
+
+def test_a_stopped_evolution_goes_on(capsys, world, monkeypatch):
+    module = sys.modules["dreamenv.agents.evolve"]
+    original, calls = module._score, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(module, "_score", interrupted)
+    stopped(capsys, "evolve", "--world", world, *EVOLVE)
+    assert main(["evolve", "--world", str(world), *EVOLVE]) == 0
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_running_process(tmp_path, number):
+    command = [sys.executable, "-m", "dreamenv.cli", "collect", "--world", str(tmp_path), *COLLECT]
+    command[command.index("--frames") + 1] = "100000000"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        seen = b""
+        while b"episodes=40" not in seen:
+            byte = process.stderr.read(1)
+            assert byte, seen.decode()
+            seen += byte
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert last_line(err.decode()).startswith("dreamenv: stopped;")
+    assert len(EpisodeStore(tmp_path / "episodes")) >= 40

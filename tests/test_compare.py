@@ -1,0 +1,347 @@
+"""Comparing an agent in the dream and in reality, and what is written about it."""
+
+import csv
+import dataclasses
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dreamenv
+from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, compare, load_agent, train_ppo
+from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.film import write_film
+from dreamenv.evaluate.plots import plot_comparison
+from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, bootstrap_interval, is_success, score
+from dreamenv.evaluate.tables import comparison_table, write_comparison
+from dreamenv.rollout import Outcome
+from dreamenv.world import WorldConfig
+
+CONFIG = CompareConfig(temperatures=(0.5, 1.0), episodes=12, num_envs=5)
+
+
+@pytest.fixture(scope="module")
+def agent(dot_agent_folder):
+    return load_agent(dot_agent_folder)
+
+
+@pytest.fixture(scope="module")
+def comparison(dot_world, agent):
+    return compare(dot_world, agent, CONFIG, name="dots")
+
+
+@pytest.fixture(scope="module")
+def always(dot_world):
+    """The action that the blind policy takes."""
+    return int(np.argmax(dot_world.config.action_prior))
+
+
+@pytest.fixture(scope="module")
+def policies(always):
+    return ["agent, greedy", "agent, sampling", "uniform random", f"always action {always}"]
+
+
+def by_row(comparison):
+    return {(one.policy, one.temperature): one for one in comparison.scores}
+
+
+def made_up(mean=0.5, temperature=1.0, length=20.0, **changes):
+    return Score(
+        policy="agent, sampling",
+        place="real" if temperature is None else "dream",
+        temperature=temperature,
+        seeds=(90_000, 90_099),
+        mean=mean,
+        std=abs(mean),
+        low=-abs(mean),
+        high=abs(mean),
+        success=1.0,
+        success_low=0.9,
+        success_high=1.0,
+        length=length,
+        returns=(mean,),
+        lengths=(int(length),),
+        successes=(True,),
+        **changes,
+    )
+
+
+def outcome(reward=1.0, terminated=True):
+    return Outcome(
+        index=0, seed=0, episode_return=reward, final_reward=reward, length=3, terminated=terminated, trajectory=None
+    )
+
+
+def success_config(success_reward):
+    return WorldConfig("x", (16, 32, 3), dreamenv.spaces.ActionSpec(n=3), 20, success_reward=success_reward)
+
+
+def test_every_policy_is_scored_at_every_temperature_and_in_reality(comparison, policies):
+    rows = by_row(comparison)
+    assert len(rows) == len(comparison.scores) == 4 * 3
+    assert set(rows) == {(policy, temperature) for policy in policies for temperature in (0.5, 1.0, None)}
+    assert all(row.place == ("real" if row.temperature is None else "dream") for row in comparison.scores)
+
+
+def test_numbers_of_a_row_follow_from_its_episodes(comparison):
+    for row in comparison.scores:
+        assert row.seeds == (90_000, 90_011)
+        assert len(row.returns) == len(row.lengths) == len(row.successes) == 12
+        assert row.mean == pytest.approx(np.mean(row.returns))
+        assert row.std == pytest.approx(np.std(row.returns))
+        assert row.length == pytest.approx(np.mean(row.lengths))
+        assert row.success == pytest.approx(np.mean(row.successes))
+        assert row.low <= row.mean <= row.high
+        assert row.success_low <= row.success <= row.success_high
+        assert all(1 <= length <= 20 for length in row.lengths)
+
+
+def test_real_scores_are_those_of_the_real_environment(comparison, always):
+    real = by_row(comparison)[f"always action {always}", None]
+    env = gym.make("Dot-v0")
+    for seed, episode_return, length, success in zip(
+        range(90_000, 90_012), real.returns, real.lengths, real.successes, strict=True
+    ):
+        env.reset(seed=seed)
+        total, steps, done = 0.0, 0, False
+        while not done:
+            _, reward, terminated, truncated, _ = env.step(always)
+            total, steps, done = total + reward, steps + 1, terminated or truncated
+        assert (episode_return, length, success) == (pytest.approx(total), steps, total > 0.5)
+
+
+def test_dream_scores_are_those_of_dreams_at_that_temperature(dot_world, agent, comparison):
+    row = by_row(comparison)["agent, greedy", 0.5]
+    env = DreamVectorEnv(dot_world, 12, temperature=0.5, autoreset_mode="Disabled")
+    seeds = range(90_000, 90_012)
+    outcomes = sorted(dreamenv.rollout(env, agent, seeds, deterministic=True), key=lambda one: one.index)
+    assert row.returns == pytest.approx([one.episode_return for one in outcomes], abs=1e-5)
+    assert row.lengths == tuple(one.length for one in outcomes)
+
+
+def test_the_same_call_gives_the_same_scores(dot_world, agent, comparison):
+    agent.set_random_seed(123)
+    np.random.seed(5)
+    assert compare(dot_world, agent, CONFIG, name="dots") == comparison
+
+
+def test_neither_order_nor_number_of_temperatures_changes_a_row(dot_world, agent, comparison):
+    alone = compare(dot_world, agent, dataclasses.replace(CONFIG, temperatures=(1.0,)))
+    assert by_row(alone)["agent, sampling", 1.0] == by_row(comparison)["agent, sampling", 1.0]
+    assert by_row(alone)["uniform random", None] == by_row(comparison)["uniform random", None]
+
+
+def test_greedy_real_scores_do_not_depend_on_the_number_of_environments(dot_world, agent, comparison):
+    config = dataclasses.replace(CONFIG, num_envs=1, temperatures=())
+    row = by_row(compare(dot_world, agent, config))["agent, greedy", None]
+    assert row == by_row(comparison)["agent, greedy", None]
+
+
+def test_a_stable_baselines3_agent_is_compared_reproducibly(dot_world, policies, tmp_path):
+    config = PPOConfig(timesteps=256, num_envs=16, n_steps=16, batch_size=64, n_epochs=1, net_arch=(16,))
+    agent = train_ppo(dot_world, tmp_path, config)
+    before = torch.get_rng_state()
+    one, other = (compare(dot_world, agent, CONFIG) for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert [row.policy for row in one.scores[:4]] == policies
+    assert one == other
+
+
+def test_agents_without_draws_have_no_sampling_row(continuous_world):
+    agent = dreamenv.LinearAgent(np.zeros((1, 40)), np.ones(1), continuous_world.config.action)
+    comparison = compare(continuous_world, agent, dataclasses.replace(CONFIG, temperatures=(1.0,), episodes=4))
+    assert {row.policy for row in comparison.scores} == {"agent, greedy", "uniform random"}
+
+
+def test_the_record_names_what_is_needed_to_repeat_it(dot_world, comparison):
+    assert comparison.env_id == dot_world.config.env_id
+    assert comparison.agent == "dots"
+    assert comparison.world == dreamenv.bundle.world_id(dot_world)
+    assert comparison.config == CONFIG
+    assert comparison.versions["torch"] == torch.__version__
+    assert comparison.commit is None or len(comparison.commit.removesuffix("-dirty")) == 40
+
+
+@pytest.mark.parametrize("episodes", [0, -3])
+def test_less_than_one_episode_is_refused(dot_world, agent, episodes):
+    with pytest.raises(ValueError, match=f"expected episodes >= 1, got {episodes}"):
+        compare(dot_world, agent, dataclasses.replace(CONFIG, episodes=episodes))
+
+
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), "hot"])
+def test_bad_temperatures_are_refused_before_anything_runs(dot_world, agent, temperature, monkeypatch):
+    monkeypatch.setattr("dreamenv.evaluate.compare.score", None)
+    with pytest.raises(ValueError, match="expected a temperature"):
+        compare(dot_world, agent, dataclasses.replace(CONFIG, temperatures=(0.5, temperature)))
+
+
+def test_fewer_than_one_real_environment_is_refused(dot_world, agent):
+    with pytest.raises(ValueError, match="num_envs"):
+        compare(dot_world, agent, dataclasses.replace(CONFIG, num_envs=0))
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        dreamenv.LinearAgent(np.zeros((3, 41)), np.zeros(3), dreamenv.spaces.ActionSpec(n=3)),
+        dreamenv.LinearAgent(np.zeros((4, 40)), np.arange(4.0), dreamenv.spaces.ActionSpec(n=4)),
+    ],
+    ids=["features", "actions"],
+)
+def test_an_agent_of_another_world_is_refused_with_what_was_expected(dot_world, agent):
+    with pytest.raises(ValueError, match="expected"):
+        compare(dot_world, agent, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("success_reward", "reward", "terminated", "expected"),
+    [
+        (0.4, 0.9, True, True),
+        (0.4, 0.9, False, False),
+        (0.4, 0.4, True, False),
+        (0.4, 0.0, True, False),
+        (-0.5, 0.0, True, True),
+        (None, 0.9, True, False),
+    ],
+)
+def test_a_success_ends_by_itself_on_a_step_that_pays_more(success_reward, reward, terminated, expected):
+    assert is_success(outcome(reward, terminated), success_config(success_reward)) is expected
+
+
+def test_success_is_unknown_where_the_world_knows_none(dot_world, agent):
+    config = dataclasses.replace(dot_world.config, success_reward=None)
+    env = DreamVectorEnv(dot_world, 4, autoreset_mode="Disabled")
+    row = score(env, agent, range(4), config, name="x", temperature=1.0)
+    assert (row.success, row.success_low, row.success_high) == (None, None, None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_bootstrap_interval_contains_the_mean(seed):
+    values = np.random.default_rng(seed).exponential(size=30)
+    low, high = bootstrap_interval(values)
+    assert low < values.mean() < high
+    assert bootstrap_interval(values) == (low, high)
+
+
+def test_the_bootstrap_interval_has_the_width_of_theory():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = bootstrap_interval(values)
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+
+def test_equal_values_have_an_interval_without_width():
+    assert bootstrap_interval(np.full(5, 0.25)) == (0.25, 0.25)
+    assert bootstrap_interval(np.array([3.0])) == (3.0, 3.0)
+
+
+def test_the_wilson_interval_of_a_perfect_agent_is_not_a_point(dot_world, agent):
+    env = DreamVectorEnv(dot_world, 4, autoreset_mode="Disabled")
+    everything = dataclasses.replace(dot_world.config, success_reward=-1.0)
+    row = score(env, ConstantPolicy(1), range(100), everything, name="x", temperature=1.0)
+    if row.success == 1.0:
+        assert row.success_low == pytest.approx(0.963, abs=0.001)
+    assert row.success_low < row.success <= row.success_high
+
+
+@pytest.mark.parametrize(
+    "space", [gym.spaces.Discrete(3), gym.spaces.Box(-1.0, 1.0, (2,), np.float32)], ids=["discrete", "box"]
+)
+def test_the_uniform_policy_covers_the_space_and_repeats_itself(space):
+    draws = np.concatenate([UniformPolicy(space).predict(np.zeros((1000, 4)))[0] for _ in range(2)])
+    assert all(space.contains(action) for action in draws)
+    assert np.array_equal(draws[:1000], draws[1000:])
+    if isinstance(space, gym.spaces.Discrete):
+        assert np.bincount(draws[:1000]) / 1000 == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def test_a_constant_policy_takes_its_action():
+    assert ConstantPolicy(2).predict(np.zeros((3, 4)))[0].tolist() == [2, 2, 2]
+    assert ConstantPolicy(np.array([0.5])).predict(np.zeros((3, 4)))[0].shape == (3, 1)
+
+
+def test_json_keeps_everything(comparison, tmp_path):
+    write_comparison(comparison, tmp_path)
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    assert content == json.loads(json.dumps(dataclasses.asdict(comparison)))
+    assert len(content["scores"][0]["returns"]) == 12
+
+
+def test_csv_has_a_line_per_score_that_agrees_with_json(comparison, tmp_path):
+    write_comparison(comparison, tmp_path)
+    scores = json.loads((tmp_path / "comparison.json").read_text())["scores"]
+    with (tmp_path / "comparison.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(scores)
+    for line, row in zip(lines, scores, strict=True):
+        assert line["policy"] == row["policy"]
+        assert line["temperature"] == ("" if row["temperature"] is None else str(row["temperature"]))
+        for name in ("mean", "std", "low", "high", "success", "success_low", "success_high", "length"):
+            assert float(line[name]) == row[name]
+
+
+def test_the_table_fits_80_columns_and_lists_the_agent_first(comparison, always):
+    lines = comparison_table(comparison).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 2 + 12
+    assert lines[2].startswith("agent, greedy")
+    order = ["agent, greedy", "agent, sampling", f"always action {always}", "uniform random"]
+    assert [line.split("  ")[0].strip() for line in lines[2:]] == [policy for policy in order for _ in range(3)]
+    assert ["dream 0.5" in lines[2], "dream 1" in lines[3], "real" in lines[4]] == [True] * 3
+
+
+@pytest.mark.parametrize("mean", [918.546, -2086.123])
+def test_the_table_fits_80_columns_with_large_returns(comparison, mean):
+    scores = (made_up(mean, 1.15, length=2100.0), made_up(mean, None, length=2100.0))
+    table = comparison_table(dataclasses.replace(comparison, scores=scores))
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_the_table_shows_unknown_success_as_a_dash(comparison):
+    unknown = dataclasses.replace(made_up(), success=None, success_low=None, success_high=None)
+    assert " - " in comparison_table(dataclasses.replace(comparison, scores=(unknown,))).splitlines()[2]
+
+
+@pytest.mark.parametrize("temperatures", [(0.5, 1.0), ()])
+def test_the_plot_is_a_picture(comparison, tmp_path, temperatures):
+    scores = tuple(row for row in comparison.scores if row.temperature in (*temperatures, None))
+    plot_comparison(dataclasses.replace(comparison, scores=scores), tmp_path / "comparison.png")
+    with Image.open(tmp_path / "comparison.png") as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert picture.size == (1100, 462)
+        assert len(picture.convert("RGB").getcolors(1_000_000)) > 50
+
+
+def test_the_plot_bears_unknown_successes(comparison, tmp_path):
+    unknown = {"success": None, "success_low": None, "success_high": None}
+    scores = tuple(dataclasses.replace(row, **unknown) for row in comparison.scores)
+    plot_comparison(dataclasses.replace(comparison, scores=scores), tmp_path / "comparison.png")
+    assert (tmp_path / "comparison.png").stat().st_size > 1000
+
+
+def test_the_film_shows_dream_and_reality_side_by_side(dot_world, agent, tmp_path):
+    write_film(dot_world, agent, tmp_path / "film.gif", seed=90_000, temperature=1.0)
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.format == "GIF"
+        assert film.is_animated
+        assert film.size == (3 * 32 + 6 + 3 * 64, 14 + 3 * 16)
+        film.seek(film.n_frames - 1)
+        film.load()
+
+
+def test_the_film_begins_with_the_real_first_frame(dot_world, agent, tmp_path):
+    write_film(dot_world, agent, tmp_path / "film.gif", seed=90_003, temperature=1.0)
+    env = gym.make("Dot-v0")
+    expected = env.reset(seed=90_003)[0].astype(int)
+    with Image.open(tmp_path / "film.gif") as film:
+        picture = np.asarray(film.convert("RGB")).astype(int)
+    real = picture[14:, 3 * 32 + 6 : 3 * 32 + 6 + 3 * 32][::3, ::3]
+    assert np.abs(real - expected).mean() < 4
+
+
+def test_a_comparison_is_a_plain_record(comparison):
+    assert isinstance(comparison, Comparison)
+    assert dataclasses.asdict(comparison)["scores"][0]["policy"] == "agent, greedy"

@@ -1,0 +1,340 @@
+"""Stable-Baselines3: batches of dreams as its environments, and agents without pickle."""
+
+import copy
+import dataclasses
+import json
+import pickle
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import sb3_contrib
+import stable_baselines3 as sb3
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.vec_env import VecMonitor
+
+import dreamenv
+from dreamenv import BundleError, DreamVectorEnv, PPOConfig, ResumeError, as_vec_env, load_agent, save_sb3, train_ppo
+from dreamenv.agents import sb3 as module
+
+SMALL = {"net_arch": [16]}
+QUICK = PPOConfig(
+    timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,), checkpoint_seconds=0.0
+)
+
+
+@pytest.fixture
+def dreams(dot_world):
+    return DreamVectorEnv(dot_world, 4, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+@pytest.fixture
+def twin(dot_world):
+    return DreamVectorEnv(dot_world, 4, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def vec_env_of(world, num_envs=4):
+    return as_vec_env(DreamVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
+
+
+def greedy(agent, observation):
+    return agent.predict(observation, deterministic=True)[0]
+
+
+def observations_of(world, count=64):
+    env = DreamVectorEnv(world, count)
+    env.reset(seed=0)
+    return env.step(env.action_space.sample())[0]
+
+
+def test_steps_are_those_of_the_vector_environment(dreams, twin, random_actions):
+    env, ends, limits = as_vec_env(dreams), 0, 0
+    env.seed(3)
+    assert np.array_equal(env.reset(), twin.reset(seed=3)[0])
+    for action in random_actions(twin.action_space, 120, seed=6):
+        action = np.where(np.arange(4) < 2, 2, action)
+        observation, reward, done, infos = env.step(action)
+        expected = twin.step(action)
+        assert np.array_equal(observation, expected[0])
+        assert np.allclose(reward, expected[1])
+        assert reward.dtype == np.float32
+        assert np.array_equal(done, expected[2] | expected[3])
+        for row, info in enumerate(infos):
+            assert ("terminal_observation" in info) == done[row]
+            if done[row]:
+                assert np.array_equal(info["terminal_observation"], expected[4]["final_obs"][row])
+                assert info["TimeLimit.truncated"] is bool(expected[3][row])
+        ends, limits = ends + done.sum(), limits + expected[3].sum()
+    assert ends > limits > 0
+
+
+def test_spaces_and_number_are_those_of_the_vector_environment(dreams):
+    env = as_vec_env(dreams)
+    assert env.num_envs == 4
+    assert env.observation_space == dreams.single_observation_space
+    assert env.action_space == dreams.single_action_space
+
+
+def test_a_seed_holds_for_one_reset(dreams, twin):
+    env = as_vec_env(dreams)
+    env.seed(3)
+    first, second = env.reset(), env.reset()
+    assert np.array_equal(first, twin.reset(seed=3)[0])
+    assert np.array_equal(second, twin.reset()[0])
+
+
+def test_reset_options_set_the_temperature_for_one_reset_call(dreams):
+    env = as_vec_env(dreams)
+    env.set_options({"temperature": 0.5})
+    env.reset()
+    assert dreams.step(np.zeros(4, int))[4]["temperature"].tolist() == [0.5] * 4
+
+
+def test_monitored_returns_and_lengths_add_up(dreams, twin, random_actions):
+    env = VecMonitor(as_vec_env(dreams))
+    env.seed(1)
+    env.reset()
+    twin.reset(seed=1)
+    total, length, episodes = np.zeros(4), np.zeros(4, int), 0
+    for action in random_actions(twin.action_space, 80, seed=7):
+        *_, infos = env.step(action)
+        _, reward, terminated, truncated, _ = twin.step(action)
+        total, length = total + reward, length + 1
+        for row in np.flatnonzero(terminated | truncated):
+            assert infos[row]["episode"]["r"] == pytest.approx(total[row], abs=1e-5)
+            assert infos[row]["episode"]["l"] == length[row]
+            total[row], length[row], episodes = 0.0, 0, episodes + 1
+    assert episodes > 10
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_other_autoreset_modes_are_refused(dot_world, mode):
+    with pytest.raises(ValueError, match=f"expected autoreset mode SAME_STEP, got {mode}"):
+        as_vec_env(DreamVectorEnv(dot_world, 2, autoreset_mode=mode))
+
+
+def test_any_gymnasium_vector_environment_will_do():
+    envs = SyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    model = sb3.PPO("MlpPolicy", as_vec_env(envs), n_steps=32, batch_size=32, n_epochs=1, device="cpu")
+    model.learn(64)
+    assert model.num_timesteps == 64
+
+
+def test_pictures_and_attributes_reach_stable_baselines3(dot_world):
+    env = as_vec_env(DreamVectorEnv(dot_world, 2, autoreset_mode=AutoresetMode.SAME_STEP, render_mode="rgb_array"))
+    env.reset()
+    assert env.render().ndim == 3
+    assert env.get_attr("render_mode") == ["rgb_array"] * 2
+    assert env.get_attr("num_envs", indices=[1]) == [2]
+    assert env.env_is_wrapped(gym.Wrapper) == [False, False]
+
+
+def test_what_a_batch_has_not_is_said_so(dreams):
+    env = as_vec_env(dreams)
+    with pytest.raises(NotImplementedError, match="no attributes of single environments"):
+        env.set_attr("temperature", 1.0)
+    with pytest.raises(NotImplementedError, match="no single environments"):
+        env.env_method("reset")
+
+
+def test_ppo_trains_in_a_single_dream(dot_folder):
+    env = gym.make("dreamenv:Dream-v0", world=str(dot_folder))
+    model = sb3.PPO("MlpPolicy", env, n_steps=128, batch_size=64, n_epochs=1, seed=0, device="cpu")
+    before = model.policy.action_net.weight.clone()
+    model.learn(256)
+    assert not torch.equal(model.policy.action_net.weight, before)
+    assert len(model.ep_info_buffer) > 5
+
+
+ALGORITHMS = {
+    "PPO": ("dot_world", sb3.PPO, {"n_steps": 32, "batch_size": 64, "n_epochs": 1}),
+    "A2C": ("dot_world", sb3.A2C, {"n_steps": 8}),
+    "DQN": ("dot_world", sb3.DQN, {"learning_starts": 50, "batch_size": 32, "buffer_size": 1000}),
+    "SAC": ("continuous_world", sb3.SAC, {"learning_starts": 50, "batch_size": 32, "buffer_size": 1000}),
+    "TD3": ("continuous_world", sb3.TD3, {"learning_starts": 50, "batch_size": 32, "buffer_size": 1000}),
+    "DDPG": ("continuous_world", sb3.DDPG, {"learning_starts": 50, "batch_size": 32, "buffer_size": 1000}),
+    "PPO, continuous": ("continuous_world", sb3.PPO, {"n_steps": 32, "batch_size": 64, "n_epochs": 1}),
+}
+
+
+@pytest.mark.parametrize("policy_kwargs", [None, {"net_arch": [16]}, {"net_arch": []}], ids=str)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_algorithm_trains_in_the_batch_and_its_agent_survives_its_files(
+    request, tmp_path, monkeypatch, name, policy_kwargs
+):
+    fixture, kind, settings = ALGORITHMS[name]
+    world = request.getfixturevalue(fixture)
+    settings = {**settings, "policy_kwargs": copy.copy(policy_kwargs), "seed": 0, "device": "cpu"}
+    model = kind("MlpPolicy", vec_env_of(world), **settings)
+    before = {key: value.clone() for key, value in model.policy.state_dict().items()}
+    model.learn(200)
+    assert any(not torch.equal(value, before[key]) for key, value in model.policy.state_dict().items())
+
+    saved = save_sb3(model, tmp_path, world)
+    monkeypatch.setattr(torch, "load", None)
+    monkeypatch.setattr(pickle, "load", None)
+    monkeypatch.setattr(pickle, "loads", None)
+    loaded = load_agent(tmp_path)
+    observation = observations_of(world)
+    expected = model.predict(observation, deterministic=True)[0]
+    assert np.array_equal(greedy(saved, observation), expected)
+    assert np.array_equal(greedy(loaded, observation), expected)
+    assert np.allclose(greedy(loaded, observation[0]), expected[0], atol=1e-6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent.safetensors", "config.json", "manifest.json"]
+
+
+def test_an_agents_config_says_what_it_is_for(dot_world, tmp_path):
+    model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
+    save_sb3(model, tmp_path, dot_world)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["kind"] == "sb3"
+    assert config["algorithm"] == "PPO"
+    assert config["env_id"] == dot_world.config.env_id
+    assert config["feature_size"] == 40
+    assert len(config["world"]) == 64
+
+
+@pytest.mark.parametrize(
+    "policy_kwargs",
+    [
+        {"activation_fn": torch.nn.ReLU},
+        {"net_arch": {"pi": [16], "vf": [8]}},
+        {"net_arch": [16], "ortho_init": False, "log_std_init": -1.0},
+        {"optimizer_class": torch.optim.SGD},
+    ],
+    ids=str,
+)
+def test_policies_with_settings_that_files_do_not_keep_are_refused(dot_world, tmp_path, policy_kwargs):
+    model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(policy_kwargs))
+    with pytest.raises(ValueError, match="expected policy_kwargs with at most a list of widths as net_arch, got"):
+        save_sb3(model, tmp_path, dot_world)
+    assert not list(tmp_path.iterdir())
+
+
+def test_state_dependent_exploration_is_refused_because_files_do_not_keep_it(continuous_world, tmp_path):
+    model = sb3.PPO("MlpPolicy", vec_env_of(continuous_world), device="cpu", use_sde=True)
+    with pytest.raises(ValueError, match="use_sde"):
+        save_sb3(model, tmp_path, continuous_world)
+
+
+def test_an_algorithm_that_could_not_be_loaded_is_not_saved(dot_world, tmp_path):
+    model = sb3_contrib.TRPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
+    with pytest.raises(ValueError, match="A2C, DDPG, DQN, PPO, SAC, TD3.*TRPO"):
+        save_sb3(model, tmp_path, dot_world)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"algorithm": "TRPO"}, "expected one of the algorithms A2C, DDPG, DQN, PPO, SAC, TD3, got 'TRPO'"),
+        ({"net_arch": [8]}, "not the weights of a PPO policy"),
+        ({"feature_size": 41}, "not the weights of a PPO policy"),
+        ({"algorithm": "DQN"}, "not the weights of a DQN policy"),
+        ({"kind": "linear"}, "not a linear agent"),
+        ({"kind": "pickle"}, "config.json cannot be read"),
+    ],
+    ids=str,
+)
+def test_an_agent_whose_config_lies_is_refused(dot_world, tmp_path, change, message):
+    model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
+    save_sb3(model, tmp_path, dot_world)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(BundleError, match="config.json is damaged"):
+        load_agent(tmp_path)
+    sums = dreamenv.bundle.manifest(tmp_path, ("config.json", "agent.safetensors"))
+    (tmp_path / "manifest.json").write_text(json.dumps(sums))
+    with pytest.raises(BundleError, match=message):
+        load_agent(tmp_path)
+
+
+def test_train_ppo_leaves_an_agent_that_acts_like_the_one_it_returns(dot_world, tmp_path):
+    agent = train_ppo(dot_world, tmp_path, QUICK)
+    observation = observations_of(dot_world)
+    assert np.array_equal(greedy(load_agent(tmp_path), observation), greedy(agent, observation))
+    assert (tmp_path / "checkpoint.safetensors").exists()
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+@pytest.fixture
+def steps_taken(monkeypatch):
+    """A list that counts the steps of all batches of dreams."""
+    steps, original = [], DreamVectorEnv.step
+    monkeypatch.setattr(DreamVectorEnv, "step", lambda self, actions: steps.append(1) or original(self, actions))
+    return steps
+
+
+def test_train_ppo_goes_on_from_its_checkpoint(dot_world, tmp_path, monkeypatch, steps_taken):
+    original, saves = module.save_checkpoint, []
+
+    def interrupted(*args):
+        original(*args)
+        saves.append(args[-1])
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "save_checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(dot_world, tmp_path, QUICK)
+    monkeypatch.setattr(module, "save_checkpoint", original)
+    done = saves[-1]
+    assert 0 < done < QUICK.timesteps
+    del steps_taken[:]
+    train_ppo(dot_world, tmp_path, QUICK)
+    assert len(steps_taken) * QUICK.num_envs == QUICK.timesteps - done
+    del steps_taken[:]
+    train_ppo(dot_world, tmp_path, QUICK)
+    assert not steps_taken
+
+
+def test_a_resumed_run_starts_with_the_weights_of_its_checkpoint(dot_world, tmp_path, monkeypatch):
+    train_ppo(dot_world, tmp_path, QUICK)
+    again = train_ppo(dot_world, tmp_path, QUICK)
+    expected = dreamenv.agents.store.read_agent(tmp_path)[1]
+    for name, value in again.policy.state_dict().items():
+        assert torch.equal(value, expected[name])
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"gamma": 0.9}, {"net_arch": (8,)}, {"temperature": 0.5}], ids=str)
+def test_train_ppo_refuses_other_settings(dot_world, tmp_path, change):
+    train_ppo(dot_world, tmp_path, QUICK)
+    with pytest.raises(ResumeError, match="other settings"):
+        train_ppo(dot_world, tmp_path, dataclasses.replace(QUICK, **change))
+
+
+def test_train_ppo_refuses_another_world(dot_world, continuous_world, tmp_path):
+    train_ppo(dot_world, tmp_path, QUICK)
+    with pytest.raises(ResumeError):
+        train_ppo(continuous_world, tmp_path, QUICK)
+
+
+def test_train_ppo_begins_with_the_action_prior(dot_world, tmp_path):
+    config = dataclasses.replace(dot_world.config, action_prior=(0.8, 0.1, 0.1))
+    world = dreamenv.World(config, dot_world.vision, dot_world.memory, dot_world.bank, dot_world.path)
+    agent = train_ppo(world, tmp_path, dataclasses.replace(QUICK, learning_rate=0.0))
+    observation = torch.from_numpy(observations_of(world))
+    with torch.no_grad():
+        shares = agent.policy.get_distribution(observation).distribution.probs.mean(0)
+    assert shares.numpy() == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
+
+
+def test_train_ppo_takes_continuous_actions(continuous_world, tmp_path):
+    agent = train_ppo(continuous_world, tmp_path, dataclasses.replace(QUICK, timesteps=256))
+    action = greedy(agent, observations_of(continuous_world)[0])
+    assert continuous_world.config.action.space.contains(action)
+
+
+def test_train_ppo_shapes_rewards_when_asked(dot_world, tmp_path, monkeypatch):
+    original, seen = module.VectorActionPenalty, []
+
+    def observed(env, penalty):
+        seen.append(penalty)
+        return original(env, penalty)
+
+    monkeypatch.setattr(module, "VectorActionPenalty", observed)
+    train_ppo(dot_world, tmp_path / "free", dataclasses.replace(QUICK, timesteps=256))
+    assert seen == []
+    train_ppo(dot_world, tmp_path / "costly", dataclasses.replace(QUICK, timesteps=256, action_penalty=0.02))
+    assert seen == [0.02]
