@@ -13,6 +13,7 @@ from dreamenv.endings import ending_kinds
 from dreamenv.envs.real import describe, make_real_vector
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
+from dreamenv.progress import progress
 from dreamenv.rollout import Outcome, rollout
 
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
@@ -64,7 +65,7 @@ def collect(env_id: str, folder: Path, config: CollectConfig | None = None) -> E
         store = EpisodeStore.create(folder, describe(env.envs[0], env_id))
         statistics = BumpStatistics(store.spec.action)
         statistics.update(list(store))
-        with tqdm(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
+        with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
             _show_counts(bar, store)
             while store.num_frames < config.frames:
                 episodes = _collect_shard(env, store, statistics, config, bar)
@@ -105,4 +106,4 @@ def _to_episode(outcome: Outcome, policy: str) -> Episode:
 
 def _show_counts(bar: tqdm, store: EpisodeStore) -> None:
     kinds = np.array([kind for kind in ending_kinds(store)])
-    bar.set_postfix(episodes=len(store), successes=int((kinds == "better").sum()))
+    bar.set_postfix(episodes=len(store), successes=int((kinds == "better").sum()), refresh=False)

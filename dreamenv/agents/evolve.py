@@ -23,6 +23,7 @@ from dreamenv.envs.dream import DreamVectorEnv
 from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.errors import ResumeError
 from dreamenv.files import write_json
+from dreamenv.progress import progress
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -135,8 +136,8 @@ def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> Li
     env = _dreams(world, config)
     first = len(record.fitness)
     with SummaryWriter(str(folder), purge_step=first) as writer:
-        bar = tqdm(
-            range(first, config.generations),
+        bar = progress(
+            iterable=range(first, config.generations),
             initial=first,
             total=config.generations,
             unit="gen",
@@ -206,7 +207,7 @@ def _log(writer: SummaryWriter, bar: tqdm, record: Evolution) -> None:
         values["evaluation"] = record.evaluations[max(record.evaluations)]
     for name, value in values.items():
         writer.add_scalar(f"evolve/{name}", value, generation)
-    bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+    bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
 
 
 def _strategy(world: World, config: EvolveConfig) -> Any:

@@ -21,7 +21,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import Tensor
-from tqdm import tqdm
 
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.agents.store import AgentConfig, save_agent
@@ -29,6 +28,7 @@ from dreamenv.bundle import world_id
 from dreamenv.envs.dream import DreamVectorEnv
 from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.errors import BundleError
+from dreamenv.progress import progress
 from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
 from dreamenv.world import World
 
@@ -257,7 +257,7 @@ class _Progress(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._saved = time.monotonic()
-        self._bar = tqdm(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
+        self._bar = progress(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
 
     def _on_step(self) -> bool:
         return True
@@ -267,7 +267,7 @@ class _Progress(BaseCallback):
         episodes = list(self.model.ep_info_buffer or [])
         if episodes:
             mean = {key: float(np.mean([episode[key] for episode in episodes])) for key in ("r", "l")}
-            self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"})
+            self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"}, refresh=False)
         if time.monotonic() - self._saved > self._config.checkpoint_seconds:
             policy = self.model.policy
             save_checkpoint(self._path, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)

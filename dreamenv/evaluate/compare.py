@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from tqdm import tqdm
 
 from dreamenv.bundle import load, world_id
 from dreamenv.envs.dream import DreamVectorEnv, check_temperature
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
+from dreamenv.progress import progress
 from dreamenv.rollout import Policy
 from dreamenv.world import World
 
@@ -92,10 +92,12 @@ def compare(
     world = world if isinstance(world, World) else load(world)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = []
-    with tqdm(desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score") as bar:
+    with progress(
+        desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score"
+    ) as bar:
         for place, env, temperature in _places(world, config):
             for policy_name, policy, deterministic in _lineup(world, agent):
-                bar.set_postfix_str(f"{policy_name}, {place}")
+                bar.set_postfix_str(f"{policy_name}, {place}", refresh=False)
                 row = score(
                     env, policy, seeds, world.config,
                     name=policy_name, deterministic=deterministic, temperature=temperature,

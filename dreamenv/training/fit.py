@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from dreamenv.progress import progress
 from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
 
 Metrics = dict[str, float]
@@ -72,7 +73,9 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     device = next(model.parameters()).device
     model.train()
     with SummaryWriter(str(folder), purge_step=first) as writer:
-        bar = tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name)
+        bar = progress(
+            iterable=range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name
+        )
         for step in bar:
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)  # the low 32 bits count
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
@@ -115,4 +118,4 @@ def _log(writer: SummaryWriter, bar: tqdm, step: int, value: Tensor, metrics: Me
     metrics = {"loss": value.item(), **metrics}
     for name, scalar in metrics.items():
         writer.add_scalar(name, scalar, step)
-    bar.set_postfix({name: f"{scalar:.4g}" for name, scalar in metrics.items()})
+    bar.set_postfix({name: f"{scalar:.4g}" for name, scalar in metrics.items()}, refresh=False)
