@@ -40,7 +40,7 @@ class ExplorationConfig:
     hold: int = 10
     start_turns: int = 12
     bump_turns: int = 3
-    patience: int = 2
+    patience: int = 4
 
 
 class BumpStatistics:

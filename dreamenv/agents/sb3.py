@@ -65,7 +65,7 @@ class PPOConfig:
     n_epochs: int = 6
     learning_rate: float = 5e-4
     gamma: float = 0.99
-    ent_coef: float = 0.005
+    ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
     temperature: float | None = None
     branched_starts: float = 0.3
