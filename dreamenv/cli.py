@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     try:
         _parse(arguments)()
-    except (ValueError, OSError, RenderingError, gym.error.Error) as error:
+    except (ValueError, ArithmeticError, OSError, RenderingError, gym.error.Error) as error:
         print(f"dreamenv: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

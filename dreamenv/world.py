@@ -53,6 +53,11 @@ class WorldConfig:
     action_prior: tuple[float, ...] = ()
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuses a default that no dream accepts."""
+        if not 0.0 <= self.temperature < float("inf"):
+            raise ValueError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
+
 
 @dataclass(frozen=True)
 class Noise:

@@ -248,7 +248,8 @@ def test_the_shell_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     for _, command, *arguments in commands(with_constants(script, quick, "=")):
-        assert cli.main([command, *arguments, *small.get(command, [])]) == 0, capsys.readouterr().err
+        code = cli.main([command, *arguments, *small.get(command, [])])
+        assert code == 0, f"{command} returned {code}: {capsys.readouterr().err[-500:]}"
     assert (tmp_path / "runs" / "hallway" / "compare" / "ppo" / "film.gif").is_file()
 
 

@@ -201,7 +201,6 @@ def test_an_agents_config_says_what_it_is_for(dot_world, tmp_path):
         {"activation_fn": torch.nn.ReLU},
         {"net_arch": {"pi": [16], "vf": [8]}},
         {"net_arch": [16], "ortho_init": False, "log_std_init": -1.0},
-        {"optimizer_class": torch.optim.SGD},
     ],
     ids=str,
 )

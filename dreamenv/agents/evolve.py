@@ -61,6 +61,12 @@ class EvolveConfig:
     evaluation_episodes: int = 100
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuses settings that no evolution can have."""
+        counts = (self.generations, self.population - 1, self.episodes, self.num_envs, self.evaluation_every)
+        if min(counts) < 1 or not self.sigma > 0.0:
+            raise ValueError(f"expected a population of at least 2, and positive counts and sigma; got {self}")
+
 
 @dataclass(frozen=True)
 class Evolution:
@@ -151,7 +157,9 @@ def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> Li
             _log(writer, bar, record)
             write_json(folder / "evolution.json", dataclasses.asdict(record))
             save_linear(_mean_agent(strategy, world), folder, world)
-    return _mean_agent(strategy, world)
+    agent = _mean_agent(strategy, world)
+    save_linear(agent, folder, world)
+    return agent
 
 
 def initial_parameters(world: World) -> NDArray[np.float64]:

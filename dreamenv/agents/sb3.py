@@ -36,6 +36,10 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     name: getattr(stable_baselines3, name) for name in ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
 }
 
+_POLICY_DEFAULTS: dict[str, dict[str, Any]] = {
+    "DDPG": {"n_critics": 1}
+}  # settings of a policy its algorithm insists on
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -153,13 +157,20 @@ def save_sb3(model: BaseAlgorithm, folder: Path, world: World) -> SB3Agent:
     Raises:
         ValueError: If the policy has settings other than a plain ``net_arch``; they could not be read back.
     """
-    extra = {name: value for name, value in model.policy_kwargs.items() if name not in ("net_arch", "use_sde")}
-    net_arch = model.policy_kwargs.get("net_arch", [])
-    if extra or not all(isinstance(width, int) for width in net_arch):
-        raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     name = type(model).__name__
+    if name not in ALGORITHMS:
+        raise ValueError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {name}")
+    if getattr(model, "use_sde", False):
+        raise ValueError("expected a model without state-dependent exploration, got use_sde=True")
+    own = {"use_sde": False, **_POLICY_DEFAULTS.get(name, {})}  # what the algorithm sets itself
+    optimizer = ("optimizer_class", "optimizer_kwargs")
+    extra = {key: value for key, value in model.policy_kwargs.items() if key not in ("net_arch", *optimizer)}
+    net_arch = model.policy_kwargs.get("net_arch")
+    plain = net_arch is None or (isinstance(net_arch, list) and all(isinstance(width, int) for width in net_arch))
+    if not plain or any(key not in own or own[key] != value for key, value in extra.items()):
+        raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
-    config = AgentConfig("sb3", *facts, algorithm=name, net_arch=tuple(net_arch))
+    config = AgentConfig("sb3", *facts, algorithm=name, net_arch=None if net_arch is None else tuple(net_arch))
     save_agent(folder, config, dict(model.policy.state_dict()))
     return SB3Agent(model.policy, config)
 
@@ -173,9 +184,11 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
     if config.algorithm not in ALGORITHMS:
         raise BundleError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {config.algorithm!r}")
     kind = ALGORITHMS[config.algorithm].policy_aliases["MlpPolicy"]
-    net_arch = {"net_arch": list(config.net_arch)} if config.net_arch else {}
+    settings = dict(_POLICY_DEFAULTS.get(config.algorithm, {}))
+    if config.net_arch is not None:
+        settings["net_arch"] = list(config.net_arch)
     space = gym.spaces.Box(-np.inf, np.inf, (config.feature_size,), np.float32)
-    policy = kind(space, config.action.space, lambda _: 0.0, **net_arch)  # type: ignore[arg-type]
+    policy = kind(space, config.action.space, lambda _: 0.0, **settings)
     try:
         policy.load_state_dict(tensors)
     except RuntimeError as error:

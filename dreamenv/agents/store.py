@@ -34,7 +34,7 @@ class AgentConfig:
         feature_size: F, the length of an observation.
         action: The action space.
         algorithm: Name of the Stable-Baselines3 algorithm; empty for a linear agent.
-        net_arch: Hidden layers of its networks.
+        net_arch: Hidden layers of its networks; None for the algorithm's own default.
     """
 
     kind: Literal["linear", "sb3"]
@@ -43,7 +43,7 @@ class AgentConfig:
     feature_size: int
     action: ActionSpec
     algorithm: str = ""
-    net_arch: tuple[int, ...] = ()
+    net_arch: tuple[int, ...] | None = None
 
 
 def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:

@@ -33,7 +33,7 @@ class DreamVectorEnv(VectorEnv):
         temperature: Non-negative number or (N,) array; the world's default if None. Each reset may set another one by
             ``options={"temperature": ...}``, which holds until the next such reset.
         branched_starts: Probability that an episode begins in the middle of a real one.
-        max_episode_steps: Time limit; the real environment's if None.
+        max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
         autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
@@ -57,6 +57,10 @@ class DreamVectorEnv(VectorEnv):
     ) -> None:
         if not 0.0 <= branched_starts <= 1.0:
             raise ValueError(f"expected branched_starts in [0, 1], got {branched_starts}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(
+                f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
+            )
         self.world = world if isinstance(world, World) else load(world)
         self.num_envs, self.render_mode, self.branched_starts = num_envs, render_mode, branched_starts
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -65,7 +69,7 @@ class DreamVectorEnv(VectorEnv):
         self.single_action_space = self.world.config.action.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._limit = max_episode_steps or self.world.config.max_episode_steps
+        self._limit = _limit(self.world.config.max_episode_steps, max_episode_steps)
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature = check_temperature(default, num_envs)
         self._streams = NoiseStreams(num_envs, self.world.latent_size)
@@ -111,9 +115,9 @@ class DreamVectorEnv(VectorEnv):
             raise gym.error.ResetNeeded("expected reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
             raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
+        action = torch.from_numpy(self._check_actions(actions))
         resetting = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         noise = self._streams.draw(self._rows)
-        action = torch.from_numpy(self._check_actions(actions))
         state, transition = self.world.imagine(self._state, action, self._temperature, noise)
         reward = transition.reward.double().numpy()
         terminated = transition.terminated.numpy()
@@ -166,12 +170,12 @@ class DreamVectorEnv(VectorEnv):
         spec = self.world.config.action
         values = np.asarray(actions)
         shape = (self.num_envs,) if spec.discrete else (self.num_envs, spec.size)
-        wrong_type = spec.discrete and not np.issubdtype(values.dtype, np.integer)
+        wrong_type = values.dtype.kind not in ("iu" if spec.discrete else "iuf")
         if values.shape != shape or wrong_type:
             raise gym.error.InvalidAction(f"expected actions in {self.action_space}, got {values.dtype}{values.shape}")
         low, high = (0, spec.n - 1) if spec.discrete else (np.asarray(spec.low), np.asarray(spec.high))
         if not ((values >= low) & (values <= high)).all():
-            raise gym.error.InvalidAction(f"expected actions in {self.single_action_space}, got {values}")
+            raise gym.error.InvalidAction(f"expected actions in {self.action_space}, got {values}")
         return values.astype(np.int64 if spec.discrete else np.float32)
 
 
@@ -249,10 +253,19 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
     """
     number = isinstance(value, Real) and not isinstance(value, bool)
     array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
-    if not (number or array) or not np.all(np.isfinite(value)) or np.any(np.asarray(value) < 0):
+    largest = np.finfo(np.float32).max
+    if not (number or array) or not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= largest)):
         many = f", or an array of {num_envs} of them" if num_envs > 1 else ""
         raise ValueError(f"expected a temperature: a finite number >= 0{many}; got {value!r}")
     return torch.from_numpy(np.broadcast_to(np.asarray(value, np.float32), (num_envs,)).copy())
+
+
+def _limit(real: int, asked: int | None) -> int:
+    if asked is None or asked == -1:  # -1 is how gymnasium.make asks for no limit of its own
+        return real
+    if not isinstance(asked, int | np.integer) or asked < 1:
+        raise ValueError(f"expected max_episode_steps >= 1, got {asked!r}")
+    return min(real, int(asked))
 
 
 def _check_options(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_], torch.Tensor | None]:

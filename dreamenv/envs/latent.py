@@ -56,7 +56,7 @@ class LatentObservation(gym.Wrapper):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begins a real episode; h is 0."""
         self._frame, info = self.env.reset(seed=seed, options=options)
-        self._state = self.world.start(torch.from_numpy(self._frame)[None])
+        self._state = self.world.start(_as_tensor(self._frame[None]))
         return self._observation(), info
 
     @torch.inference_mode()
@@ -68,7 +68,7 @@ class LatentObservation(gym.Wrapper):
             raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
         self._frame, reward, terminated, truncated, info = self.env.step(action)
         actions = torch.from_numpy(np.asarray(action)[None])
-        self._state = self.world.observe(self._state, actions, torch.from_numpy(self._frame)[None])
+        self._state = self.world.observe(self._state, actions, _as_tensor(self._frame[None]))
         return self._observation(), float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -125,7 +125,7 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), torch.from_numpy(frames))
+        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), _as_tensor(frames))
         self._frames = frames
         if self._begins.any():
             self._start(frames, self._begins)
@@ -141,7 +141,7 @@ class VectorLatentObservation(VectorWrapper):
             return tuple(np.concatenate([self._frames, self.world.decode(self._state)], axis=2))
 
     def _start(self, frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
-        start = self.world.start(torch.from_numpy(frames[mask]))
+        start = self.world.start(_as_tensor(frames[mask]))
         rows = torch.from_numpy(np.flatnonzero(mask))
         self._state = start if self._state is None else self._state.with_rows(rows, start)
 
@@ -171,6 +171,11 @@ def make_latent_vector(
     return VectorLatentObservation(envs, world)
 
 
+def _as_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:
+    """Copies frames, which may be read-only or flipped views."""
+    return torch.from_numpy(np.array(frames))
+
+
 def check_spaces(world: World, observation: gym.Space, action: gym.Space) -> None:
     """Refuses environments that do not fit a world.
 
@@ -178,8 +183,10 @@ def check_spaces(world: World, observation: gym.Space, action: gym.Space) -> Non
         UnsupportedEnvironmentError: Names what the world expects and what came.
     """
     expected = (world.config.frame_shape, world.config.action)
-    if observation.shape != expected[0] or ActionSpec.from_space(action) != expected[1]:
+    bytes_expected = getattr(observation, "dtype", None) == np.uint8
+    if not bytes_expected or observation.shape != expected[0] or ActionSpec.from_space(action) != expected[1]:
         raise UnsupportedEnvironmentError(
             f"this world was trained on {world.config.env_id}: expected frames {expected[0]} and actions "
-            f"{expected[1].space}, got frames {observation.shape} and actions {action}"
+            f"{expected[1].space}, uint8; got frames {observation.shape} {getattr(observation, 'dtype', '')} "
+            f"and actions {action}"
         )

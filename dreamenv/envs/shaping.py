@@ -65,7 +65,9 @@ class VectorActionPenalty(VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins episodes."""
-        self._clear((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
+        self._clear(mask)
+        self._done[mask] = False
         return self.env.reset(seed=seed, options=options)
 
     def step(self, actions: NDArray) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:

@@ -87,9 +87,12 @@ def compare(
     config = config or CompareConfig()
     if config.episodes < 1:
         raise ValueError(f"expected episodes >= 1, got {config.episodes}")
+    if config.num_envs < 1:
+        raise ValueError(f"expected num_envs >= 1, got {config.num_envs}")
     for value in config.temperatures:
         check_temperature(value, 1)
     world = world if isinstance(world, World) else load(world)
+    _check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = []
     with progress(
@@ -131,6 +134,17 @@ def commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _check_agent(world: World, agent: Policy) -> None:
+    """Asks the agent for one action, before hours are spent on it."""
+    space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
+    try:
+        actions, _ = agent.predict(observation, None, np.ones(2, bool), True)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"expected an agent for {world.feature_size} features: {error}") from None
+    if not all(space.contains(action) for action in actions):
+        raise ValueError(f"expected an agent with actions in {space}, got {actions}")
 
 
 def _places(world: World, config: CompareConfig) -> Sequence[tuple[str, VectorEnv, float | None]]:

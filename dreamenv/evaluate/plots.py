@@ -29,7 +29,8 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
     for axes, label in ((left, "mean return"), (right, "success rate")):
         axes.set(xlabel="temperature of the dream", ylabel=label)
         axes.grid(alpha=0.3)
-    left.legend(fontsize=8, title="line: dream, dashes: reality", title_fontsize=8)
+    if left.get_legend_handles_labels()[0]:
+        left.legend(fontsize=8, title="line: dream, dashes: reality", title_fontsize=8)
     episodes = comparison.config.episodes
     figure.suptitle(f"{comparison.env_id}: {comparison.agent}, {episodes} episodes each, 95% intervals", fontsize=11)
     _write(figure, path)

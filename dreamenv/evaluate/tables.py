@@ -25,9 +25,9 @@ def comparison_table(comparison: Comparison, style: str = "simple") -> str:
             score.policy,
             "real" if score.temperature is None else f"dream {score.temperature:g}",
             "-" if score.success is None else f"{score.success:.2f}",
-            f"{score.mean:.3f}",
-            f"{score.std:.3f}",
-            f"[{score.low:.3f}, {score.high:.3f}]",
+            _short(score.mean),
+            _short(score.std),
+            f"[{_short(score.low)}, {_short(score.high)}]",
             f"{score.length:.0f}",
         )
         for score in sorted(comparison.scores, key=_order)
@@ -85,6 +85,10 @@ def memory_table(report: MemoryReport) -> str:
         f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
     )
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10.0 else f"{value:.1f}" if abs(value) < 100.0 else f"{value:.0f}"
 
 
 def _order(score: Score) -> tuple[bool, str, float]:
