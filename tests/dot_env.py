@@ -18,9 +18,7 @@ class DotEnv(gym.Env):
 
     def __init__(self, continuous: bool = False) -> None:
         self.observation_space = gym.spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-        self.action_space = (
-            gym.spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else gym.spaces.Discrete(3)
-        )
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else gym.spaces.Discrete(3)
         self._continuous = continuous
 
     def reset(self, *, seed=None, options=None):
