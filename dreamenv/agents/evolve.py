@@ -49,7 +49,7 @@ class EvolveConfig:
         seed: Of everything random.
     """
 
-    generations: int = 140
+    generations: int = 50
     population: int = 64
     episodes: int = 16
     sigma: float = 0.1
