@@ -15,7 +15,15 @@ from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, compare, load_age
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.film import write_film
 from dreamenv.evaluate.plots import plot_comparison
-from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, bootstrap_interval, is_success, score
+from dreamenv.evaluate.scores import (
+    ConstantPolicy,
+    Score,
+    UniformPolicy,
+    bootstrap_interval,
+    is_success,
+    score,
+    summarise,
+)
 from dreamenv.evaluate.tables import comparison_table, write_comparison
 from dreamenv.rollout import Outcome
 from dreamenv.world import WorldConfig
@@ -144,10 +152,20 @@ def test_a_stable_baselines3_agent_is_compared_reproducibly(dot_world, policies,
     config = PPOConfig(timesteps=256, num_envs=16, n_steps=16, batch_size=64, n_epochs=1, net_arch=(16,))
     agent = train_ppo(dot_world, tmp_path, config)
     before = torch.get_rng_state()
-    one, other = (compare(dot_world, agent, CONFIG) for _ in range(2))
+    one = compare(dot_world, agent, CONFIG)
     assert torch.equal(before, torch.get_rng_state())
+    with torch.random.fork_rng():
+        torch.manual_seed(77)
+        other = compare(dot_world, agent, CONFIG)
     assert [row.policy for row in one.scores[:4]] == policies
     assert one == other
+
+
+def test_greedy_rows_take_the_largest_output_and_sampling_rows_draw(dot_world):
+    undecided = dreamenv.LinearAgent(np.zeros((3, 40)), np.array([0.0, 0.0, 0.01]), dot_world.config.action)
+    rows = by_row(compare(dot_world, undecided, dataclasses.replace(CONFIG, temperatures=())))
+    assert set(rows["agent, greedy", None].lengths) == {20}
+    assert min(rows["agent, sampling", None].lengths) < 20
 
 
 def test_agents_without_draws_have_no_sampling_row(continuous_world):
@@ -237,13 +255,10 @@ def test_equal_values_have_an_interval_without_width():
     assert bootstrap_interval(np.array([3.0])) == (3.0, 3.0)
 
 
-def test_the_wilson_interval_of_a_perfect_agent_is_not_a_point(dot_world, agent):
-    env = DreamVectorEnv(dot_world, 4, autoreset_mode="Disabled")
-    everything = dataclasses.replace(dot_world.config, success_reward=-1.0)
-    row = score(env, ConstantPolicy(1), range(100), everything, name="x", temperature=1.0)
-    if row.success == 1.0:
-        assert row.success_low == pytest.approx(0.963, abs=0.001)
-    assert row.success_low < row.success <= row.success_high
+def test_the_interval_of_a_perfect_agent_is_wilsons(dot_world):
+    row = summarise([outcome()] * 100, success_config(0.5), name="x", temperature=1.0)
+    assert (row.success, row.success_high) == (1.0, 1.0)
+    assert row.success_low == pytest.approx(1 / (1 + 1.959964**2 / 100), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,23 @@ def test_nothing_is_written_outside_the_folder(dot_world, tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.iterdir()] == ["agent"]
 
 
+def test_candidates_share_dreams_that_no_other_generation_nor_evaluation_uses(dot_world, tmp_path, monkeypatch):
+    original, played = module.rollout, []
+
+    def observed(env, policy, seeds):
+        played.append(list(seeds))
+        return original(env, policy, seeds)
+
+    monkeypatch.setattr(module, "rollout", observed)
+    evolve(dot_world, tmp_path, grown(2))
+    first, second, evaluation = played
+    for generation in (first, second):
+        assert generation == generation[:4] * 8
+        assert len(set(generation)) == 4
+    assert not (set(first) & set(second) or set(first + second) & set(evaluation))
+    assert min(first + second) >= 10_000_000
+
+
 def test_the_search_begins_at_the_action_prior(dot_world):
     parameters = initial_parameters(dot_world).reshape(3, -1)
     assert not parameters[:, :-1].any()
