@@ -9,8 +9,9 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import gymnasium as gym
@@ -33,6 +34,7 @@ from dreamenv.evaluate.tables import comparison_table, memory_table, vision_tabl
 from dreamenv.training.world import TrainConfig, train
 
 Flat = tyro.conf.arg(name="")
+WRONG_INPUT = (ValueError, ArithmeticError, OSError, RenderingError, gym.error.Error)
 
 
 def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat] = CollectConfig()) -> None:  # noqa: B008
@@ -138,18 +140,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for wrong input, after one line that says what was expected; 130 when stopped by the user.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin = time.monotonic()
-    try:
-        _parse(arguments)()
-    except (ValueError, ArithmeticError, OSError, RenderingError, gym.error.Error) as error:
-        print(f"dreamenv: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr)
-        return 130
+    with _heed_signals() as signals:
+        try:
+            _parse(arguments)()
+        except (Exception, KeyboardInterrupt) as error:
+            if signals or isinstance(error, KeyboardInterrupt):
+                print("\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr)
+                return 130
+            if not isinstance(error, WRONG_INPUT):
+                raise
+            print(f"dreamenv: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
     print(f"done in {time.monotonic() - begin:.0f} s")
     return 0
+
+
+@contextlib.contextmanager
+def _heed_signals() -> Iterator[list[int]]:
+    """Makes SIGINT and SIGTERM interrupt; lists those that came, as libraries turn the interrupt into other errors."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {n: signal.signal(n, interrupt) for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    try:
+        yield came
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:

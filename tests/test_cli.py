@@ -31,21 +31,12 @@ PPO = "--timesteps 256 --num-envs 8 --n-steps 16 --batch-size 64 --n-epochs 1 --
 COMPARE = "--episodes 3 --temperatures 0.5 1.0 --num-envs 2".split()
 
 
-@pytest.fixture(autouse=True)
-def keep_signal_handlers():
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
     """The folder of a world made by the command line."""
     folder = tmp_path_factory.mktemp("chain") / "world"
-    handler = signal.getsignal(signal.SIGTERM)
     assert main(["collect", "--world", str(folder), *COLLECT]) == 0
     assert main(["train", "--world", str(folder), *TRAIN]) == 0
-    signal.signal(signal.SIGTERM, handler)
     return folder
 
 
@@ -392,6 +383,20 @@ def test_a_stopped_evolution_goes_on(capsys, world, monkeypatch):
     stopped(capsys, "evolve", "--world", world, *EVOLVE)
     assert main(["evolve", "--world", str(world), *EVOLVE]) == 0
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_turns_into_another_error_is_still_a_stop(capsys, tmp_path, monkeypatch, number):
+    def swallowing(*args):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise RuntimeError("could not determine the shape") from None
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(dreamenv.cli, "collect", swallowing)
+    stopped(capsys, "collect", "--world", tmp_path, *COLLECT)
+    assert signal.getsignal(number) is before
 
 
 def heed_interrupts():
