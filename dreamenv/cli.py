@@ -166,7 +166,9 @@ def _heed_signals() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    previous = {n: signal.signal(n, interrupt) for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    previous = {
+        n: signal.signal(n, interrupt) for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+    }
     try:
         yield came
     finally:

@@ -64,7 +64,8 @@ class Noise:
     """The random numbers of one dream step.
 
     Attributes:
-        uniform: (B, Z + 1) in [0, 1): the first decides the ending, the others the mixture components.
+        uniform: (B, Z + 1) in [0, 1): the first decides the ending, the others the mixture components. A start uses the
+            first two, and the last for its temperature.
         normal: (B, Z) standard normal.
     """
 

@@ -172,6 +172,16 @@ def test_a_bad_temperature_is_refused(capsys, world, command, temperature):
     assert not (world / "agents").exists()
 
 
+@pytest.mark.parametrize("command", ["evolve", "ppo"])
+def test_a_pair_of_temperatures_in_the_wrong_order_is_refused(capsys, world, command):
+    assert "(low, high)" in refused(capsys, command, "--world", world, "--temperature", "1.3", "0.1")
+
+
+def test_agents_train_at_drawn_temperatures(world):
+    assert main(["evolve", "--world", str(world), "--temperature", "0.1", "1.3", *EVOLVE]) == 0
+    assert main(["ppo", "--world", str(world), "--temperature", "0.1", "1.3", *PPO]) == 0
+
+
 @pytest.mark.parametrize("temperature", ["-1", "nan", "hot"])
 def test_a_bad_temperature_to_compare_at_is_refused(capsys, world, dot_agent_folder, temperature):
     command = ["compare", "--world", world, "--agent", dot_agent_folder, "--temperatures", "0.5", temperature]

@@ -33,6 +33,12 @@ BAD_TEMPERATURES = [
     np.array([np.nan]),
     np.array([True]),
     np.array(["1"]),
+    (1.3, 0.1),
+    (0.1, float("nan")),
+    (-0.1, 1.0),
+    (0.1, 0.5, 1.0),
+    (0.1, "1.0"),
+    (),
 ]
 
 
@@ -170,6 +176,23 @@ def test_temperature_by_option_dreams_as_temperature_by_constructor(dot_world, d
 @pytest.mark.parametrize("value", [0, 1, 1.15, np.float32(0.5), np.int64(2), np.array(0.5), np.array([0.5])])
 def test_numbers_and_arrays_of_one_are_temperatures(dot_world, value):
     assert DreamEnv(dot_world, temperature=value).reset()[1]["temperature"] == pytest.approx(float(np.ravel(value)[0]))
+
+
+def test_a_pair_of_temperatures_is_drawn_from_anew_for_every_episode(dot_world):
+    env = DreamEnv(dot_world, temperature=(0.1, 1.3))
+    drawn = [env.reset(seed=0)[1]["temperature"], *(env.reset()[1]["temperature"] for _ in range(200))]
+    assert len(set(drawn)) == len(drawn)
+    assert 0.1 <= min(drawn) < 0.2 and 1.2 < max(drawn) <= 1.3
+    assert env.step(STAY)[4]["temperature"] == drawn[-1]
+    assert env.reset(seed=0)[1]["temperature"] == drawn[0]
+
+
+def test_an_episode_at_a_drawn_temperature_is_the_episode_at_that_temperature(dot_world):
+    drawing = DreamEnv(dot_world, temperature=(0.1, 1.3))
+    temperature = drawing.reset(seed=7)[1]["temperature"]
+    assert same(
+        play(drawing, [STAY] * 20, seed=7), play(DreamEnv(dot_world, temperature=temperature), [STAY] * 20, seed=7)
+    )
 
 
 @pytest.mark.parametrize("value", BAD_TEMPERATURES, ids=repr)

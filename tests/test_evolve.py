@@ -79,6 +79,14 @@ def test_a_killed_run_goes_on_exactly(dot_world, tmp_path, finished, monkeypatch
     assert np.array_equal(dreamenv.load_agent(tmp_path).weight, agent.weight)
 
 
+def test_a_run_at_drawn_temperatures_goes_on(dot_world, tmp_path):
+    evolve(dot_world, tmp_path, grown(1, temperature=(0.5, 1.5)))
+    evolve(dot_world, tmp_path, grown(2, temperature=(0.5, 1.5)))
+    assert len(record(tmp_path)["fitness"]) == 2
+    with pytest.raises(ResumeError):
+        evolve(dot_world, tmp_path, grown(2, temperature=(0.5, 1.4)))
+
+
 def test_a_finished_run_is_not_run_again(dot_world, finished, monkeypatch):
     monkeypatch.setattr(module, "_score", None)
     assert np.array_equal(evolve(dot_world, finished[0], TINY).weight, finished[1].weight)

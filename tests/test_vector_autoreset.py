@@ -242,6 +242,28 @@ def test_a_masked_reset_changes_only_its_own_temperatures(dot_world):
     assert info["temperature"] == pytest.approx([0.1, 0.2, 0.3])
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_temperatures_are_drawn_anew_where_an_episode_begins_and_only_there(dot_world, mode):
+    env = DreamVectorEnv(dot_world, 4, temperature=(0.2, 0.8), autoreset_mode=mode)
+    before = env.reset(seed=0)[1]["temperature"]
+    assert len(set(before)) == 4
+    done = np.zeros(4, bool)
+    for _ in range(60):
+        begins = done
+        if mode is AutoresetMode.DISABLED and done.any():
+            now = env.reset(options={"reset_mask": done})[1]["temperature"]
+            assert ((now != before) == done).all()
+            before, begins = now, np.zeros(4, bool)
+        _, _, terminated, truncated, info = env.step(np.full(4, 1))
+        done = terminated | truncated
+        begins = done if mode is AutoresetMode.SAME_STEP else begins
+        assert ((info["temperature"] != before) == begins).all()
+        if mode is AutoresetMode.SAME_STEP and done.any():
+            assert (info["final_info"]["temperature"][done] == before[done]).all()
+        before = info["temperature"]
+    assert ((before >= 0.2) & (before <= 0.8)).all()
+
+
 @pytest.mark.parametrize("value", [np.array([1.0, 1.0]), np.array([1.0, np.nan, 1.0]), np.array([1.0, -1.0, 1.0])])
 def test_bad_temperatures_for_a_batch_are_refused(dot_world, value):
     with pytest.raises(ValueError, match="array of 3 of them"):

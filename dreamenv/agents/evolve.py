@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class EvolveConfig:
         population: Candidates per generation.
         episodes: Dreams per candidate; all candidates of a generation share their seeds.
         sigma: Initial step size.
-        temperature: Of the dream; the world's default if None.
+        temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
         branched_starts: Share of dreams that begin in the middle of a real episode.
         action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
         num_envs: Dreams in a batch.
@@ -53,7 +54,7 @@ class EvolveConfig:
     population: int = 64
     episodes: int = 16
     sigma: float = 0.1
-    temperature: float | None = None
+    temperature: float | tuple[float, float] | None = None
     branched_starts: float = 0.0
     action_penalty: float = 0.0
     num_envs: int = 256
@@ -251,7 +252,7 @@ def _dreams(world: World, config: EvolveConfig) -> VectorEnv:
 
 def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "generations"}
-    fresh = Evolution(settings, world_id(world))
+    fresh = Evolution(json.loads(json.dumps(settings)), world_id(world))
     path = folder / "evolution.json"
     if not path.exists():
         return fresh

@@ -55,7 +55,7 @@ class PPOConfig:
         gamma: Discount.
         ent_coef: Weight of the entropy bonus.
         net_arch: Hidden layers of policy and value.
-        temperature: Of the dream; the world's default if None.
+        temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
         branched_starts: Share of dreams that begin in the middle of a real episode.
         action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
         seed: Of everything random.
@@ -71,7 +71,7 @@ class PPOConfig:
     gamma: float = 0.99
     ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
-    temperature: float | None = None
+    temperature: float | tuple[float, float] | None = None
     branched_starts: float = 0.3
     action_penalty: float = 0.0
     seed: int = 0

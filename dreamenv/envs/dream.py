@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dreamenv.bundle import load
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.models.memory import State
-from dreamenv.world import World
+from dreamenv.world import Noise, World
 
 
 class DreamVectorEnv(VectorEnv):
@@ -30,8 +30,9 @@ class DreamVectorEnv(VectorEnv):
     Args:
         world: A world, the name of a shipped one, or a folder.
         num_envs: N.
-        temperature: Non-negative number or (N,) array; the world's default if None. Each reset may set another one by
-            ``options={"temperature": ...}``, which holds until the next such reset.
+        temperature: Non-negative number, (N,) array, or a pair (low, high) from which every episode draws its own; the
+            world's default if None. Each reset may set another one by ``options={"temperature": ...}``, which holds
+            until the next such reset.
         branched_starts: Probability that an episode begins in the middle of a real one.
         max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
         autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
@@ -49,7 +50,7 @@ class DreamVectorEnv(VectorEnv):
         world: World | str | Path,
         num_envs: int = 1,
         *,
-        temperature: float | NDArray | None = None,
+        temperature: float | tuple[float, float] | NDArray | None = None,
         branched_starts: float = 0.0,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
@@ -71,7 +72,8 @@ class DreamVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._limit = _limit(self.world.config.max_episode_steps, max_episode_steps)
         default = self.world.config.temperature if temperature is None else temperature
-        self._temperature = check_temperature(default, num_envs)
+        self._temperature_range = check_temperature(default, num_envs)
+        self._temperature = self._temperature_range[0].clone()
         self._streams = NoiseStreams(num_envs, self.world.latent_size)
         self._rows = np.arange(num_envs)
         self._done = np.zeros(num_envs, bool)
@@ -85,12 +87,13 @@ class DreamVectorEnv(VectorEnv):
 
         Args:
             seed: One for all (environment i takes seed + i), one each, or None to go on with the streams.
-            options: ``temperature``: number or (N,); ``reset_mask``: (N,) bool, which environments to reset.
+            options: ``temperature``: number, (N,) or (low, high); ``reset_mask``: (N,) bool, which environments to
+                reset.
 
         Returns:
             (N, Z + H) observations, and infos with the temperatures.
         """
-        mask, temperature = _check_options(options, self.num_envs)
+        mask, temperatures = _check_options(options, self.num_envs)
         if self._state is None and not mask.all():
             raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
         seeds = [seed + i for i in self._rows] if isinstance(seed, int | np.integer) else seed
@@ -99,9 +102,9 @@ class DreamVectorEnv(VectorEnv):
         rows = self._rows[mask]
         if seeds is not None:
             self._streams.seed(rows, [seeds[row] for row in rows])
-        if temperature is not None:
-            self._temperature = torch.where(torch.from_numpy(mask), temperature, self._temperature)
-        start = self._start(rows)
+        if temperatures is not None:
+            self._temperature_range = torch.where(torch.from_numpy(mask), temperatures, self._temperature_range)
+        start = self._begin(rows, self._streams.draw(rows))
         self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
         self._done[mask] = False
         return self._observation(), self._info()
@@ -124,9 +127,9 @@ class DreamVectorEnv(VectorEnv):
         truncated = ~terminated & (state.step >= self._limit).numpy()
         if resetting.any():
             reward[resetting], terminated[resetting], truncated[resetting] = 0.0, False, False
-            again = torch.from_numpy(np.flatnonzero(resetting))
-            start = self.world.sample_start(noise.rows(again), self.branched_starts)
-            state = state.with_rows(again, start)
+            rows = np.flatnonzero(resetting)
+            again = torch.from_numpy(rows)
+            state = state.with_rows(again, self._begin(rows, noise.rows(again)))
         self._state, self._done = state, terminated | truncated
         observation, info = self._observation(), self._info()
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
@@ -142,8 +145,11 @@ class DreamVectorEnv(VectorEnv):
         with torch.inference_mode():
             return tuple(self.world.decode(self._state))
 
-    def _start(self, rows: NDArray[np.int64]) -> State:
-        return self.world.sample_start(self._streams.draw(rows), self.branched_starts)
+    def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
+        """Draws a temperature and a start for the next episode of ``rows``."""
+        low, high = self._temperature_range[:, rows]
+        self._temperature[rows] = low + noise.uniform[:, -1] * (high - low)
+        return self.world.sample_start(noise, self.branched_starts)
 
     def _reset_done(self, observation: NDArray, info: dict[str, Any]) -> tuple[NDArray, dict[str, Any]]:
         """SAME_STEP: hands out final observations, and begins the next episodes at once."""
@@ -152,12 +158,12 @@ class DreamVectorEnv(VectorEnv):
         final = np.full(self.num_envs, None, dtype=object)
         for row in rows:
             final[row] = observation[row].copy()
-        self._state = self._state.with_rows(torch.from_numpy(rows), self._start(rows))
+        self._state = self._state.with_rows(torch.from_numpy(rows), self._begin(rows, self._streams.draw(rows)))
         done = self._done
         self._done = np.zeros(self.num_envs, bool)
         final_info = {"temperature": info["temperature"].copy(), "_temperature": done.copy()}
         extra = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done.copy()}
-        return self._observation(), {**info, **extra}
+        return self._observation(), {**self._info(), **extra}
 
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None
@@ -184,7 +190,8 @@ class DreamEnv(gym.Env):
 
     Args:
         world: A world, the name of a shipped one, or a folder.
-        temperature: Non-negative; the world's default if None. ``reset(options={"temperature": ...})`` changes it.
+        temperature: Non-negative number, or a pair (low, high) from which every episode draws its own; the world's
+            default if None. ``reset(options={"temperature": ...})`` changes it.
         branched_starts: Probability that an episode begins in the middle of a real one.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
@@ -202,7 +209,7 @@ class DreamEnv(gym.Env):
         self,
         world: World | str | Path,
         *,
-        temperature: float | None = None,
+        temperature: float | tuple[float, float] | None = None,
         branched_starts: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
@@ -246,18 +253,23 @@ def observation_space(world: World) -> gym.spaces.Box:
 
 
 def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
-    """Turns a number or an (N,) array into (N,) float32 temperatures.
+    """Turns a number, an (N,) array or a pair (low, high) into (2, N) float64: the range of every environment.
 
     Raises:
-        ValueError: If it is not a number, negative, nan, infinite or of another length.
+        ValueError: If it is not a number, negative, nan, infinite, of another length, or if low is above high.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool)
+    pair = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(bound) for bound in value)
     array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
-    largest = np.finfo(np.float32).max
-    if not (number or array) or not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= largest)):
+    ranges = np.asarray(value, np.float64) if pair or array or _is_number(value) else np.full(1, np.nan)
+    low, high = ranges if pair else (ranges, ranges)
+    if not np.all((low >= 0) & (low <= high) & (high <= np.finfo(np.float32).max)):
         many = f", or an array of {num_envs} of them" if num_envs > 1 else ""
-        raise ValueError(f"expected a temperature: a finite number >= 0{many}; got {value!r}")
-    return torch.from_numpy(np.broadcast_to(np.asarray(value, np.float32), (num_envs,)).copy())
+        raise ValueError(f"expected a temperature: a finite number >= 0{many}, or a pair (low, high); got {value!r}")
+    return torch.from_numpy(np.stack([np.broadcast_to(bound, (num_envs,)) for bound in (low, high)]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _limit(real: int, asked: int | None) -> int:
