@@ -23,8 +23,12 @@ from dreamenv.errors import (
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.report import WorldReport, report
 from dreamenv.explore import ExplorationConfig
-from dreamenv.models.memory import State
+from dreamenv.models.memory import MemoryConfig, State
+from dreamenv.models.vision import VisionConfig
 from dreamenv.rollout import Policy, rollout
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.vision import VisionTraining
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import Noise, World, WorldConfig
 
@@ -43,8 +47,11 @@ __all__ = [
     "EpisodeStore",
     "EvolveConfig",
     "ExplorationConfig",
+    "FitConfig",
     "LatentObservation",
     "LinearAgent",
+    "MemoryConfig",
+    "MemoryTraining",
     "Noise",
     "PPOConfig",
     "Policy",
@@ -57,6 +64,8 @@ __all__ = [
     "UnsupportedEnvironmentError",
     "VectorActionPenalty",
     "VectorLatentObservation",
+    "VisionConfig",
+    "VisionTraining",
     "World",
     "WorldConfig",
     "WorldReport",

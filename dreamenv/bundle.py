@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 T = TypeVar("T")
 
 
-def save(world: World, folder: Path, card: str | None = None) -> None:
+def save(world: World, folder: str | Path, card: str | None = None) -> None:
     """Writes a world; weights are stored in half precision, so :func:`load` to go on with what others will get.
 
     Args:
@@ -36,6 +36,7 @@ def save(world: World, folder: Path, card: str | None = None) -> None:
     Raises:
         OSError: If the disk refuses.
     """
+    folder = Path(folder)
     write_json(folder / CONFIG, TypeAdapter(WorldConfig).dump_python(world.config, mode="json"))
     write_bytes(folder / WEIGHTS, safetensors.torch.save(_tensors(world)))
     write_bytes(folder / CARD, (card or _card(world)).encode())

@@ -38,7 +38,7 @@ class CollectConfig:
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
 
 
-def collect(env_id: str, folder: Path, config: CollectConfig | None = None) -> EpisodeStore:
+def collect(env_id: str, folder: str | Path, config: CollectConfig | None = None) -> EpisodeStore:
     """Collects real episodes into a store; goes on where an earlier call stopped.
 
     Episode i of the store depends on the seed and on the shards before its own only, so an interrupted collection ends
@@ -62,7 +62,7 @@ def collect(env_id: str, folder: Path, config: CollectConfig | None = None) -> E
         raise ValueError(f"expected a seed from 0 to 999, got {config.seed}")
     env = make_real_vector(env_id, config.num_envs)
     try:
-        store = EpisodeStore.create(folder, describe(env.envs[0], env_id))
+        store = EpisodeStore.create(Path(folder), describe(env.envs[0], env_id))
         statistics = BumpStatistics(store.spec.action)
         statistics.update(list(store))
         with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:

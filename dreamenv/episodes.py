@@ -83,8 +83,8 @@ class EpisodeStore:
         StoreError: If there is no store, or a shard does not match its checksum.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
         self.spec = _read_spec(folder / "spec.json")
         self._shards = [_Shard(path) for path in sorted(folder.glob("*.safetensors"))]
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 import dreamenv
 from dreamenv import BundleError, DreamVectorEnv, PPOConfig, ResumeError, as_vec_env, load_agent, save_sb3, train_ppo
+from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import sb3 as module
 
 SMALL = {"net_arch": [16]}
@@ -326,13 +327,13 @@ def test_train_ppo_takes_continuous_actions(continuous_world, tmp_path):
 
 
 def test_train_ppo_shapes_rewards_when_asked(dot_world, tmp_path, monkeypatch):
-    original, seen = module.VectorActionPenalty, []
+    original, seen = dreams_module.VectorActionPenalty, []
 
     def observed(env, penalty):
         seen.append(penalty)
         return original(env, penalty)
 
-    monkeypatch.setattr(module, "VectorActionPenalty", observed)
+    monkeypatch.setattr(dreams_module, "VectorActionPenalty", observed)
     train_ppo(dot_world, tmp_path / "free", dataclasses.replace(QUICK, timesteps=256))
     assert seen == []
     train_ppo(dot_world, tmp_path / "costly", dataclasses.replace(QUICK, timesteps=256, action_penalty=0.02))

@@ -17,11 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.linear import LinearAgent, act
 from dreamenv.agents.store import save_linear
 from dreamenv.bundle import world_id
-from dreamenv.envs.dream import DreamVectorEnv
-from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.errors import ResumeError
 from dreamenv.files import write_json
 from dreamenv.progress import progress
@@ -33,34 +32,26 @@ EVALUATION_SEED = 70_000  # first seed of the mean's evaluation: dreams only, ap
 
 
 @dataclass(frozen=True)
-class EvolveConfig:
-    """How a linear controller is evolved.
+class EvolveConfig(DreamConfig):
+    """How a linear controller is evolved; beside the settings of :class:`DreamConfig`.
 
     Attributes:
         generations: CMA-ES generations.
         population: Candidates per generation.
         episodes: Dreams per candidate; all candidates of a generation share their seeds.
         sigma: Initial step size.
-        temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
-        branched_starts: Share of dreams that begin in the middle of a real episode.
-        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
-        num_envs: Dreams in a batch.
         evaluation_every: Generations between evaluations of the distribution's mean on fixed seeds.
         evaluation_episodes: Dreams per evaluation.
-        seed: Of everything random.
+        branched_starts: Share of dreams that begin in the middle of a real episode.
     """
 
     generations: int = 50
     population: int = 64
     episodes: int = 16
     sigma: float = 0.1
-    temperature: float | tuple[float, float] | None = None
-    branched_starts: float = 0.0
-    action_penalty: float = 0.0
-    num_envs: int = 256
     evaluation_every: int = 10
     evaluation_episodes: int = 100
-    seed: int = 0
+    branched_starts: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuses settings that no evolution can have."""
@@ -121,7 +112,7 @@ class Population:
         )
 
 
-def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> LinearAgent:
+def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None) -> LinearAgent:
     """Evolves a linear controller in a world's dream; goes on where an earlier call stopped.
 
     Args:
@@ -135,12 +126,12 @@ def evolve(world: World, folder: Path, config: EvolveConfig | None = None) -> Li
     Raises:
         ResumeError: If the folder holds an evolution with other settings or in another world.
     """
-    config = config or EvolveConfig()
+    config, folder = config or EvolveConfig(), Path(folder)
     record = _open_record(folder, world, config)
     strategy = _strategy(world, config)
     for fitness in record.fitness:
         strategy.tell(strategy.ask(), [-value for value in fitness])
-    env = _dreams(world, config)
+    env = make_dreams(world, config, AutoresetMode.DISABLED)
     first = len(record.fitness)
     with SummaryWriter(str(folder), purge_step=first) as writer:
         bar = progress(
@@ -237,17 +228,6 @@ def _strategy(world: World, config: EvolveConfig) -> Any:
 
 def _mean_agent(strategy: Any, world: World) -> LinearAgent:
     return LinearAgent.from_parameters(np.asarray(strategy.mean), world.config.action)
-
-
-def _dreams(world: World, config: EvolveConfig) -> VectorEnv:
-    env: VectorEnv = DreamVectorEnv(
-        world,
-        config.num_envs,
-        temperature=config.temperature,
-        branched_starts=config.branched_starts,
-        autoreset_mode=AutoresetMode.DISABLED,
-    )
-    return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env
 
 
 def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:

@@ -22,11 +22,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import Tensor
 
+from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
-from dreamenv.envs.dream import DreamVectorEnv
-from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
 from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
@@ -42,12 +41,11 @@ _POLICY_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class PPOConfig:
-    """How PPO is trained in the dream.
+class PPOConfig(DreamConfig):
+    """How PPO is trained in the dream; beside the settings of :class:`DreamConfig`.
 
     Attributes:
         timesteps: Dream steps in all.
-        num_envs: Dreams in a batch.
         n_steps: Steps of every dream per update.
         batch_size: Of a gradient step.
         n_epochs: Passes over each update's data.
@@ -55,15 +53,10 @@ class PPOConfig:
         gamma: Discount.
         ent_coef: Weight of the entropy bonus.
         net_arch: Hidden layers of policy and value.
-        temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
-        branched_starts: Share of dreams that begin in the middle of a real episode.
-        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
-        seed: Of everything random.
         checkpoint_seconds: Seconds between checkpoints.
     """
 
     timesteps: int = 1_600_000
-    num_envs: int = 256
     n_steps: int = 64
     batch_size: int = 2048
     n_epochs: int = 6
@@ -71,10 +64,6 @@ class PPOConfig:
     gamma: float = 0.99
     ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
-    temperature: float | tuple[float, float] | None = None
-    branched_starts: float = 0.3
-    action_penalty: float = 0.0
-    seed: int = 0
     checkpoint_seconds: float = 20.0
 
 
@@ -100,7 +89,7 @@ class SB3Agent:
         return self.policy.predict(observation, state, episode_start, deterministic)
 
 
-def train_ppo(world: World, folder: Path, config: PPOConfig | None = None) -> SB3Agent:
+def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
     """Trains PPO (Schulman et al. 2017) in a world's dream; goes on from the checkpoint of an earlier call.
 
     Args:
@@ -114,8 +103,8 @@ def train_ppo(world: World, folder: Path, config: PPOConfig | None = None) -> SB
     Raises:
         ResumeError: If the folder holds a run with other settings or in another world.
     """
-    config = config or PPOConfig()
-    env = VecMonitor(as_vec_env(_dreams(world, config)))
+    config, folder = config or PPOConfig(), Path(folder)
+    env = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP)))
     model = stable_baselines3.PPO(
         "MlpPolicy",
         env,
@@ -143,7 +132,7 @@ def train_ppo(world: World, folder: Path, config: PPOConfig | None = None) -> SB
     return save_sb3(model, folder, world)
 
 
-def save_sb3(model: BaseAlgorithm, folder: Path, world: World) -> SB3Agent:
+def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World) -> SB3Agent:
     """Writes the policy of any Stable-Baselines3 model with an ``MlpPolicy``.
 
     Args:
@@ -171,7 +160,7 @@ def save_sb3(model: BaseAlgorithm, folder: Path, world: World) -> SB3Agent:
         raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig("sb3", *facts, algorithm=name, net_arch=None if net_arch is None else tuple(net_arch))
-    save_agent(folder, config, dict(model.policy.state_dict()))
+    save_agent(Path(folder), config, dict(model.policy.state_dict()))
     return SB3Agent(model.policy, config)
 
 
@@ -289,14 +278,3 @@ class _Progress(BaseCallback):
     def _on_training_end(self) -> None:
         self._bar.update(self.model.num_timesteps - self._bar.n)
         self._bar.close()
-
-
-def _dreams(world: World, config: PPOConfig) -> VectorEnv:
-    env: VectorEnv = DreamVectorEnv(
-        world,
-        config.num_envs,
-        temperature=config.temperature,
-        branched_starts=config.branched_starts,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )
-    return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env

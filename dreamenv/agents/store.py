@@ -57,10 +57,10 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
     write_json(folder / MANIFEST, manifest(folder, (CONFIG, WEIGHTS)))
 
 
-def save_linear(agent: LinearAgent, folder: Path, world: World) -> None:
+def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:
     """Writes a linear agent that was evolved in ``world``."""
     config = AgentConfig("linear", world.config.env_id, world_id(world), agent.weight.shape[1], agent.action)
-    save_agent(folder, config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
+    save_agent(Path(folder), config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
 
 
 def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]]:

@@ -27,7 +27,7 @@ class WorldReport:
     memory: MemoryReport
 
 
-def report(world: World, store: EpisodeStore, folder: Path) -> WorldReport:
+def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport:
     """Measures a world on the validation episodes of a store.
 
     Args:
@@ -41,6 +41,7 @@ def report(world: World, store: EpisodeStore, folder: Path) -> WorldReport:
     Raises:
         StoreError: If no episodes are held out.
     """
+    folder = Path(folder)
     _, episodes = store.split()
     latents = encode_episodes(world.vision, episodes, world.config)
     result = WorldReport(report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config))

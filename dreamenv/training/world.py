@@ -38,7 +38,7 @@ class TrainConfig:
     temperature: float = 1.0
 
 
-def train(folder: Path, config: TrainConfig | None = None) -> World:
+def train(folder: str | Path, config: TrainConfig | None = None) -> World:
     """Trains the world of a folder on its episodes and saves it there; goes on where an earlier call stopped.
 
     Args:
@@ -52,7 +52,7 @@ def train(folder: Path, config: TrainConfig | None = None) -> World:
         StoreError: If there are no episodes, or too few to hold any out.
         ResumeError: If ``training/`` belongs to other settings or data.
     """
-    config = config or TrainConfig()
+    config, folder = config or TrainConfig(), Path(folder)
     store = EpisodeStore(folder / "episodes")
     train_episodes, _ = store.split()
     world_config = world_config_of(store, train_episodes, config)

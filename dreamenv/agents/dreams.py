@@ -1,0 +1,42 @@
+"""The dreams that agents are trained in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.shaping import VectorActionPenalty
+from dreamenv.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class DreamConfig:
+    """What every training in a dream has to say about it.
+
+    Attributes:
+        num_envs: Dreams in a batch.
+        temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
+        branched_starts: Share of dreams that begin in the middle of a real episode.
+        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
+        seed: Of everything random.
+    """
+
+    num_envs: int = 256
+    temperature: float | tuple[float, float] | None = None
+    branched_starts: float = 0.3
+    action_penalty: float = 0.0
+    seed: int = 0
+
+
+def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode) -> VectorEnv:
+    """Makes a batch of dreams, with shaped rewards if the settings ask for an action penalty."""
+    env: VectorEnv = DreamVectorEnv(
+        world,
+        config.num_envs,
+        temperature=config.temperature,
+        branched_starts=config.branched_starts,
+        autoreset_mode=autoreset_mode,
+    )
+    return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env
