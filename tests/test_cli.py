@@ -361,7 +361,7 @@ def test_a_stopped_collection_goes_on_to_the_same_episodes(capsys, chain, tmp_pa
 
 @pytest.mark.parametrize("update", [7, 55])
 def test_a_stopped_training_goes_on_to_the_same_world(capsys, chain, tmp_path, monkeypatch, update):
-    often = [*TRAIN, "--vision.fit.checkpoint-seconds", "0", "--memory.fit.checkpoint-seconds", "0"]
+    monkeypatch.setattr(dreamenv.training.fit, "CHECKPOINT_SECONDS", 0.0)
     shutil.copytree(chain / "episodes", tmp_path / "episodes")
     original, calls = dreamenv.training.fit._update, []
 
@@ -372,9 +372,9 @@ def test_a_stopped_training_goes_on_to_the_same_world(capsys, chain, tmp_path, m
         return original(*args)
 
     monkeypatch.setattr(dreamenv.training.fit, "_update", interrupted)
-    stopped(capsys, "train", "--world", tmp_path, *often)
+    stopped(capsys, "train", "--world", tmp_path, *TRAIN)
     assert not (tmp_path / "world.safetensors").exists()
-    assert main(["train", "--world", str(tmp_path), *often]) == 0
+    assert main(["train", "--world", str(tmp_path), *TRAIN]) == 0
     assert len(calls) == 80 + 1
     assert (tmp_path / "world.safetensors").read_bytes() == (chain / "world.safetensors").read_bytes()
 

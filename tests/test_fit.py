@@ -8,12 +8,18 @@ import torch
 from torch import nn
 
 from dreamenv.errors import ResumeError
+from dreamenv.training import fit as module
 from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
 from dreamenv.training.fit import FitConfig, fit, learning_rate_at
 
 STEPS = 12
-CONFIG = FitConfig(steps=STEPS, learning_rate=0.05, warmup_steps=4, precision="float32", checkpoint_seconds=0.0)
+CONFIG = FitConfig(steps=STEPS, learning_rate=0.05, warmup_steps=4, precision="float32")
 RARELY = 1e9
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_after_every_step(monkeypatch):
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
 
 
 class Interruption(Exception):
@@ -74,11 +80,11 @@ def test_a_run_interrupted_twice_ends_bitwise_the_same(tmp_path):
     assert same(fitted(tmp_path / "interrupted"), fitted(tmp_path / "whole"))
 
 
-def test_steps_since_the_last_checkpoint_are_repeated(tmp_path):
-    config = dataclasses.replace(CONFIG, checkpoint_seconds=RARELY)
-    interrupt(tmp_path / "interrupted", 7, config)
+def test_steps_since_the_last_checkpoint_are_repeated(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", RARELY)
+    interrupt(tmp_path / "interrupted", 7)
 
-    assert same(fitted(tmp_path / "interrupted", config), fitted(tmp_path / "whole", config))
+    assert same(fitted(tmp_path / "interrupted"), fitted(tmp_path / "whole"))
 
 
 def test_a_resumed_run_does_not_repeat_steps(tmp_path):
@@ -189,7 +195,7 @@ def test_a_gradient_that_is_not_finite_spoils_no_checkpoint(tmp_path, at):
 
 def test_fitting_minimises(tmp_path):
     model = make_model()
-    config = dataclasses.replace(CONFIG, steps=300, checkpoint_seconds=RARELY)
+    config = dataclasses.replace(CONFIG, steps=300)
     generator = torch.Generator().manual_seed(9)
     before, _ = make_loss(model)(0, generator)
 

@@ -20,9 +20,7 @@ from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import sb3 as module
 
 SMALL = {"net_arch": [16]}
-QUICK = PPOConfig(
-    timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,), checkpoint_seconds=0.0
-)
+QUICK = PPOConfig(timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,))
 
 
 @pytest.fixture
@@ -267,6 +265,7 @@ def steps_taken(monkeypatch):
 
 
 def test_train_ppo_goes_on_from_its_checkpoint(dot_world, tmp_path, monkeypatch, steps_taken):
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     original, saves = module.save_checkpoint, []
 
     def interrupted(*args):

@@ -28,7 +28,7 @@ from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
-from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
+from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 from dreamenv.world import World
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -53,7 +53,6 @@ class PPOConfig(DreamConfig):
         gamma: Discount.
         ent_coef: Weight of the entropy bonus.
         net_arch: Hidden layers of policy and value.
-        checkpoint_seconds: Seconds between checkpoints.
     """
 
     timesteps: int = 1_600_000
@@ -64,7 +63,6 @@ class PPOConfig(DreamConfig):
     gamma: float = 0.99
     ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
-    checkpoint_seconds: float = 20.0
 
 
 class SB3Agent:
@@ -270,7 +268,7 @@ class _Progress(BaseCallback):
         if episodes:
             mean = {key: float(np.mean([episode[key] for episode in episodes])) for key in ("r", "l")}
             self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"}, refresh=False)
-        if time.monotonic() - self._saved > self._config.checkpoint_seconds:
+        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             policy = self.model.policy
             save_checkpoint(self._path, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
             self._saved = time.monotonic()

@@ -105,12 +105,13 @@ class ConvVAE(Vision):
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Vision.encode_pixels`."""
-        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
+        mean, log_variance = self.encoder(pixels.contiguous(memory_format=torch.channels_last)).chunk(2, dim=1)
         return mean, log_variance.clamp(-10.0, 10.0)
 
     def decode_pixels(self, z: Tensor) -> Tensor:
         """See :meth:`Vision.decode_pixels`."""
-        return self.decoder(self.expand(z).view(-1, *self._inner_shape))
+        inner = self.expand(z).view(-1, *self._inner_shape)
+        return self.decoder(inner.contiguous(memory_format=torch.channels_last))
 
 
 def sample_latent(mean: Tensor, log_variance: Tensor, normal: Tensor) -> Tensor:

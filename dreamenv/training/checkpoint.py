@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from dreamenv.errors import ResumeError
 from dreamenv.files import write_bytes
 
+CHECKPOINT_SECONDS = 20.0  # between checkpoints: what a killed process may lose
+
 
 def save_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int

@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dreamenv.progress import progress
-from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
+from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 
 Metrics = dict[str, float]
 Loss = Callable[[int, torch.Generator], tuple[Tensor, Metrics]]
@@ -35,7 +35,6 @@ class FitConfig:
         gradient_clip: Largest norm of the gradient.
         precision: ``bfloat16`` runs matrix products in autocast, with float32 weights.
         seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
-        checkpoint_seconds: Seconds between checkpoints: what a killed process may lose.
     """
 
     steps: int
@@ -45,7 +44,6 @@ class FitConfig:
     gradient_clip: float = 100.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
-    checkpoint_seconds: float = 20.0
 
 
 def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object) -> None:
@@ -62,7 +60,9 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         ResumeError: If the checkpoint belongs to other settings or data.
         FloatingPointError: If the loss or its gradient is not finite; the last checkpoint stays.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
     path = folder / "checkpoint.safetensors"
     fingerprint = json.dumps([dataclasses.asdict(config), identity])
     first = load_checkpoint(path, model, optimizer, fingerprint)
@@ -91,7 +91,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
                 )
             if step % 10 == 0:
                 _log(writer, bar, step, value, metrics)
-            if time.monotonic() - saved > config.checkpoint_seconds:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save_checkpoint(path, model, optimizer, fingerprint, step + 1)
                 saved = time.monotonic()
     save_checkpoint(path, model, optimizer, fingerprint, config.steps)
