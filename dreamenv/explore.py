@@ -28,8 +28,8 @@ class ExplorationConfig:
         hold: A sticky action is held for 1 to this many steps.
         start_turns: Bump-and-turn begins with 0 to this many steps of another action.
         bump_turns: After a bump it takes 1 to this many steps of another action.
-        patience: It tries again after a bump for 0 to this many steps, drawn for each episode: a memory that never saw
-            an action fail twice dreams that the second try succeeds.
+        patience: After a bump it tries again for one of these numbers of steps, drawn for each episode. A memory that
+            never saw an action fail for long dreams that it succeeds at last.
     """
 
     bump_and_turn: float = 0.65
@@ -40,7 +40,7 @@ class ExplorationConfig:
     hold: int = 10
     start_turns: int = 12
     bump_turns: int = 3
-    patience: int = 4
+    patience: tuple[int, ...] = (0, 1, 2, 4, 8, 100)
 
 
 class BumpStatistics:
@@ -123,7 +123,7 @@ class Explorer:
         config = self._config
         previous: NDArray[np.uint8] | None = None
         was_main = False
-        patience, bumps = int(generator.integers(config.patience + 1)), 0
+        patience, bumps = int(generator.choice(config.patience)), 0
         main = self._main_action(generator)
         turn = self._other_action(generator, main)
         turns_left = int(generator.integers(config.start_turns + 1))

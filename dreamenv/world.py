@@ -12,7 +12,7 @@ from torch import Tensor
 from dreamenv.endings import Kind
 from dreamenv.models import mdn
 from dreamenv.models.heads import EndingRule, decide_ending
-from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State
+from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, state_after
 from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
 from dreamenv.spaces import ActionSpec
 
@@ -199,6 +199,20 @@ class World:
         h, c = self.memory.advance(state.z, action, state.h, state.c)
         z = self.vision.encode(frames)[0].clamp(-Z_BOUND, Z_BOUND)
         return State(z, h, c, state.step + 1)
+
+    @torch.no_grad()
+    def replay(self, frames: Tensor, action: Tensor) -> State:
+        """Follows a recorded episode from its first frame; a dream can branch off where it stops.
+
+        Args:
+            frames: (T + 1, H, W, 3) uint8.
+            action: (T,) int64 or (T, A) float32, taken between them.
+
+        Returns:
+            Where the episode stands after the last frame; batch size 1.
+        """
+        z = self.vision.encode(frames)[0].clamp(-Z_BOUND, Z_BOUND)
+        return state_after(self.memory, z, action)
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise

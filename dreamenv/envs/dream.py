@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,20 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dreamenv.bundle import load
-from dreamenv.envs.streams import NoiseStreams
+from dreamenv.envs.streams import NoiseStreams, StreamsState
 from dreamenv.models.memory import State
 from dreamenv.world import Noise, World
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a :class:`DreamVectorEnv` goes on from: states, temperatures, ended episodes and random numbers."""
+
+    state: State
+    temperature: torch.Tensor
+    temperature_range: torch.Tensor
+    done: NDArray[np.bool_]
+    streams: StreamsState
 
 
 class DreamVectorEnv(VectorEnv):
@@ -34,6 +46,8 @@ class DreamVectorEnv(VectorEnv):
             world's default if None. Each reset may set another one by ``options={"temperature": ...}``, which holds
             until the next such reset.
         branched_starts: Probability that an episode begins in the middle of a real one.
+        start: Where every episode begins, of batch size 1 or N, see :meth:`dreamenv.World.replay` and
+            :meth:`LatentObservation.branch`; the world's bank of real moments if None.
         max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
         autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
         render_mode: None or ``"rgb_array"``: the decoded dream.
@@ -52,6 +66,7 @@ class DreamVectorEnv(VectorEnv):
         *,
         temperature: float | tuple[float, float] | NDArray | None = None,
         branched_starts: float = 0.0,
+        start: State | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -70,6 +85,7 @@ class DreamVectorEnv(VectorEnv):
         self.single_action_space = self.world.config.action.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._fixed_start = _check_start(start, self.world, num_envs, branched_starts)
         self._limit = _limit(self.world.config.max_episode_steps, max_episode_steps)
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature_range = check_temperature(default, num_envs)
@@ -145,11 +161,42 @@ class DreamVectorEnv(VectorEnv):
         with torch.inference_mode():
             return tuple(self.world.decode(self._state))
 
+    def snapshot(self) -> Snapshot:
+        """Keeps where the dreams stand; :meth:`restore` goes on from there bitwise, in this process or a copy of it.
+
+        Raises:
+            ResetNeeded: If no episode has begun.
+        """
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before snapshot")
+        return Snapshot(
+            self._state, self._temperature.clone(), self._temperature_range, self._done.copy(), self._streams.state
+        )
+
+    def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
+        """Goes back to a snapshot of an environment of this world and size.
+
+        Returns:
+            The (N, Z + H) observations there.
+
+        Raises:
+            ValueError: If the snapshot is of another size.
+        """
+        expected, got = (self.num_envs, self.world.feature_size), self.world.features(snapshot.state).shape
+        if expected != got:
+            raise ValueError(f"expected a snapshot of {expected} features, got {tuple(got)}")
+        self._state, self._done = snapshot.state, snapshot.done.copy()
+        self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
+        self._streams.state = snapshot.streams
+        return self._observation()
+
     def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
         """Draws a temperature and a start for the next episode of ``rows``."""
         low, high = self._temperature_range[:, rows]
         self._temperature[rows] = low + noise.uniform[:, -1] * (high - low)
-        return self.world.sample_start(noise, self.branched_starts)
+        if self._fixed_start is None:
+            return self.world.sample_start(noise, self.branched_starts)
+        return self._fixed_start.rows(torch.from_numpy(rows))
 
     def _reset_done(self, observation: NDArray, info: dict[str, Any]) -> tuple[NDArray, dict[str, Any]]:
         """SAME_STEP: hands out final observations, and begins the next episodes at once."""
@@ -193,6 +240,7 @@ class DreamEnv(gym.Env):
         temperature: Non-negative number, or a pair (low, high) from which every episode draws its own; the world's
             default if None. ``reset(options={"temperature": ...})`` changes it.
         branched_starts: Probability that an episode begins in the middle of a real one.
+        start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
     Example:
@@ -211,12 +259,14 @@ class DreamEnv(gym.Env):
         *,
         temperature: float | tuple[float, float] | None = None,
         branched_starts: float = 0.0,
+        start: State | None = None,
         render_mode: str | None = None,
     ) -> None:
         self._dreams = DreamVectorEnv(
             world,
             temperature=temperature,
             branched_starts=branched_starts,
+            start=start,
             autoreset_mode=AutoresetMode.DISABLED,
             render_mode=render_mode,
         )
@@ -245,6 +295,14 @@ class DreamEnv(gym.Env):
         frames = self._dreams.render()
         return None if frames is None else frames[0]
 
+    def snapshot(self) -> Snapshot:
+        """Keeps where the dream stands, see :meth:`DreamVectorEnv.snapshot`."""
+        return self._dreams.snapshot()
+
+    def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
+        """Goes back to a snapshot; returns the (Z + H,) observation there."""
+        return self._dreams.restore(snapshot)[0]
+
 
 def observation_space(world: World) -> gym.spaces.Box:
     """The space of [z, h] in the dream and in reality."""
@@ -270,6 +328,17 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _check_start(start: State | None, world: World, num_envs: int, branched_starts: float) -> State | None:
+    if start is None:
+        return None
+    if branched_starts:
+        raise ValueError(f"expected branched_starts 0 beside a start, got {branched_starts}")
+    expected, got = world.feature_size, tuple(world.features(start).shape)
+    if got not in ((1, expected), (num_envs, expected)):
+        raise ValueError(f"expected a start of 1 or {num_envs} states with {expected} features, got {got}")
+    return start if len(start.step) == num_envs else start.rows(torch.zeros(num_envs, dtype=torch.int64))
 
 
 def _limit(real: int, asked: int | None) -> int:

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dreamenv.bundle import load
-from dreamenv.envs.dream import observation_space
+from dreamenv.envs.dream import DreamEnv, DreamVectorEnv, observation_space
 from dreamenv.envs.real import make_real
 from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.models.memory import State
@@ -78,6 +78,16 @@ class LatentObservation(gym.Wrapper):
         with torch.inference_mode():
             return np.concatenate([self._frame, self.world.decode(self._state)[0]], axis=1)
 
+    def branch(self, **kwargs: Any) -> DreamEnv:
+        """Makes a dream whose episodes all begin at this very moment; ``kwargs`` go to :class:`DreamEnv`.
+
+        Raises:
+            ResetNeeded: If no episode has begun.
+        """
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before branch")
+        return DreamEnv(self.world, start=self._state, **kwargs)
+
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None
         return self.world.features(self._state)[0].numpy()
@@ -139,6 +149,12 @@ class VectorLatentObservation(VectorWrapper):
             raise gym.error.ResetNeeded("expected reset before render")
         with torch.inference_mode():
             return tuple(np.concatenate([self._frames, self.world.decode(self._state)], axis=2))
+
+    def branch(self, **kwargs: Any) -> DreamVectorEnv:
+        """Makes dreams that all begin where these environments stand, see :meth:`LatentObservation.branch`."""
+        if self._state is None:
+            raise gym.error.ResetNeeded("expected reset before branch")
+        return DreamVectorEnv(self.world, self.num_envs, start=self._state, **kwargs)
 
     def _start(self, frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
         start = self.world.start(_as_tensor(frames[mask]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,16 @@ from numpy.typing import NDArray
 from dreamenv.world import Noise
 
 BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
+
+
+@dataclass(frozen=True)
+class StreamsState:
+    """Where the streams of a :class:`NoiseStreams` stand."""
+
+    generators: tuple[dict[str, Any], ...]
+    uniform: NDArray[np.float32]
+    normal: NDArray[np.float32]
+    cursor: NDArray[np.int64]
 
 
 class NoiseStreams:
@@ -36,6 +48,19 @@ class NoiseStreams:
             if seed is not None:
                 self._generators[row] = seeding.np_random(int(seed))[0]
                 self._cursor[row] = BLOCK
+
+    @property
+    def state(self) -> StreamsState:
+        """Where the streams stand; set it to draw the same numbers again."""
+        generators = tuple(dict(generator.bit_generator.state) for generator in self._generators)
+        return StreamsState(generators, self._uniform.copy(), self._normal.copy(), self._cursor.copy())
+
+    @state.setter
+    def state(self, state: StreamsState) -> None:
+        for generator, value in zip(self._generators, state.generators, strict=True):
+            generator.bit_generator.state = value
+        self._uniform, self._normal = state.uniform.copy(), state.normal.copy()
+        self._cursor = state.cursor.copy()
 
     def draw(self, rows: NDArray[np.int64]) -> Noise:
         """Draws one step of noise for each of ``rows``."""

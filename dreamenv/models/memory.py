@@ -118,6 +118,15 @@ class MDNRNN(Memory):
         return torch.cat([z, self.embedding(action)], dim=-1)
 
 
+def state_after(memory: Memory, z: Tensor, action: Tensor) -> State:
+    """Where an episode stands after (T + 1, Z) latents and the (T,) or (T, A) actions between them; batch size 1."""
+    h = c = z.new_zeros(1, memory.hidden_size)
+    if len(action):
+        outputs, c = memory.unroll(z[None, :-1], action[None])
+        h = outputs[:, -1]
+    return State(z[-1:], h, c, torch.tensor([len(action)]))
+
+
 class _Rescale(nn.Module):
     """Scales a bounded continuous action to [-1, 1]."""
 

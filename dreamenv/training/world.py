@@ -14,7 +14,7 @@ from dreamenv.bundle import load, save
 from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models.memory import Memory, State
+from dreamenv.models.memory import Memory, State, state_after
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
@@ -105,14 +105,9 @@ def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], branches: int =
     for index in generator.integers(len(episodes), size=branches):
         episode = episodes[index]
         step = int(generator.integers(len(episode)))
-        h, c = torch.zeros(1, memory.hidden_size), torch.zeros(1, memory.hidden_size)
-        if step:
-            sequence, c = memory.unroll(episode.mean[None, :step], episode.action[None, :step])
-            h = sequence[:, -1]
-        moments.append((episode.mean[step], h[0], c[0], torch.tensor(step)))
-    z, h, c, steps = (torch.stack(parts) for parts in zip(*moments, strict=True))
+        moments.append(state_after(memory, episode.mean[: step + 1], episode.action[:step]))
     return StartBank(
         mean=torch.stack([episode.mean[0] for episode in episodes]),
         log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
-        branches=State(z, h, c, steps),
+        branches=State(*(torch.cat([getattr(m, name) for m in moments]) for name in ("z", "h", "c", "step"))),
     )
