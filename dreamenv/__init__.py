@@ -22,7 +22,9 @@ from dreamenv.errors import (
 )
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.report import WorldReport, report
+from dreamenv.evaluate.rounds import Round
 from dreamenv.explore import ExplorationConfig
+from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
 from dreamenv.rollout import Policy, rollout
@@ -48,6 +50,7 @@ __all__ = [
     "EvolveConfig",
     "ExplorationConfig",
     "FitConfig",
+    "IterateConfig",
     "LatentObservation",
     "LinearAgent",
     "MemoryConfig",
@@ -57,6 +60,7 @@ __all__ = [
     "Policy",
     "RenderingError",
     "ResumeError",
+    "Round",
     "SB3Agent",
     "State",
     "StoreError",
@@ -73,6 +77,7 @@ __all__ = [
     "collect",
     "compare",
     "evolve",
+    "iterate",
     "load",
     "load_agent",
     "make_real",

@@ -28,9 +28,11 @@ from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import RenderingError
 from dreamenv.evaluate.compare import CompareConfig, compare
 from dreamenv.evaluate.film import write_film
-from dreamenv.evaluate.plots import plot_comparison
+from dreamenv.evaluate.plots import plot_comparison, plot_rounds
 from dreamenv.evaluate.report import report
-from dreamenv.evaluate.tables import comparison_table, memory_table, vision_table, write_comparison
+from dreamenv.evaluate.rounds import best_round
+from dreamenv.evaluate.tables import comparison_table, memory_table, rounds_table, vision_table, write_comparison
+from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.training.world import TrainConfig, train
 
 Flat = tyro.conf.arg(name="")
@@ -125,12 +127,29 @@ def compare_command(
     _say(f"comparison.json, comparison.csv, comparison.png and film.gif in {folder}")
 
 
+def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat] = IterateConfig()) -> None:  # noqa: B008
+    """Collect, train, dream and compare in rounds; the agent of a round collects for the next.
+
+    Args:
+        env: Gymnasium id of the real environment; module:id for one that a module registers.
+        world: Folder of the world to be; keeps the round that was best in reality.
+        config: Settings.
+    """
+    rounds = iterate(env, world, config)
+    plot_rounds(rounds, world / "rounds.png")
+    agent = world / "agents" / config.agent
+    _say(f"\n{rounds_table(rounds)}\n")
+    _say(f"world of round {best_round(rounds).number} in {world}, its agent in {agent}; rounds.png in {world}")
+    _next(f"dreamenv compare --world {world} --agent {agent}")
+
+
 COMMANDS: dict[str, Any] = {
     "collect": collect_command,
     "train": train_command,
     "evolve": evolve_command,
     "ppo": ppo_command,
     "compare": compare_command,
+    "iterate": iterate_command,
 }
 
 

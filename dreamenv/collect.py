@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -14,7 +17,7 @@ from dreamenv.envs.real import describe, make_real_vector
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
 from dreamenv.progress import progress
-from dreamenv.rollout import Outcome, rollout
+from dreamenv.rollout import Outcome, Policy, rollout
 
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
 
@@ -38,7 +41,21 @@ class CollectConfig:
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
 
 
-def collect(env_id: str, folder: str | Path, config: CollectConfig | None = None) -> EpisodeStore:
+class Actor(Policy, Protocol):
+    """A policy that can say how it acts in the episode with a seed."""
+
+    def name(self, seed: int) -> str:
+        """Names the policy of one episode."""
+        ...
+
+
+def collect(
+    env_id: str,
+    folder: str | Path,
+    config: CollectConfig | None = None,
+    *,
+    make_actor: Callable[[Sequence[int]], Actor] | None = None,
+) -> EpisodeStore:
     """Collects real episodes into a store; goes on where an earlier call stopped.
 
     Episode i of the store depends on the seed and on the shards before its own only, so an interrupted collection ends
@@ -48,6 +65,7 @@ def collect(env_id: str, folder: str | Path, config: CollectConfig | None = None
         env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
         folder: The store; made when missing.
         config: Settings.
+        make_actor: Makes who acts in the episodes with the given seeds; exploring policies if None.
 
     Returns:
         The store, holding at least ``config.frames`` frames.
@@ -65,10 +83,11 @@ def collect(env_id: str, folder: str | Path, config: CollectConfig | None = None
         store = EpisodeStore.create(Path(folder), describe(env.envs[0], env_id))
         statistics = BumpStatistics(store.spec.action)
         statistics.update(list(store))
+        make = make_actor or functools.partial(Explorer, store.spec.action, config.exploration, statistics)
         with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
             _show_counts(bar, store)
             while store.num_frames < config.frames:
-                episodes = _collect_shard(env, store, statistics, config, bar)
+                episodes = _collect_shard(env, make, len(store), config, bar)
                 store.append(episodes)
                 statistics.update(episodes)
                 _show_counts(bar, store)
@@ -78,14 +97,14 @@ def collect(env_id: str, folder: str | Path, config: CollectConfig | None = None
 
 
 def _collect_shard(
-    env: VectorEnv, store: EpisodeStore, statistics: BumpStatistics, config: CollectConfig, bar: tqdm
+    env: VectorEnv, make: Callable[[Sequence[int]], Actor], stored: int, config: CollectConfig, bar: tqdm
 ) -> list[Episode]:
-    first = FIRST_TRAINING_SEED * (1 + config.seed) + len(store)
+    first = FIRST_TRAINING_SEED * (1 + config.seed) + stored
     seeds = range(first, first + config.shard_episodes)
-    explorer = Explorer(store.spec.action, config.exploration, statistics, seeds)
+    actor = make(seeds)
     episodes: dict[int, Episode] = {}
-    for outcome in rollout(env, explorer, seeds, record=True):
-        episodes[outcome.index] = _to_episode(outcome, explorer.name(outcome.seed))
+    for outcome in rollout(env, actor, seeds, record=True):
+        episodes[outcome.index] = _to_episode(outcome, actor.name(outcome.seed))
         bar.update(outcome.length + 1)
     return [episodes[index] for index in sorted(episodes)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.rounds import Round
 from dreamenv.evaluate.scores import Score
 from dreamenv.files import write_bytes
 
@@ -33,6 +35,24 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
         left.legend(fontsize=8, title="line: dream, dashes: reality", title_fontsize=8)
     episodes = comparison.config.episodes
     figure.suptitle(f"{comparison.env_id}: {comparison.agent}, {episodes} episodes each, 95% intervals", fontsize=11)
+    _write(figure, path)
+
+
+def plot_rounds(rounds: Sequence[Round], path: Path) -> None:
+    """Draws return and success of the greedy agent, in its dream and in reality, by the real frames learned from."""
+    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    frames = [one.frames for one in rounds]
+    for axes, quantity, label in zip(
+        figure.subplots(1, 2), ("return", "success"), ("mean return", "success rate"), strict=True
+    ):
+        for colour, place in zip(_COLOURS, ("real", "dream"), strict=False):
+            values = np.array([_values(one.score("agent, greedy", place), quantity) for one in rounds])
+            axes.plot(frames, values[:, 0], "o-", color=colour, label=place)
+            axes.fill_between(frames, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
+        axes.set(xlabel="real frames", ylabel=label)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle("Rounds on validation seeds, greedy agent, 95% intervals", fontsize=11)
     _write(figure, path)
 
 

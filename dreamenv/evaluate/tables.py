@@ -5,17 +5,24 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.memory_report import MemoryReport
+from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.scores import Score
 from dreamenv.evaluate.vision_report import VisionReport
 from dreamenv.files import write_bytes, write_json
 
 _LISTS = ("returns", "lengths", "successes", "seeds")
+_ROUND_COLUMNS = {
+    "dream, greedy": ("agent, greedy", "dream"),
+    "real, greedy": ("agent, greedy", "real"),
+    "real, sampling": ("agent, sampling", "real"),
+}
 
 
 def comparison_table(comparison: Comparison, style: str = "simple") -> str:
@@ -45,6 +52,18 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     writer.writeheader()
     writer.writerows(dataclasses.asdict(score) for score in comparison.scores)
     write_bytes(folder / "comparison.csv", file.getvalue().encode())
+
+
+def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
+    """A row per round of an iteration, the best marked; success and mean return."""
+    kept = best_round(rounds)
+    rows = []
+    for one in rounds:
+        named = {(score.policy, score.place): score for score in one.comparison.scores}
+        cells = [named.get(key) for key in _ROUND_COLUMNS.values()]
+        mark = "kept" if one is kept else ""
+        rows.append((one.number, f"{one.frames:,}", *("-" if s is None else _brief(s) for s in cells), mark))
+    return tabulate(rows, ("round", "frames", *_ROUND_COLUMNS, ""), tablefmt=style, disable_numparse=True)
 
 
 def vision_table(report: VisionReport) -> str:
@@ -85,6 +104,10 @@ def memory_table(report: MemoryReport) -> str:
         f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
     )
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
+
+
+def _brief(score: Score) -> str:
+    return f"{'-' if score.success is None else f'{score.success:.2f}'} / {_short(score.mean)}"
 
 
 def _short(value: float) -> str:

@@ -34,7 +34,6 @@ class FitConfig:
         weight_decay: Decoupled weight decay (AdamW).
         gradient_clip: Largest norm of the gradient.
         precision: ``bfloat16`` runs matrix products in autocast, with float32 weights.
-        seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
     """
 
     steps: int
@@ -43,10 +42,9 @@ class FitConfig:
     weight_decay: float = 0.0
     gradient_clip: float = 100.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    seed: int = 0
 
 
-def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object) -> None:
+def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int = 0) -> None:
     """Minimises ``loss``; goes on from the checkpoint in ``folder`` if there is one.
 
     Args:
@@ -55,6 +53,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         config: Settings.
         folder: Takes ``checkpoint.safetensors`` and TensorBoard's event files.
         identity: JSON-able description of data and model; a checkpoint of another identity is refused.
+        seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data.
@@ -64,7 +63,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     path = folder / "checkpoint.safetensors"
-    fingerprint = json.dumps([dataclasses.asdict(config), identity])
+    fingerprint = json.dumps([dataclasses.asdict(config), seed, identity])
     first = load_checkpoint(path, model, optimizer, fingerprint)
     if first == config.steps:
         model.eval()
@@ -77,7 +76,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
             iterable=range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name
         )
         for step in bar:
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)  # the low 32 bits count
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)  # the low 32 bits count
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 value, metrics = loss(step, generator)
             if not torch.isfinite(value):
@@ -96,6 +95,13 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
                 saved = time.monotonic()
     save_checkpoint(path, model, optimizer, fingerprint, config.steps)
     model.eval()
+
+
+def warm_start(model: nn.Module, source: nn.Module | None) -> None:
+    """Copies the tensors of ``source`` that ``model`` has under the same name with the same shape."""
+    known = {} if source is None else source.state_dict()
+    own = model.state_dict()
+    model.load_state_dict({n: known[n] if n in known and known[n].shape == t.shape else t for n, t in own.items()})
 
 
 def learning_rate_at(step: int, config: FitConfig) -> float:

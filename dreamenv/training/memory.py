@@ -15,7 +15,7 @@ from dreamenv.latents import LatentEpisode
 from dreamenv.models.heads import mean_per_kind
 from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import sample_latent
-from dreamenv.training.fit import FitConfig, Metrics, fit
+from dreamenv.training.fit import FitConfig, Metrics, fit, warm_start
 from dreamenv.world import WorldConfig
 
 
@@ -51,6 +51,8 @@ def train_memory(
     config: MemoryTraining,
     folder: Path,
     identity: object,
+    source: Memory | None = None,
+    seed: int = 0,
 ) -> Memory:
     """Trains M; resumes from ``folder``.
 
@@ -59,14 +61,17 @@ def train_memory(
         world: Facts of the real environment.
         config: Settings.
         folder: Checkpoints and TensorBoard.
-        identity: JSON-able description of data and V.
+        identity: JSON-able description of data, V and ``source``.
+        source: M to begin with; a fresh one if None.
+        seed: Of everything random.
 
     Returns:
         The trained M, in evaluation mode, its ending probabilities calibrated to the data.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(config.fit.seed)
+        torch.manual_seed(seed)
         memory = MDNRNN(config.model, world.vision.latent_size, world.action, 1 + len(world.endings))
+    warm_start(memory, source)
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
     draw, weights = _balance(windows, 1 + len(world.endings), config, memory)
     memory.reward.fit_range(torch.cat([e.reward for e in episodes]), torch.cat([e.ending for e in episodes]))
@@ -86,7 +91,7 @@ def train_memory(
         value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
         return value, {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
 
-    fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)])
+    fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return memory.eval()
 
 

@@ -20,7 +20,7 @@ from dreamenv.models.vision import (
     rare_colour_table,
     sample_latent,
 )
-from dreamenv.training.fit import FitConfig, Metrics, fit
+from dreamenv.training.fit import FitConfig, Metrics, fit, warm_start
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,33 @@ class VisionTraining:
     colour_weights: tuple[float, float] = (0.5, 20.0)
 
 
-def train_vision(episodes: Sequence[Episode], config: VisionTraining, folder: Path, identity: object) -> Vision:
+def train_vision(
+    episodes: Sequence[Episode],
+    config: VisionTraining,
+    folder: Path,
+    identity: object,
+    source: Vision | None = None,
+    seed: int = 0,
+) -> Vision:
     """Trains V on the frames of ``episodes``; resumes from ``folder``.
 
     Args:
         episodes: Training episodes.
         config: Settings.
         folder: Checkpoints and TensorBoard.
-        identity: JSON-able description of the data.
+        identity: JSON-able description of the data, and of ``source``.
+        source: V to begin with; a fresh one if None.
+        seed: Of everything random.
 
     Returns:
         The trained V, in evaluation mode.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(config.fit.seed)
+        torch.manual_seed(seed)
         vision = ConvVAE(config.model)
+    warm_start(vision, source)
     frames = [torch.from_numpy(episode.observations) for episode in episodes]
-    table = _colour_table(frames, config)
+    table = _colour_table(frames, config, seed)
     warmup_steps = max(1.0, config.beta_warmup * config.fit.steps)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
@@ -83,14 +93,14 @@ def train_vision(episodes: Sequence[Episode], config: VisionTraining, folder: Pa
             "kl": kl.item(),
         }
 
-    fit(vision, loss, config.fit, folder, [identity, dataclasses.asdict(config)])
+    fit(vision, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return vision.eval()
 
 
-def _colour_table(frames: list[Tensor], config: VisionTraining) -> Tensor:
+def _colour_table(frames: list[Tensor], config: VisionTraining, seed: int) -> Tensor:
     if not config.rare_colours:
         return torch.ones(512)
-    sample = _sample_frames(frames, 2000, torch.Generator().manual_seed(config.fit.seed))
+    sample = _sample_frames(frames, 2000, torch.Generator().manual_seed(seed))
     return rare_colour_table(sample, config.colour_weights)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dreamenv.bundle import load, save
+from dreamenv.bundle import load, save, world_id
 from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.latents import LatentEpisode, encode_episodes
@@ -31,19 +31,29 @@ class TrainConfig:
         vision: V.
         memory: M.
         temperature: The dream's default temperature.
+        seed: Of everything random.
     """
 
     vision: VisionTraining = field(default_factory=VisionTraining)
     memory: MemoryTraining = field(default_factory=MemoryTraining)
     temperature: float = 1.0
+    seed: int = 0
 
 
-def train(folder: str | Path, config: TrainConfig | None = None) -> World:
-    """Trains the world of a folder on its episodes and saves it there; goes on where an earlier call stopped.
+def train(
+    folder: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    episodes: str | Path | None = None,
+    source: World | None = None,
+) -> World:
+    """Trains a world on the episodes of a folder and saves it there; goes on where an earlier call stopped.
 
     Args:
-        folder: Holds ``episodes/``; takes ``training/`` and the bundle.
+        folder: Takes ``training/`` and the bundle.
         config: Settings.
+        episodes: The episodes; ``folder/episodes`` if None.
+        source: A world whose weights V and M begin with; fresh ones if None.
 
     Returns:
         The world as it was saved.
@@ -53,14 +63,16 @@ def train(folder: str | Path, config: TrainConfig | None = None) -> World:
         ResumeError: If ``training/`` belongs to other settings or data.
     """
     config, folder = config or TrainConfig(), Path(folder)
-    store = EpisodeStore(folder / "episodes")
+    store = EpisodeStore(episodes or folder / "episodes")
     train_episodes, _ = store.split()
     world_config = world_config_of(store, train_episodes, config)
-    identity: list[object] = [store.spec.env_id, *store.shard_names]
-    vision = train_vision(train_episodes, config.vision, folder / "training" / "vision", identity)
+    place = folder / "training"
+    vision_source, memory_source = (None, None) if source is None else (source.vision, source.memory)
+    identity: list[object] = [store.spec.env_id, *store.shard_names, *([world_id(source)] if source else [])]
+    vision = train_vision(train_episodes, config.vision, place / "vision", identity, vision_source, config.seed)
     latents = encode_episodes(vision, train_episodes, world_config)
     identity = [*identity, dataclasses.asdict(config.vision)]
-    memory = train_memory(latents, world_config, config.memory, folder / "training" / "memory", identity)
+    memory = train_memory(latents, world_config, config.memory, place / "memory", identity, memory_source, config.seed)
     save(World(world_config, vision, memory, make_bank(memory, latents)), folder)
     return load(folder)
 

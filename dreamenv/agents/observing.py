@@ -1,0 +1,64 @@
+"""An agent of the dream acting on real frames, with some noise, to collect what it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.models.memory import State
+from dreamenv.rollout import Policy
+from dreamenv.world import World
+
+
+class ObservingAgent:
+    """An agent that sees frames through its world; greedy, but for random actions. One per batch of episodes.
+
+    Args:
+        world: What turns frames into features.
+        agent: Who acts on them.
+        noise: Probabilities of a random action, one is drawn for each episode.
+        seeds: The seed of every episode, in the order in which episodes begin.
+    """
+
+    def __init__(self, world: World, agent: Policy, noise: Sequence[float], seeds: Sequence[int]) -> None:
+        self._world, self._agent, self._noise, self._seeds = world, agent, noise, list(seeds)
+        self._begun = 0
+        self._episodes: dict[int, tuple[float, np.random.Generator]] = {}
+
+    @torch.inference_mode()
+    def predict(
+        self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray, Any]:
+        """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` carries the world's state and the last actions."""
+        frames = torch.from_numpy(np.array(observation))
+        now = self._observe(frames, state, episode_start)
+        features = self._world.features(now).numpy()
+        actions = np.array(self._agent.predict(features, None, episode_start, True)[0])
+        for slot in np.flatnonzero(episode_start).tolist():
+            seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
+            self._episodes[slot] = self._draw(seed)
+            self._begun += 1
+        for slot, (noise, generator) in self._episodes.items():
+            if generator.random() < noise:
+                actions[slot] = self._world.config.action.sample(generator)
+        return actions, (now, actions)
+
+    def name(self, seed: int) -> str:
+        """Says with how much noise the agent acts in the episode with this seed."""
+        return f"agent({self._draw(seed)[0]:g})"
+
+    def _draw(self, seed: int) -> tuple[float, np.random.Generator]:
+        generator = np.random.default_rng([seed, 2])
+        return float(generator.choice(self._noise)), generator
+
+    def _observe(self, frames: torch.Tensor, state: tuple[State, NDArray] | None, begins: NDArray[np.bool_]) -> State:
+        if state is None:
+            return self._world.start(frames)
+        before, actions = state
+        now = self._world.observe(before, torch.from_numpy(actions), frames)
+        rows = torch.from_numpy(np.flatnonzero(begins))
+        return now.with_rows(rows, self._world.start(frames[rows])) if len(rows) else now

@@ -1,0 +1,46 @@
+"""What the rounds of an iteration came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.scores import Score
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round came to.
+
+    Attributes:
+        number: 0 for the first world.
+        folder: Where its world and agent are.
+        frames: Real frames it was to learn from.
+        comparison: The agent in its dream and in reality, on the validation seeds.
+    """
+
+    number: int
+    folder: Path
+    frames: int
+    comparison: Comparison
+
+    @property
+    def dream(self) -> Score:
+        """The greedy agent in the dream."""
+        return self.score("agent, greedy", "dream")
+
+    @property
+    def real(self) -> Score:
+        """The greedy agent in reality."""
+        return self.score("agent, greedy", "real")
+
+    def score(self, policy: str, place: str) -> Score:
+        """Finds one of the comparison's scores."""
+        return next(score for score in self.comparison.scores if (score.policy, score.place) == (policy, place))
+
+
+def best_round(rounds: Sequence[Round]) -> Round:
+    """The round whose greedy agent has the highest mean return in reality; the first of equals."""
+    return max(rounds, key=lambda one: one.real.mean)

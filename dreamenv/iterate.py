@@ -1,0 +1,165 @@
+"""Rounds: try the dream's agent in reality, learn from what it meets there, dream again (World Models, section 5)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from dreamenv.agents.evolve import EvolveConfig, evolve
+from dreamenv.agents.load import load_agent
+from dreamenv.agents.observing import ObservingAgent
+from dreamenv.agents.sb3 import PPOConfig, train_ppo
+from dreamenv.bundle import MANIFEST, load
+from dreamenv.collect import CollectConfig, collect
+from dreamenv.episodes import EpisodeStore
+from dreamenv.errors import ResumeError
+from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
+from dreamenv.evaluate.rounds import Round, best_round
+from dreamenv.evaluate.tables import write_comparison
+from dreamenv.files import write_bytes, write_json
+from dreamenv.rollout import Policy
+from dreamenv.training.world import TrainConfig, train
+from dreamenv.world import World
+
+VALIDATION_SEED = 80_000
+
+
+@dataclass(frozen=True)
+class IterateConfig:
+    """How a world and its agent improve each other.
+
+    Attributes:
+        frames: Real frames that exploring policies collect before the first agent.
+        rounds: Rounds after the first world and its agent.
+        round_frames: Real frames that every round's agent adds.
+        noise: The collecting agent is greedy but for random actions with one of these probabilities, drawn for each
+            episode.
+        target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.
+        agent: Who is trained in the dream, anew in every round.
+        episodes: Real episodes that a round is judged by, with seeds from 80,000 on.
+        seed: Of everything random, in place of the parts' own seeds.
+        collect: The exploring policies; ``frames`` above counts, not its own.
+        train: The first world.
+        vision_steps: Gradient steps of V in a round, from the weights of the round before.
+        memory_steps: Gradient steps of M in a round, from the weights of the round before.
+        ppo: PPO in the dream.
+        evolve: CMA-ES in the dream.
+    """
+
+    frames: int = 40_000
+    rounds: int = 3
+    round_frames: int = 6_000
+    noise: tuple[float, ...] = (0.0, 0.1, 0.3)
+    target: float = 1.0
+    agent: Literal["ppo", "linear"] = "ppo"
+    episodes: int = 100
+    seed: int = 0
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    vision_steps: int = 700
+    memory_steps: int = 1000
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    evolve: EvolveConfig = field(default_factory=EvolveConfig)
+
+
+def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
+    """Collects, trains, dreams and compares in rounds; goes on where an earlier call stopped.
+
+    Held-out episodes stay held out, whatever is added later. The folder always holds the round that was best in
+    reality so far, by mean return on the validation seeds.
+
+    Args:
+        env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
+        folder: Takes ``episodes/``, ``rounds/NN/`` with the world and agent of every round, and the best of them.
+        config: Settings.
+
+    Returns:
+        All rounds.
+
+    Raises:
+        ResumeError: If the folder belongs to other settings.
+    """
+    config, folder = config or IterateConfig(), Path(folder)
+    _check_settings(folder / "iterate.json", env_id, config)
+    rounds: list[Round] = []
+    for number in range(config.rounds + 1):
+        latest = _play(env_id, folder, number, config)
+        rounds.append(latest)
+        if best_round(rounds) is latest:
+            _keep(latest.folder, folder, config.agent)
+        if (latest.real.success or 0.0) >= config.target:
+            break
+    return rounds
+
+
+def _play(env_id: str, folder: Path, number: int, config: IterateConfig) -> Round:
+    """One round, or its record if it was finished before."""
+    place = _place(folder, number)
+    frames = config.frames + number * config.round_frames
+    record = place / "comparison.json"
+    if not record.is_file():
+        source = load(_place(folder, number - 1)) if number else None
+        _collect(env_id, folder, frames, source, number, config)
+        world = train(place, _training(number, config), episodes=folder / "episodes", source=source)
+        agent = _dream(world, place / "agents" / config.agent, config)
+        settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
+        write_comparison(compare(world, agent, settings, name=str(place / "agents" / config.agent)), place)
+    comparison = TypeAdapter(Comparison).validate_json(record.read_bytes())
+    return Round(number, place, frames, comparison)
+
+
+def _collect(
+    env_id: str, folder: Path, frames: int, source: World | None, number: int, config: IterateConfig
+) -> EpisodeStore:
+    settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
+    make_actor = None
+    if source is not None:
+        agent = load_agent(_place(folder, number - 1) / "agents" / config.agent)
+        make_actor = functools.partial(ObservingAgent, source, agent, config.noise)
+    return collect(env_id, folder / "episodes", settings, make_actor=make_actor)
+
+
+def _training(number: int, config: IterateConfig) -> TrainConfig:
+    training = dataclasses.replace(config.train, seed=config.seed)
+    if not number:
+        return training
+    vision, memory = training.vision, training.memory
+    return dataclasses.replace(
+        training,
+        vision=dataclasses.replace(vision, fit=dataclasses.replace(vision.fit, steps=config.vision_steps)),
+        memory=dataclasses.replace(memory, fit=dataclasses.replace(memory.fit, steps=config.memory_steps)),
+    )
+
+
+def _dream(world: World, folder: Path, config: IterateConfig) -> Policy:
+    if config.agent == "ppo":
+        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=config.seed))
+    return evolve(world, folder, dataclasses.replace(config.evolve, seed=config.seed))
+
+
+def _place(folder: Path, number: int) -> Path:
+    return folder / "rounds" / f"{number:02d}"
+
+
+def _keep(source: Path, target: Path, agent: str) -> None:
+    """Copies world and agent of a round, manifests last, so that a half-made copy is refused rather than used."""
+    for place in (Path(), Path("agents") / agent):
+        sums = TypeAdapter(dict[str, str]).validate_json((source / place / MANIFEST).read_bytes())
+        for name in (*sums, MANIFEST):
+            write_bytes(target / place / name, (source / place / name).read_bytes())
+
+
+def _check_settings(path: Path, env_id: str, config: IterateConfig) -> None:
+    """Writes the settings where none are; ``rounds`` and ``target`` may change later."""
+    settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
+    expected = TypeAdapter(dict).dump_python({"env_id": env_id, **settings}, mode="json")
+    if not path.exists():
+        write_json(path, expected)
+    elif (found := TypeAdapter(dict).validate_json(path.read_bytes())) != expected:
+        different = ", ".join(name for name in expected if found.get(name) != expected[name])
+        raise ResumeError(f"{path} has another {different}; choose another folder, or go on with the same settings")

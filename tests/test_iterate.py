@@ -1,0 +1,174 @@
+"""Rounds of collecting with the dream's agent, training on, and comparing."""
+
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
+
+import dreamenv
+from dreamenv import EpisodeStore, IterateConfig, ResumeError, iterate, load, load_agent
+from dreamenv.agents.observing import ObservingAgent
+from dreamenv.bundle import world_id
+from dreamenv.collect import collect
+from dreamenv.evaluate.plots import plot_rounds
+from dreamenv.evaluate.rounds import best_round
+from dreamenv.evaluate.tables import rounds_table
+from dreamenv.training.fit import warm_start
+
+module = sys.modules["dreamenv.iterate"]
+
+CONFIG = IterateConfig(
+    frames=1500,
+    rounds=1,
+    round_frames=300,
+    noise=(0.0, 0.5),
+    target=2.0,
+    agent="linear",
+    episodes=30,
+    collect=dataclasses.replace(DOT_COLLECT, shard_episodes=8),
+    train=DOT_TRAIN,
+    vision_steps=60,
+    memory_steps=60,
+    evolve=dataclasses.replace(DOT_EVOLVE, generations=10),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Folder and rounds of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("iterate")
+    return folder, iterate("dot_env:Dot-v0", folder, CONFIG)
+
+
+def test_a_round_adds_episodes_of_its_agent(finished):
+    folder, rounds = finished
+    store = EpisodeStore(folder / "episodes")
+    policies = [episode.policy for episode in store]
+    first = next(i for i, policy in enumerate(policies) if policy.startswith("agent"))
+    explored = sum(len(episode) + 1 for episode in list(store)[:first])
+    assert explored >= 1500 and store.num_frames >= 1800
+    assert set(policies[first:]) == {"agent(0)", "agent(0.5)"}
+    assert [one.frames for one in rounds] == [1500, 1800]
+
+
+def test_the_folder_holds_the_best_round(finished):
+    folder, rounds = finished
+    best = best_round(rounds)
+    assert best.real.mean == max(one.real.mean for one in rounds)
+    assert world_id(load(folder)) == world_id(load(best.folder))
+    kept, made = load_agent(folder / "agents" / "linear"), load_agent(best.folder / "agents" / "linear")
+    assert np.array_equal(kept.weight, made.weight)
+
+
+def test_rounds_are_judged_on_validation_seeds_by_dream_and_reality(finished):
+    for one in finished[1]:
+        assert one.real.seeds == one.dream.seeds == (80_000, 80_029)
+        assert (one.real.place, one.dream.place) == ("real", "dream")
+
+
+def test_the_agent_that_iterates_solves_the_task(finished):
+    assert best_round(finished[1]).real.success > 0.8
+
+
+def test_a_finished_run_is_read_not_repeated(finished, monkeypatch):
+    monkeypatch.setattr(module, "train", None)
+    again = iterate("dot_env:Dot-v0", finished[0], CONFIG)
+    assert [one.real for one in again] == [one.real for one in finished[1]]
+
+
+def test_the_target_ends_the_rounds(finished, monkeypatch):
+    reached = dataclasses.replace(CONFIG, target=0.0, rounds=5)
+    assert len(iterate("dot_env:Dot-v0", finished[0], reached)) == 1
+
+
+def test_a_stopped_run_goes_on_to_the_same_rounds(finished, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    for name in ("train", "compare"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                iterate("dot_env:Dot-v0", tmp_path, CONFIG)
+    rounds = iterate("dot_env:Dot-v0", tmp_path, CONFIG)
+    assert [one.real.returns for one in rounds] == [one.real.returns for one in finished[1]]
+
+
+def test_other_settings_are_refused_by_name(finished):
+    with pytest.raises(ResumeError, match="another memory_steps"):
+        iterate("dot_env:Dot-v0", finished[0], dataclasses.replace(CONFIG, memory_steps=61))
+    with pytest.raises(ResumeError, match="another env_id"):
+        iterate("Dot-v0", finished[0], CONFIG)
+
+
+def test_held_out_episodes_stay_held_out(finished):
+    store = EpisodeStore(finished[0] / "episodes")
+    _, held_out = store.split()
+    before = [episode.seed for episode in list(store)[9::10]]
+    assert [episode.seed for episode in held_out] == before
+    bank = load(finished[1][-1].folder).bank
+    assert len(bank.mean) == len(store) - len(held_out)
+
+
+def test_rounds_are_shown_as_table_and_picture(finished, tmp_path):
+    table = rounds_table(finished[1])
+    assert table.count("kept") == 1 and "1,500" in table and "1,800" in table
+    plot_rounds(finished[1], tmp_path / "rounds.png")
+    assert (tmp_path / "rounds.png").stat().st_size > 5000
+
+
+def test_an_agent_on_frames_acts_as_on_features(dot_world, dot_agent_folder):
+    agent, env = load_agent(dot_agent_folder), dreamenv.envs.latent.make_latent_vector(dot_world, 2, "Disabled")
+    frames_agent = ObservingAgent(dot_world, agent, (0.0,), [0, 1])
+    features, _ = env.reset(seed=[5, 6])
+    state, start = None, np.ones(2, bool)
+    for _ in range(4):
+        actions, state = frames_agent.predict(env._frames, state, start)
+        assert np.array_equal(actions, agent.predict(features, deterministic=True)[0])
+        features, _, terminated, truncated, _ = env.step(actions)
+        start = np.zeros(2, bool)
+        if (terminated | truncated).any():
+            break
+
+
+def test_episodes_with_an_agent_depend_on_their_seeds_only(dot_world, dot_agent_folder, tmp_path):
+    agent = load_agent(dot_agent_folder)
+
+    def make(seeds):
+        return ObservingAgent(dot_world, agent, (0.0, 0.3), seeds)
+
+    config = dataclasses.replace(DOT_COLLECT, frames=200, shard_episodes=16)
+    stores = [
+        collect("dot_env:Dot-v0", tmp_path / str(n), dataclasses.replace(config, num_envs=n), make_actor=make)
+        for n in (3, 8)
+    ]
+    first, second = ([(e.seed, e.policy, e.actions.tolist()) for e in store] for store in stores)
+    assert first == second
+    assert {policy for _, policy, _ in first} == {"agent(0)", "agent(0.3)"}
+
+
+def test_a_warm_start_takes_what_fits():
+    source, model = torch.nn.Linear(3, 2), torch.nn.Sequential(torch.nn.Linear(3, 2))
+    warm_start(model, torch.nn.Sequential(source))
+    assert torch.equal(model[0].weight, source.weight)
+    wider = torch.nn.Sequential(torch.nn.Linear(3, 5))
+    before = wider[0].weight.clone()
+    warm_start(wider, torch.nn.Sequential(source))
+    assert torch.equal(wider[0].weight, before)
+
+
+def test_training_on_begins_with_the_sources_weights(dot_folder, dot_world, tmp_path):
+    short = dataclasses.replace(
+        DOT_TRAIN,
+        memory=dataclasses.replace(DOT_TRAIN.memory, fit=dataclasses.replace(DOT_TRAIN.memory.fit, steps=1)),
+        vision=dataclasses.replace(DOT_TRAIN.vision, fit=dataclasses.replace(DOT_TRAIN.vision.fit, steps=1)),
+    )
+    warm = dreamenv.train(tmp_path / "warm", short, episodes=dot_folder / "episodes", source=dot_world)
+    cold = dreamenv.train(tmp_path / "cold", short, episodes=dot_folder / "episodes")
+    distance = [(w.vision.expand.weight - dot_world.vision.expand.weight).abs().max() for w in (warm, cold)]
+    assert distance[0] < 0.01 < distance[1]
+    assert json.loads((tmp_path / "warm" / "config.json").read_text())["env_id"] == "dot_env:Dot-v0"
