@@ -20,6 +20,7 @@ from dreamenv.errors import (
     StoreError,
     UnsupportedEnvironmentError,
 )
+from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.report import WorldReport, report
 from dreamenv.evaluate.rounds import Round
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ActionPenalty",
     "BundleError",
+    "ChooseConfig",
     "CollectConfig",
     "CompareConfig",
     "Comparison",
@@ -74,6 +76,7 @@ __all__ = [
     "WorldConfig",
     "WorldReport",
     "as_vec_env",
+    "choose",
     "collect",
     "compare",
     "evolve",

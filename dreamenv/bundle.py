@@ -114,6 +114,18 @@ def verify(folder: Path, required: tuple[str, ...]) -> None:
             raise BundleError(f"{path} is damaged: expected SHA-256 {expected}, got {sha256(path)}")
 
 
+def copy_bundle(source: Path, target: Path) -> None:
+    """Copies a saved world or agent, its manifest last, so that a half-made copy is refused rather than used.
+
+    Raises:
+        BundleError: If ``source`` is damaged.
+    """
+    verify(source, ())
+    sums = TypeAdapter(dict[str, str]).validate_json((source / MANIFEST).read_bytes())
+    for name in (*sums, MANIFEST):
+        write_bytes(target / name, (source / name).read_bytes())
+
+
 def world_id(world: World) -> str:
     """SHA-256 over the sums of a saved world's config and weights; empty for a world that was never saved."""
     if world.path is None:

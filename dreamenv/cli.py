@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import io
 import re
@@ -21,17 +22,26 @@ import dreamenv
 from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.sb3 import PPOConfig, train_ppo
-from dreamenv.bundle import CONFIG, load
+from dreamenv.bundle import CONFIG, copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
 from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import RenderingError
+from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, compare
 from dreamenv.evaluate.film import write_film
 from dreamenv.evaluate.plots import plot_comparison, plot_rounds
 from dreamenv.evaluate.report import report
 from dreamenv.evaluate.rounds import best_round
-from dreamenv.evaluate.tables import comparison_table, memory_table, rounds_table, vision_table, write_comparison
+from dreamenv.evaluate.tables import (
+    comparison_table,
+    memory_table,
+    rounds_table,
+    scores_table,
+    vision_table,
+    write_comparison,
+)
+from dreamenv.files import write_json
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.training.world import TrainConfig, train
 
@@ -127,6 +137,29 @@ def compare_command(
     _say(f"comparison.json, comparison.csv, comparison.png and film.gif in {folder}")
 
 
+def choose_command(
+    world: str,
+    agents: tuple[str, ...],
+    keep: Path,
+    config: Annotated[ChooseConfig, Flat] = ChooseConfig(),  # noqa: B008
+) -> None:
+    """Try agents in reality, on validation seeds, and keep a copy of the best.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agents: Folders of agents of this world.
+        keep: Folder for the copy.
+        config: Settings.
+    """
+    scores = choose(world, {agent: load_agent(agent) for agent in agents}, config)
+    best = next(iter(scores))
+    copy_bundle(Path(best), keep)
+    write_json(keep / "choice.json", {name: dataclasses.asdict(score) for name, score in scores.items()})
+    _say(f"\n{scores_table(scores.values())}\n")
+    _say(f"{best} copied to {keep}, all scores in {keep / 'choice.json'}")
+    _next(f"dreamenv compare --world {world} --agent {keep}")
+
+
 def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat] = IterateConfig()) -> None:  # noqa: B008
     """Collect, train, dream and compare in rounds; the agent of a round collects for the next.
 
@@ -148,6 +181,7 @@ COMMANDS: dict[str, Any] = {
     "train": train_command,
     "evolve": evolve_command,
     "ppo": ppo_command,
+    "choose": choose_command,
     "compare": compare_command,
     "iterate": iterate_command,
 }

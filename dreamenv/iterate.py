@@ -14,19 +14,18 @@ from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.sb3 import PPOConfig, train_ppo
-from dreamenv.bundle import MANIFEST, load
+from dreamenv.bundle import copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import ResumeError
+from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.tables import write_comparison
-from dreamenv.files import write_bytes, write_json
+from dreamenv.files import write_json
 from dreamenv.rollout import Policy
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import World
-
-VALIDATION_SEED = 80_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None
         latest = _play(env_id, folder, number, config)
         rounds.append(latest)
         if best_round(rounds) is latest:
-            _keep(latest.folder, folder, config.agent)
+            copy_bundle(latest.folder, folder)
+            copy_bundle(latest.folder / "agents" / config.agent, folder / "agents" / config.agent)
         if (latest.real.success or 0.0) >= config.target:
             break
     return rounds
@@ -144,14 +144,6 @@ def _dream(world: World, folder: Path, config: IterateConfig) -> Policy:
 
 def _place(folder: Path, number: int) -> Path:
     return folder / "rounds" / f"{number:02d}"
-
-
-def _keep(source: Path, target: Path, agent: str) -> None:
-    """Copies world and agent of a round, manifests last, so that a half-made copy is refused rather than used."""
-    for place in (Path(), Path("agents") / agent):
-        sums = TypeAdapter(dict[str, str]).validate_json((source / place / MANIFEST).read_bytes())
-        for name in (*sums, MANIFEST):
-            write_bytes(target / place / name, (source / place / name).read_bytes())
 
 
 def _check_settings(path: Path, env_id: str, config: IterateConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -27,6 +27,11 @@ _ROUND_COLUMNS = {
 
 def comparison_table(comparison: Comparison, style: str = "simple") -> str:
     """A row per policy and place, 79 columns wide at most; ``style`` is one of tabulate's formats."""
+    return scores_table(sorted(comparison.scores, key=_order), style)
+
+
+def scores_table(scores: Iterable[Score], style: str = "simple") -> str:
+    """A row per score."""
     rows = [
         (
             score.policy,
@@ -37,7 +42,7 @@ def comparison_table(comparison: Comparison, style: str = "simple") -> str:
             f"[{_short(score.low)}, {_short(score.high)}]",
             f"{score.length:.0f}",
         )
-        for score in sorted(comparison.scores, key=_order)
+        for score in scores
     ]
     headers = ("policy", "place", "success", "return", "std", "95% interval", "steps")
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True)

@@ -1,0 +1,203 @@
+"""How many real frames does an agent of the dream need? From collecting to real scores, by budget of frames.
+
+Run `python benchmarks/frontier.py`; it goes on where it was interrupted. For every seed, frames are collected once,
+and a budget learns from the first of them. `--rivals` trains Stable-Baselines3's PPO on the real pixels instead, as it
+comes and with logits that begin in favour of the action the world's agents begin with, scored at the same numbers of
+real steps. Scores are on validation seeds, for choosing, and on test seeds, for the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import stable_baselines3
+import torch
+import tyro
+from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from tabulate import tabulate
+
+import dreamenv
+from dreamenv.agents.evolve import log_action_prior
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.real import make_real, make_real_vector
+from dreamenv.evaluate.scores import Score, score
+from dreamenv.files import write_json
+
+VALIDATION, TEST = 80_000, 90_000
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What is measured.
+
+    Attributes:
+        env: The real environment.
+        root: Takes everything.
+        budgets: Real frames.
+        seeds: One chain from collecting to scores each.
+        episodes: Real episodes per score.
+        rivals: Train on pixels instead of in the dream.
+        train: V and M.
+        ppo: PPO in the dream.
+        evolve: CMA-ES in the dream.
+    """
+
+    env: str = "MiniWorld-Sidewalk-v0"
+    root: Path = Path("runs/frontier")
+    budgets: tuple[int, ...] = (5_000, 10_000, 20_000, 40_000, 70_000)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: int = 100
+    rivals: bool = False
+    train: dreamenv.TrainConfig = dreamenv.TrainConfig()
+    ppo: dreamenv.PPOConfig = dreamenv.PPOConfig()
+    evolve: dreamenv.EvolveConfig = dreamenv.EvolveConfig()
+
+
+def main(config: Frontier) -> None:
+    for budget in sorted(config.budgets, reverse=True):
+        for seed in config.seeds:
+            if not config.rivals:
+                measure(config, budget, seed)
+    for seed in config.seeds if config.rivals else ():
+        for biased in (False, True):
+            measure_rival(config, seed, biased)
+    rows = [json.loads(path.read_text()) for path in sorted(config.root.glob("*/*/*.scores.json"))]
+    print(table(rows))
+    plot(rows, config.root / "frontier.png")
+    write_json(config.root / "frontier.json", rows)
+
+
+def measure(config: Frontier, budget: int, seed: int) -> None:
+    """Trains a world and two agents on the first frames of a seed, and scores both in reality."""
+    place = config.root / f"seed{seed}" / str(budget)
+    settings = dreamenv.CollectConfig(frames=max(config.budgets) - 1_000, seed=seed, shard_episodes=8)
+    store = dreamenv.collect(config.env, config.root / f"seed{seed}" / "episodes", settings)
+    frames = copy_first(store, place / "episodes", budget)
+    world = dreamenv.train(place, dataclasses.replace(config.train, seed=seed))
+    for name in ("ppo", "linear"):
+        path = place / f"{name}.scores.json"
+        if not path.exists():
+            folder = place / "agents" / name
+            agent = (
+                dreamenv.train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed))
+                if name == "ppo"
+                else dreamenv.evolve(world, folder, dataclasses.replace(config.evolve, seed=seed))
+            )
+            env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
+            write_json(path, row(name, budget, frames, seed, scores(config, env, agent, world.config)))
+            env.close()
+
+
+def copy_first(store: dreamenv.EpisodeStore, folder: Path, budget: int) -> int:
+    """Copies the first shards that hold no more than ``budget`` frames; returns how many frames they hold."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(store.folder / "spec.json", folder)
+    for name in store.shard_names:
+        if not (folder / name).exists():
+            shutil.copy(store.folder / name, folder)
+            if dreamenv.EpisodeStore(folder).num_frames > budget:
+                (folder / name).unlink()
+                break
+    return dreamenv.EpisodeStore(folder).num_frames
+
+
+def measure_rival(config: Frontier, seed: int, biased: bool) -> None:
+    """Trains PPO on the real pixels up to the largest budget, and scores it on the way there."""
+    world = dreamenv.load(config.root / f"seed{seed}" / str(max(config.budgets)))
+    name = "pixels, biased" if biased else "pixels"
+    place = config.root / f"seed{seed}" / name.replace(", ", "-")
+    if all((place / f"{budget}.scores.json").exists() for budget in config.budgets):
+        return
+    env = make_vec_env(lambda: make_real(config.env), n_envs=8, seed=1_000_000 * (seed + 1))
+    model = stable_baselines3.PPO("CnnPolicy", env, n_steps=125, batch_size=250, seed=seed)
+    if biased:
+        with torch.no_grad():
+            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(world)).float())
+    callback = ScoreAtBudgets(config, place, name, seed, world.config)
+    model.learn(max(config.budgets), callback=callback, progress_bar=False)
+    callback.score_reached()
+
+
+class ScoreAtBudgets(BaseCallback):
+    """Scores the agent whenever it has seen as many real frames as a budget has."""
+
+    def __init__(self, config: Frontier, place: Path, name: str, seed: int, world: dreamenv.WorldConfig) -> None:
+        super().__init__()
+        self._config, self._place, self._name, self._seed, self._world = config, place, name, seed, world
+        self._left = sorted(config.budgets)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self.score_reached()
+
+    def score_reached(self) -> None:
+        if self._left and self.num_timesteps >= self._left[0]:
+            budget = self._left.pop(0)
+            env = make_real_vector(self._config.env, 8)
+            found = scores(self._config, env, self.model, self._world)
+            env.close()
+            result = row(self._name, budget, self.num_timesteps, self._seed, found)
+            write_json(self._place / f"{budget}.scores.json", result)
+
+
+def scores(config: Frontier, env: Any, agent: dreamenv.Policy, world: dreamenv.WorldConfig) -> dict[str, Score]:
+    found = {}
+    for first, side in ((VALIDATION, "validation"), (TEST, "test")):
+        for deterministic, how in ((True, "greedy"), (False, "sampling")):
+            seeds = range(first, first + config.episodes)
+            found[f"{side} {how}"] = score(env, agent, seeds, world, name=how, deterministic=deterministic)
+    return found
+
+
+def row(agent: str, budget: int, frames: int, seed: int, found: dict[str, Score]) -> dict[str, Any]:
+    facts = ("success", "mean", "low", "high")
+    numbers = {key: {fact: getattr(value, fact) or 0.0 for fact in facts} for key, value in found.items()}
+    return {"agent": agent, "budget": budget, "frames": frames, "seed": seed, **numbers}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Success / return on the test seeds: every seed's, greedy, and the means over the seeds."""
+    cells = []
+    for agent, budget in sorted({(r["agent"], r["budget"]) for r in rows}):
+        of = [r for r in rows if (r["agent"], r["budget"]) == (agent, budget)]
+        greedy, sampling = ([r[f"test {how}"] for r in of] for how in ("greedy", "sampling"))
+        each = ", ".join(f"{s['success']:.2f}" for s in greedy)
+        means = [
+            f"{np.mean([s['success'] for s in g]):.2f} / {np.mean([s['mean'] for s in g]):.3f}"
+            for g in (greedy, sampling)
+        ]
+        cells.append((agent, f"{budget:,}", each, *means))
+    headers = ("agent", "frames", "greedy success by seed", "greedy, mean", "sampling, mean")
+    return tabulate(cells, headers, disable_numparse=True)
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    for axes, fact in zip(figure.subplots(1, 2), ("success", "mean"), strict=True):
+        for number, agent in enumerate(sorted({r["agent"] for r in rows})):
+            of = [r for r in rows if r["agent"] == agent]
+            budgets = sorted({r["budget"] for r in of})
+            values = [[r["test greedy"][fact] for r in of if r["budget"] == budget] for budget in budgets]
+            axes.plot(budgets, [np.mean(v) for v in values], "o-", color=f"C{number}", label=agent)
+            axes.fill_between(
+                budgets, [min(v) for v in values], [max(v) for v in values], color=f"C{number}", alpha=0.15
+            )
+        axes.set(xscale="log", xlabel="real frames", ylabel={"success": "success rate", "mean": "mean return"}[fact])
+        axes.grid(alpha=0.3)
+        axes.legend(title="greedy; band: all seeds")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Frontier))

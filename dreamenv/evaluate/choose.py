@@ -1,0 +1,63 @@
+"""Choosing among agents: in reality, on seeds that no report uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gymnasium.vector import AutoresetMode
+
+from dreamenv.bundle import load
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.scores import Score, score
+from dreamenv.progress import progress
+from dreamenv.rollout import Policy
+from dreamenv.world import World
+
+VALIDATION_SEED = 80_000
+
+
+@dataclass(frozen=True)
+class ChooseConfig:
+    """How agents are tried.
+
+    Attributes:
+        episodes: Real episodes per agent; all agents meet the same.
+        seed: First seed of the episodes; those from 90,000 on are for the report.
+        num_envs: Real environments stepped side by side.
+    """
+
+    episodes: int = 100
+    seed: int = VALIDATION_SEED
+    num_envs: int = 8
+
+
+def choose(
+    world: World | str | Path, agents: Mapping[str, Policy], config: ChooseConfig | None = None
+) -> dict[str, Score]:
+    """Scores agents in reality, acting greedily; a dream's score cannot choose, see the concepts.
+
+    Args:
+        world: What the agents see reality through: a world, the name of a shipped one, or a folder.
+        agents: By name.
+        config: Settings.
+
+    Returns:
+        The scores by name, the highest mean return first.
+
+    Raises:
+        ValueError: If there are no agents, or no episodes.
+    """
+    config = config or ChooseConfig()
+    if not agents or config.episodes < 1:
+        raise ValueError(f"expected agents and episodes, got {len(agents)} agents and {config.episodes} episodes")
+    world = world if isinstance(world, World) else load(world)
+    env = make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
+    seeds = range(config.seed, config.seed + config.episodes)
+    scores = {
+        name: score(env, agent, seeds, world.config, name=name, deterministic=True)
+        for name, agent in progress(iterable=agents.items(), total=len(agents), unit="agent", desc="choose")
+    }
+    env.close()
+    return dict(sorted(scores.items(), key=lambda item: -item[1].mean))

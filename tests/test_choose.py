@@ -1,0 +1,59 @@
+"""Choosing among agents by their scores in reality."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dreamenv import BundleError, ChooseConfig, LinearAgent, choose, load_agent, save_linear
+from dreamenv.bundle import copy_bundle
+from dreamenv.cli import main
+
+FEW = ChooseConfig(episodes=20)
+
+
+@pytest.fixture
+def agents(dot_world, dot_agent_folder):
+    stays = LinearAgent(np.zeros((3, 40)), np.array([0.0, 0.0, 1.0]), dot_world.config.action)
+    return {"stays": stays, "evolved": load_agent(dot_agent_folder)}
+
+
+def test_agents_come_best_first_with_scores_on_validation_seeds(dot_world, agents):
+    scores = choose(dot_world, agents, FEW)
+    assert list(scores) == ["evolved", "stays"]
+    assert scores["stays"].mean == 0.0 < scores["evolved"].mean
+    assert {(score.place, score.seeds) for score in scores.values()} == {("real", (80_000, 80_019))}
+
+
+def test_agents_act_greedily(dot_world):
+    hesitant = LinearAgent(np.zeros((3, 40)), np.array([0.0, 0.0, 0.01]), dot_world.config.action)
+    assert set(choose(dot_world, {"hesitant": hesitant}, FEW)["hesitant"].lengths) == {20}
+
+
+@pytest.mark.parametrize("episodes", [0, -1])
+def test_nothing_to_play_is_refused(dot_world, agents, episodes):
+    with pytest.raises(ValueError, match="expected agents and episodes"):
+        choose(dot_world, agents, ChooseConfig(episodes=episodes))
+    with pytest.raises(ValueError, match="got 0 agents"):
+        choose(dot_world, {})
+
+
+def test_the_command_keeps_the_best(dot_world, dot_folder, agents, dot_agent_folder, tmp_path, capsys):
+    save_linear(agents["stays"], tmp_path / "stays", dot_world)
+    candidates = [str(tmp_path / "stays"), str(dot_agent_folder)]
+    command = ["choose", "--world", str(dot_folder), "--agents", *candidates, "--keep", str(tmp_path / "kept")]
+    assert main([*command, "--episodes", "20"]) == 0
+    kept = load_agent(tmp_path / "kept")
+    assert np.array_equal(kept.weight, agents["evolved"].weight)
+    assert list(json.loads((tmp_path / "kept" / "choice.json").read_text())) == candidates[::-1]
+    assert f"{dot_agent_folder} copied to {tmp_path / 'kept'}" in capsys.readouterr().out
+
+
+def test_a_damaged_bundle_is_not_copied(dot_agent_folder, tmp_path):
+    shutil.copytree(dot_agent_folder, tmp_path / "damaged")
+    with (tmp_path / "damaged" / "agent.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match="agent.safetensors is damaged"):
+        copy_bundle(tmp_path / "damaged", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
