@@ -29,7 +29,7 @@ class ExplorationConfig:
         start_turns: Bump-and-turn begins with 0 to this many steps of another action.
         bump_turns: After a bump it takes 1 to this many steps of another action.
         patience: After a bump it tries again for one of these numbers of steps, drawn for each episode. A memory that
-            never saw an action fail for long dreams that it succeeds at last.
+            never saw an action fail twice dreams that the second try succeeds.
     """
 
     bump_and_turn: float = 0.65
@@ -40,7 +40,7 @@ class ExplorationConfig:
     hold: int = 10
     start_turns: int = 12
     bump_turns: int = 3
-    patience: tuple[int, ...] = (0, 1, 2, 4, 8, 100)
+    patience: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
 class BumpStatistics:

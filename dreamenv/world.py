@@ -157,12 +157,11 @@ class World:
         high = np.repeat(np.array([Z_BOUND, 1.0], np.float32), [self.latent_size, self.memory.hidden_size])
         return -high, high
 
-    def start(self, frames: Tensor) -> State:
-        """Begins episodes with real first frames, (B, H, W, 3) uint8; h is 0."""
-        return self._start_at(self.vision.encode(frames)[0])
+    def start(self, frames: Tensor, normal: Tensor | None = None) -> State:
+        """Begins episodes with real first frames, (B, H, W, 3) uint8; h is 0. For ``normal`` see :meth:`observe`."""
+        return self._start_at(self._encode(frames, normal))
 
     def _start_at(self, z: Tensor) -> State:
-        z = z.clamp(-Z_BOUND, Z_BOUND)
         h = z.new_zeros(len(z), self.memory.hidden_size)
         return State(z, h, h.clone(), torch.zeros(len(z), dtype=torch.int64))
 
@@ -178,27 +177,33 @@ class World:
         """
         first = (noise.uniform[:, 0] * len(self.bank.mean)).long()
         z = sample_latent(self.bank.mean[first], self.bank.log_variance[first], noise.normal)
-        state = self._start_at(z)
+        state = self._start_at(z.clamp(-Z_BOUND, Z_BOUND))
         if not branched or not len(self.bank.branches.step):
             return state
         branch = (noise.uniform[:, 0] * len(self.bank.branches.step)).long()
         chosen = torch.nonzero(noise.uniform[:, 1] < branched).flatten()
         return state.with_rows(chosen, self.bank.branches.rows(branch[chosen]))
 
-    def observe(self, state: State, action: Tensor, frames: Tensor) -> State:
+    def observe(self, state: State, action: Tensor, frames: Tensor, normal: Tensor | None = None) -> State:
         """Moves on in reality: h from what was, z from the frame that came.
 
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32, taken in ``state``.
             frames: (B, H, W, 3) uint8 that followed.
+            normal: (B, Z) standard normal numbers that draw z from V's posterior, as in World Models; None takes its
+                mean. M and the agents of its dream know drawn ones.
 
         Returns:
-            The next state; z is the mean of V's posterior.
+            The next state.
         """
         h, c = self.memory.advance(state.z, action, state.h, state.c)
-        z = self.vision.encode(frames)[0].clamp(-Z_BOUND, Z_BOUND)
-        return State(z, h, c, state.step + 1)
+        return State(self._encode(frames, normal), h, c, state.step + 1)
+
+    def _encode(self, frames: Tensor, normal: Tensor | None) -> Tensor:
+        mean, log_variance = self.vision.encode(frames)
+        z = mean if normal is None else sample_latent(mean, log_variance, normal)
+        return z.clamp(-Z_BOUND, Z_BOUND)
 
     @torch.no_grad()
     def replay(self, frames: Tensor, action: Tensor) -> State:
@@ -209,10 +214,9 @@ class World:
             action: (T,) int64 or (T, A) float32, taken between them.
 
         Returns:
-            Where the episode stands after the last frame; batch size 1.
+            Where the episode stands after the last frame, z being the posterior's mean; batch size 1.
         """
-        z = self.vision.encode(frames)[0].clamp(-Z_BOUND, Z_BOUND)
-        return state_after(self.memory, z, action)
+        return state_after(self.memory, self._encode(frames, None), action)
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise

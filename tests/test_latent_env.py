@@ -13,7 +13,10 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import LatentObservation, UnsupportedEnvironmentError, VectorLatentObservation
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.streams import NoiseStreams
 from dreamenv.models.memory import State
+from dreamenv.models.vision import sample_latent
 from dreamenv.world import Noise
 
 STAY = 2
@@ -65,6 +68,13 @@ class Replay:
     actions: torch.Tensor
     features: torch.Tensor
     latent: LatentObservation
+
+
+def drawn(steps, seed=1):
+    """The (steps, 8) standard normal numbers of an episode with this seed; that of ``replay`` by default."""
+    streams, row = NoiseStreams(1, 8), np.zeros(1, int)
+    streams.seed(row, [seed])
+    return torch.cat([streams.draw(row).normal for _ in range(steps)])
 
 
 @pytest.fixture
@@ -134,10 +144,21 @@ def test_a_shorter_time_limit_truncates_there(dot_folder):
     assert [env.step(STAY)[2:4] for _ in range(3)] == [(False, False), (False, False), (False, True)]
 
 
-def test_z_is_the_posterior_mean_of_the_frame_just_seen(dot_world, replay):
+def test_z_is_drawn_from_the_posterior_of_the_frame_just_seen(dot_world, replay):
     with torch.inference_mode():
-        mean, _ = dot_world.vision.encode(replay.frames)
-    assert torch.allclose(replay.features[:, :8], mean, atol=1e-5)
+        mean, log_variance = dot_world.vision.encode(replay.frames)
+    standard = (replay.features[:, :8] - mean) * torch.exp(-0.5 * log_variance)
+    assert 0.8 < standard.std() < 1.2 and abs(standard.mean()) < 0.3
+    assert torch.allclose(standard, drawn(len(mean)), atol=1e-3)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_the_seed_fixes_the_draws_of_z(dot_world, mode):
+    env = make_latent_vector(dot_world, 2, mode)
+    first, second = (env.reset(seed=[4, 4])[0] for _ in range(2))
+    assert np.array_equal(first, second) and np.array_equal(first[0], first[1])
+    assert not np.array_equal(first, env.reset(seed=[5, 5])[0])
+    assert np.array_equal(env.reset(seed=4)[0][0], first[0])
 
 
 def test_h_has_consumed_everything_before_z_and_not_z_itself(dot_world, replay):
@@ -152,10 +173,11 @@ def test_h_has_consumed_everything_before_z_and_not_z_itself(dot_world, replay):
 
 def test_observing_by_hand_gives_the_same_features(dot_world, replay):
     with torch.inference_mode():
-        state = dot_world.start(replay.frames[:1])
+        first, *normals = drawn(len(replay.frames)).split(1)
+        state = dot_world.start(replay.frames[:1], first)
         features = [dot_world.features(state)]
-        for action, frame in zip(replay.actions, replay.frames[1:], strict=True):
-            state = dot_world.observe(state, action[None], frame[None])
+        for action, frame, normal in zip(replay.actions, replay.frames[1:], normals, strict=True):
+            state = dot_world.observe(state, action[None], frame[None], normal)
             features.append(dot_world.features(state))
     assert torch.allclose(replay.features, torch.cat(features), atol=1e-5)
     assert state.step.tolist() == [20]
@@ -164,7 +186,7 @@ def test_observing_by_hand_gives_the_same_features(dot_world, replay):
 def test_a_dream_forced_onto_the_real_z_has_the_same_h(dot_world, replay):
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        state = dot_world.start(replay.frames[:1])
+        state = dot_world.start(replay.frames[:1], drawn(1))
         for action, expected in zip(replay.actions, replay.features[1:], strict=True):
             dreamed, _ = dot_world.imagine(state, action[None], 1.0, Noise.draw(1, 8, generator))
             assert torch.allclose(dreamed.h[0], expected[8:], atol=1e-5)
@@ -178,7 +200,8 @@ def test_training_episodes_have_the_features_that_agents_see(dot_world, dot_fold
     features = [env.reset(seed=episode.seed)[0]]
     features += [env.step(action)[0] for action in episode.actions]
     with torch.inference_mode():
-        z, _ = dot_world.vision.encode(torch.from_numpy(episode.observations))
+        mean, log_variance = dot_world.vision.encode(torch.from_numpy(episode.observations))
+        z = sample_latent(mean, log_variance, drawn(len(mean), episode.seed))
         h, _ = dot_world.memory.unroll(z[None, :-1], torch.from_numpy(episode.actions)[None])
     assert np.allclose(np.stack(features)[:, :8], z, atol=1e-5)
     assert np.allclose(np.stack(features)[1:, 8:], h[0], atol=1e-5)

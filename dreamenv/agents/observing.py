@@ -34,14 +34,13 @@ class ObservingAgent:
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` carries the world's state and the last actions."""
-        frames = torch.from_numpy(np.array(observation))
-        now = self._observe(frames, state, episode_start)
-        features = self._world.features(now).numpy()
-        actions = np.array(self._agent.predict(features, None, episode_start, True)[0])
         for slot in np.flatnonzero(episode_start).tolist():
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
             self._episodes[slot] = self._draw(seed)
             self._begun += 1
+        now = self._observe(torch.from_numpy(np.array(observation)), state, episode_start)
+        features = self._world.features(now).numpy()
+        actions = np.array(self._agent.predict(features, None, episode_start, True)[0])
         for slot, (noise, generator) in self._episodes.items():
             if generator.random() < noise:
                 actions[slot] = self._world.config.action.sample(generator)
@@ -56,9 +55,13 @@ class ObservingAgent:
         return float(generator.choice(self._noise)), generator
 
     def _observe(self, frames: torch.Tensor, state: tuple[State, NDArray] | None, begins: NDArray[np.bool_]) -> State:
+        shape = (len(frames), self._world.latent_size)
+        normal = torch.empty(shape)
+        for slot, (_, generator) in self._episodes.items():
+            normal[slot] = torch.from_numpy(generator.standard_normal(shape[1], dtype=np.float32))
         if state is None:
-            return self._world.start(frames)
+            return self._world.start(frames, normal)
         before, actions = state
-        now = self._world.observe(before, torch.from_numpy(actions), frames)
+        now = self._world.observe(before, torch.from_numpy(actions), frames, normal)
         rows = torch.from_numpy(np.flatnonzero(begins))
-        return now.with_rows(rows, self._world.start(frames[rows])) if len(rows) else now
+        return now.with_rows(rows, self._world.start(frames[rows], normal[rows])) if len(rows) else now

@@ -112,12 +112,8 @@ class DreamVectorEnv(VectorEnv):
         mask, temperatures = _check_options(options, self.num_envs)
         if self._state is None and not mask.all():
             raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
-        seeds = [seed + i for i in self._rows] if isinstance(seed, int | np.integer) else seed
-        if seeds is not None and len(seeds) != self.num_envs:
-            raise ValueError(f"expected {self.num_envs} seeds, got {len(seeds)}")
         rows = self._rows[mask]
-        if seeds is not None:
-            self._streams.seed(rows, [seeds[row] for row in rows])
+        self._streams.reset(rows, seed)
         if temperatures is not None:
             self._temperature_range = torch.where(torch.from_numpy(mask), temperatures, self._temperature_range)
         start = self._begin(rows, self._streams.draw(rows))

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from dreamenv.bundle import load
 from dreamenv.envs.dream import DreamEnv, DreamVectorEnv, observation_space
 from dreamenv.envs.real import make_real
+from dreamenv.envs.streams import NoiseStreams
 from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
+
+_FIRST = np.zeros(1, np.int64)  # the only row of a batch of one
 
 
 class LatentObservation(gym.Wrapper):
@@ -47,6 +50,7 @@ class LatentObservation(gym.Wrapper):
         self.world = world if isinstance(world, World) else load(world)
         check_spaces(self.world, env.observation_space, env.action_space)
         self.observation_space = observation_space(self.world)
+        self._streams = NoiseStreams(1, self.world.latent_size)
         self._state: State | None = None
         self._frame: NDArray[np.uint8] | None = None
 
@@ -54,21 +58,23 @@ class LatentObservation(gym.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins a real episode; h is 0."""
+        """Begins a real episode; h is 0. The seed fixes the draws of z as well."""
         self._frame, info = self.env.reset(seed=seed, options=options)
-        self._state = self.world.start(_as_tensor(self._frame[None]))
+        self._streams.reset(_FIRST, seed)
+        self._state = self.world.start(_as_tensor(self._frame[None]), self._streams.draw(_FIRST).normal)
         return self._observation(), info
 
     @torch.inference_mode()
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Takes a real step; z comes from the frame, h from what was before it."""
+        """Takes a real step; z is drawn from V's posterior given the frame, h comes from what was before it."""
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         if not self.action_space.contains(action):
             raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
         self._frame, reward, terminated, truncated, info = self.env.step(action)
         actions = torch.from_numpy(np.asarray(action)[None])
-        self._state = self.world.observe(self._state, actions, _as_tensor(self._frame[None]))
+        normal = self._streams.draw(_FIRST).normal
+        self._state = self.world.observe(self._state, actions, _as_tensor(self._frame[None]), normal)
         return self._observation(), float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -115,6 +121,8 @@ class VectorLatentObservation(VectorWrapper):
         self.single_observation_space = observation_space(self.world)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self._begins = np.zeros(env.num_envs, bool)
+        self._rows = np.arange(env.num_envs)
+        self._streams = NoiseStreams(env.num_envs, self.world.latent_size)
         self._state: State | None = None
 
     @torch.inference_mode()
@@ -125,7 +133,9 @@ class VectorLatentObservation(VectorWrapper):
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
         frames, info = self.env.reset(seed=seed, options=options)
         self._frames = frames
-        self._start(frames, mask)
+        self._streams.reset(self._rows[mask], seed)
+        rows = self._rows[mask]
+        self._start(frames, rows, self._streams.draw(rows).normal)
         self._begins[mask] = False
         return self._observation(), info
 
@@ -135,10 +145,11 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), _as_tensor(frames))
+        normal = self._streams.draw(self._rows).normal
+        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), _as_tensor(frames), normal)
         self._frames = frames
         if self._begins.any():
-            self._start(frames, self._begins)
+            self._start(frames, self._rows[self._begins], normal[self._begins])
         if self.env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP:
             self._begins = terminated | truncated
         return self._observation(), reward, terminated, truncated, info
@@ -156,10 +167,9 @@ class VectorLatentObservation(VectorWrapper):
             raise gym.error.ResetNeeded("expected reset before branch")
         return DreamVectorEnv(self.world, self.num_envs, start=self._state, **kwargs)
 
-    def _start(self, frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
-        start = self.world.start(_as_tensor(frames[mask]))
-        rows = torch.from_numpy(np.flatnonzero(mask))
-        self._state = start if self._state is None else self._state.with_rows(rows, start)
+    def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], normal: torch.Tensor) -> None:
+        start = self.world.start(_as_tensor(frames[rows]), normal)
+        self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
 
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None

@@ -62,6 +62,20 @@ class NoiseStreams:
         self._uniform, self._normal = state.uniform.copy(), state.normal.copy()
         self._cursor = state.cursor.copy()
 
+    def reset(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
+        """Restarts the streams of ``rows`` as a vector environment's reset with this seed does.
+
+        Raises:
+            ValueError: If there is not one seed for each environment.
+        """
+        if seed is None:
+            return
+        number = len(self._cursor)
+        seeds = [int(seed) + i for i in range(number)] if isinstance(seed, int | np.integer) else seed
+        if len(seeds) != number:
+            raise ValueError(f"expected {number} seeds, got {len(seeds)}")
+        self.seed(rows, [seeds[row] for row in rows])
+
     def draw(self, rows: NDArray[np.int64]) -> Noise:
         """Draws one step of noise for each of ``rows``."""
         for row in rows[self._cursor[rows] == BLOCK]:
