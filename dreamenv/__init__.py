@@ -9,6 +9,7 @@ from dreamenv.bundle import load, save
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.envs.dream import DreamEnv, DreamVectorEnv
 from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
+from dreamenv.envs.pseudo import PseudoDream
 from dreamenv.envs.real import make_real
 from dreamenv.envs.shaping import ActionPenalty, VectorActionPenalty
 from dreamenv.episodes import Episode, EpisodeStore
@@ -22,6 +23,7 @@ from dreamenv.errors import (
 )
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
+from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
 from dreamenv.evaluate.report import WorldReport, report
 from dreamenv.evaluate.rounds import Round
 from dreamenv.explore import ExplorationConfig
@@ -52,14 +54,17 @@ __all__ = [
     "EvolveConfig",
     "ExplorationConfig",
     "FitConfig",
+    "HorizonConfig",
     "IterateConfig",
     "LatentObservation",
     "LinearAgent",
     "MemoryConfig",
     "MemoryTraining",
     "Noise",
+    "OpenLoop",
     "PPOConfig",
     "Policy",
+    "PseudoDream",
     "RenderingError",
     "ResumeError",
     "Round",
@@ -84,11 +89,13 @@ __all__ = [
     "load",
     "load_agent",
     "make_real",
+    "open_loop",
     "report",
     "rollout",
     "save",
     "save_linear",
     "save_sb3",
+    "score_by_sight",
     "train",
     "train_ppo",
 ]

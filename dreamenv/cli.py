@@ -30,12 +30,14 @@ from dreamenv.errors import RenderingError
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, compare
 from dreamenv.evaluate.film import write_film
-from dreamenv.evaluate.plots import plot_comparison, plot_rounds
+from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
+from dreamenv.evaluate.plots import plot_comparison, plot_horizons, plot_rounds
 from dreamenv.evaluate.report import report
 from dreamenv.evaluate.rounds import best_round
 from dreamenv.evaluate.tables import (
     comparison_table,
     memory_table,
+    open_loop_table,
     rounds_table,
     scores_table,
     vision_table,
@@ -43,6 +45,7 @@ from dreamenv.evaluate.tables import (
 )
 from dreamenv.files import write_json
 from dreamenv.iterate import IterateConfig, iterate
+from dreamenv.latents import encode_episodes
 from dreamenv.training.world import TrainConfig, train
 
 Flat = tyro.conf.arg(name="")
@@ -176,6 +179,37 @@ def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat
     _next(f"dreamenv compare --world {world} --agent {agent}")
 
 
+def horizon_command(
+    world: str,
+    agent: str,
+    out: Path | None = None,
+    config: Annotated[HorizonConfig, Flat] = HorizonConfig(),  # noqa: B008
+) -> None:
+    """Show from which horizon on a dream fails: real frames seen rarely, and open-loop predictions.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk. Open-loop predictions need the
+            folder's episodes.
+        agent: Folder of an agent, or the name of one that ships, such as sidewalk/linear.
+        out: Folder for the results; horizon/AGENT in the world's folder by default.
+        config: Settings.
+    """
+    loaded, actor = load(world), load_agent(agent)
+    folder = out or _home(world) / "horizon" / Path(agent).name
+    loops: tuple[OpenLoop, ...] = ()
+    if (Path(world) / "episodes").is_dir():
+        _, held_out = EpisodeStore(Path(world) / "episodes").split()
+        latents = encode_episodes(loaded.vision, held_out, loaded.config)
+        loops = open_loop(loaded, latents, config)
+        _say(f"{open_loop_table(loops)}\n")
+    sight = score_by_sight(loaded, actor, config)
+    scores = {str(every): dataclasses.asdict(score) for every, score in sight.items()}
+    write_json(folder / "horizon.json", {"sight": scores, "open_loop": [dataclasses.asdict(loop) for loop in loops]})
+    plot_horizons(sight, loops, folder / "horizon.png")
+    _say(f"\n{scores_table(sight.values())}\n")
+    _say(f"horizon.json and horizon.png in {folder}")
+
+
 COMMANDS: dict[str, Any] = {
     "collect": collect_command,
     "train": train_command,
@@ -184,6 +218,7 @@ COMMANDS: dict[str, Any] = {
     "choose": choose_command,
     "compare": compare_command,
     "iterate": iterate_command,
+    "horizon": horizon_command,
 }
 
 

@@ -19,7 +19,7 @@ from dreamenv.envs.streams import NoiseStreams
 from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import World
+from dreamenv.world import Noise, World
 
 _FIRST = np.zeros(1, np.int64)  # the only row of a batch of one
 
@@ -145,11 +145,11 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        normal = self._streams.draw(self._rows).normal
-        self._state = self.world.observe(self._state, torch.from_numpy(np.asarray(actions)), _as_tensor(frames), normal)
+        noise = self._streams.draw(self._rows)
+        self._state = self._advance(self._state, torch.from_numpy(np.asarray(actions)), _as_tensor(frames), noise)
         self._frames = frames
         if self._begins.any():
-            self._start(frames, self._rows[self._begins], normal[self._begins])
+            self._start(frames, self._rows[self._begins], noise.normal[self._begins])
         if self.env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP:
             self._begins = terminated | truncated
         return self._observation(), reward, terminated, truncated, info
@@ -166,6 +166,9 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before branch")
         return DreamVectorEnv(self.world, self.num_envs, start=self._state, **kwargs)
+
+    def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
+        return self.world.observe(state, action, frames, noise.normal)
 
     def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], normal: torch.Tensor) -> None:
         start = self.world.start(_as_tensor(frames[rows]), normal)

@@ -69,13 +69,14 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
         nll=one_step_loss(memory, hidden, next_z).mean().item(),
         reward_error=float(error[ending == 0].mean()),
         endings=tuple(
-            _report_ending(kind, ending == index, probabilities[:, index], error)
+            report_ending(kind, ending == index, probabilities[:, index], error)
             for index, kind in enumerate(config.endings, start=1)
         ),
     )
 
 
-def _report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) -> EndingReport:
+def report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) -> EndingReport:
+    """Measures (N,) probabilities of one kind of ending against (N,) bool truths; ``error`` is of the rewards."""
     called = probability > 0.5
     hits = int((called & truth).sum())
     positives = int(truth.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.rounds import Round
 from dreamenv.evaluate.scores import Score
 from dreamenv.files import write_bytes
@@ -53,6 +54,28 @@ def plot_rounds(rounds: Sequence[Round], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle("Rounds on validation seeds, greedy agent, 95% intervals", fontsize=11)
+    _write(figure, path)
+
+
+def plot_horizons(sight: Mapping[int, Score], loops: Sequence[OpenLoop], path: Path) -> None:
+    """Draws real scores by how rarely a frame is seen, and the calibration of endings by horizon."""
+    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for colour, quantity in zip(_COLOURS, ("success", "return"), strict=False):
+        values = np.array([_values(score, quantity) for score in sight.values()])
+        left.plot(list(sight), values[:, 0], "o-", color=colour, label=quantity)
+        left.fill_between(list(sight), values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
+    left.set(xscale="log", xlabel="a real frame every k steps", ylabel="in reality, greedy agent")
+    kinds = [ending.kind for ending in loops[0].endings] if loops else []
+    for colour, index in zip(_COLOURS, range(len(kinds)), strict=False):
+        ratios = [loop.endings[index].predicted / max(loop.endings[index].count, 1) for loop in loops]
+        right.plot([loop.horizon for loop in loops], ratios, "o-", color=colour, label=kinds[index])
+    right.axhline(1.0, color="black", linewidth=0.8)
+    right.set(xscale="log", xlabel="steps dreamed since the real frame", ylabel="endings predicted / happened")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
     _write(figure, path)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.memory_report import MemoryReport
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.scores import Score
@@ -69,6 +70,26 @@ def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
         mark = "kept" if one is kept else ""
         rows.append((one.number, f"{one.frames:,}", *("-" if s is None else _brief(s) for s in cells), mark))
     return tabulate(rows, ("round", "frames", *_ROUND_COLUMNS, ""), tablefmt=style, disable_numparse=True)
+
+
+def open_loop_table(results: Sequence[OpenLoop]) -> str:
+    """A row per horizon and kind of ending: is its frequency right, is it told apart from other steps?"""
+    rows = [
+        (
+            result.horizon,
+            result.steps,
+            f"{result.z_error:.3f}",
+            f"{result.reward_error:.4f}",
+            ending.kind,
+            ending.count,
+            f"{ending.predicted:.1f}",
+            "-" if ending.auc is None else f"{ending.auc:.4f}",
+        )
+        for result in results
+        for ending in result.endings
+    ]
+    headers = ("horizon", "steps", "z error", "reward error", "ending", "count", "predicted", "AUC")
+    return tabulate(rows, headers, disable_numparse=True)
 
 
 def vision_table(report: VisionReport) -> str:

@@ -1,0 +1,55 @@
+"""Reality of which an agent sees every k-th frame only and dreams the others, to see from where on a dream fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from gymnasium.vector import VectorEnv
+
+from dreamenv.envs.dream import check_temperature
+from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.real import make_real_vector
+from dreamenv.models.memory import State
+from dreamenv.world import Noise, World
+
+
+class PseudoDream(VectorLatentObservation):
+    """A real vector environment of which only every k-th frame is seen; z is dreamed in between.
+
+    Rewards and endings are the real ones. With ``every=1`` it is :class:`VectorLatentObservation`; with a large k the
+    agent acts in reality with its eyes closed, led by the dream.
+
+    Args:
+        env: As for :class:`VectorLatentObservation`.
+        world: A world, the name of a shipped one, or a folder.
+        every: k: a frame is seen at steps 0, k, 2k, ... of an episode.
+        temperature: Of the steps between; the world's default if None.
+
+    Raises:
+        UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
+        ValueError: If ``every`` is below 1, or the temperature is none.
+    """
+
+    def __init__(
+        self, env: VectorEnv, world: World | str | Path, *, every: int, temperature: float | None = None
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"expected every >= 1, got {every}")
+        super().__init__(env, world)
+        self.every = every
+        value = self.world.config.temperature if temperature is None else temperature
+        self._temperature = check_temperature(value, env.num_envs)[0]
+
+    def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
+        observed = super()._advance(state, action, frames, noise)
+        dreamed, _ = self.world.imagine(state, action, self._temperature, noise)
+        seen = observed.step % self.every == 0
+        return replace(observed, z=torch.where(seen[:, None], observed.z, dreamed.z))
+
+
+def make_pseudo_dream(world: World, num_envs: int, *, every: int, temperature: float | None = None) -> PseudoDream:
+    """Makes the real environments of a world in this process, autoreset disabled, seen at every k-th step only."""
+    envs = make_real_vector(world.config.env_id, num_envs)
+    return PseudoDream(envs, world, every=every, temperature=temperature)

@@ -1,0 +1,139 @@
+"""How far a dream can be followed: open-loop predictions by horizon, and agents that see every k-th frame only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from dreamenv.envs.pseudo import make_pseudo_dream
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.evaluate.memory_report import EndingReport, report_ending
+from dreamenv.evaluate.scores import Score, score
+from dreamenv.latents import LatentEpisode
+from dreamenv.models.memory import State, state_after
+from dreamenv.progress import progress
+from dreamenv.rollout import Policy
+from dreamenv.world import Noise, World
+
+
+@dataclass(frozen=True)
+class HorizonConfig:
+    """What is measured.
+
+    Attributes:
+        horizons: Steps dreamed on from a real moment.
+        every: The agent sees the real frame at every k-th step, for each of these k.
+        temperature: Of the dream; the world's default if None.
+        episodes: Real episodes per k.
+        seed: First seed of the episodes.
+        num_envs: Real environments stepped side by side.
+    """
+
+    horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    every: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1000)
+    temperature: float | None = None
+    episodes: int = 100
+    seed: int = VALIDATION_SEED
+    num_envs: int = 8
+
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """Predictions a number of steps after the last real frame, with the actions that were really taken.
+
+    Attributes:
+        horizon: Steps since the last real frame.
+        steps: How many were predicted.
+        z_error: Root mean square distance of the dreamed z from V's posterior mean, per latent dimension.
+        reward_error: Mean absolute error of the rewards of steps that end nothing.
+        endings: Every kind: calibration, and how well it is told apart.
+    """
+
+    horizon: int
+    steps: int
+    z_error: float
+    reward_error: float
+    endings: tuple[EndingReport, ...]
+
+
+@torch.inference_mode()
+def open_loop(
+    world: World, episodes: Sequence[LatentEpisode], config: HorizonConfig | None = None
+) -> tuple[OpenLoop, ...]:
+    """Dreams on from every moment of held-out episodes and compares with what came.
+
+    Args:
+        world: The world.
+        episodes: Real episodes, encoded.
+        config: Its horizons, temperature and seed count.
+
+    Returns:
+        One result for each horizon that an episode is long enough for.
+    """
+    config = config or HorizonConfig()
+    temperature = world.config.temperature if config.temperature is None else config.temperature
+    generator = torch.Generator().manual_seed(config.seed)
+    columns = {name: _pad(episodes, name) for name in ("mean", "action", "reward", "ending")}
+    lengths = torch.tensor([len(episode) for episode in episodes])
+    row, time = (lengths[:, None] > torch.arange(int(lengths.max()))).nonzero(as_tuple=True)
+    state = _moments(world, episodes)
+    results = []
+    for step in range(1, max(config.horizons) + 1):
+        alive = (time + step <= lengths[row]).nonzero().flatten()
+        row, time, state = row[alive], time[alive], state.rows(alive)
+        if not len(row):
+            break
+        noise = Noise.draw(len(row), world.latent_size, generator)
+        state, _ = world.imagine(state, columns["action"][row, time + step - 1], temperature, noise)
+        if step in config.horizons:
+            truth = {name: column[row, time + step - int(name != "mean")] for name, column in columns.items()}
+            results.append(_compare(world, step, state, truth))
+    return tuple(results)
+
+
+def score_by_sight(world: World, agent: Policy, config: HorizonConfig | None = None) -> dict[int, Score]:
+    """Real scores of an agent, greedy, that sees every k-th frame and dreams the others, by k."""
+    config = config or HorizonConfig()
+    seeds = range(config.seed, config.seed + config.episodes)
+    scores = {}
+    for every in progress(iterable=config.every, unit="score", desc="horizon"):
+        env = make_pseudo_dream(world, config.num_envs, every=every, temperature=config.temperature)
+        scores[every] = score(env, agent, seeds, world.config, name=f"every {every}", deterministic=True)
+        env.close()
+    return scores
+
+
+def _pad(episodes: Sequence[LatentEpisode], name: str) -> Tensor:
+    return pad_sequence([getattr(episode, name) for episode in episodes], batch_first=True)
+
+
+def _moments(world: World, episodes: Sequence[LatentEpisode]) -> State:
+    """The states before every step of every episode, one after the other."""
+    states = []
+    for episode in episodes:
+        state = state_after(world.memory, episode.mean[:1], episode.action[:0])
+        for z, action in zip(episode.mean[1:], episode.action, strict=True):
+            states.append(state)
+            h, c = world.memory.advance(state.z, action[None], state.h, state.c)
+            state = State(z[None], h, c, state.step + 1)
+    return State(*(torch.cat([getattr(state, name) for state in states]) for name in ("z", "h", "c", "step")))
+
+
+def _compare(world: World, horizon: int, state: State, truth: dict[str, Tensor]) -> OpenLoop:
+    probabilities = world.memory.endings.probabilities(state.h)
+    rewards = world.memory.reward.rewards(state.h, state.step / world.config.max_episode_steps)
+    error = (rewards.gather(1, truth["ending"][:, None]).squeeze(1) - truth["reward"]).abs()
+    return OpenLoop(
+        horizon=horizon,
+        steps=len(error),
+        z_error=float((state.z - truth["mean"]).square().mean().sqrt()),
+        reward_error=float(error[truth["ending"] == 0].mean()),
+        endings=tuple(
+            report_ending(kind, truth["ending"] == index, probabilities[:, index], error)
+            for index, kind in enumerate(world.config.endings, start=1)
+        ),
+    )
