@@ -1,0 +1,134 @@
+"""Does the temperature of the dream matter? Agents trained at several, scored where they trained and in reality.
+
+Run `python benchmarks/temperature.py --world sidewalk`; it goes on where it was interrupted. World Models has this
+table for DoomTakeCover. Scores are on test seeds: nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+import dreamenv
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.scores import UniformPolicy, score
+from dreamenv.files import write_json
+
+Temperature = float | tuple[float, float]
+TEMPERATURES: tuple[Temperature, ...] = (0.1, 0.5, 1.0, 1.15, 1.3, (0.1, 1.3))
+TEST = 90_000
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is measured.
+
+    Attributes:
+        world: A folder, or the name of a shipped world.
+        root: Takes everything.
+        seeds: One agent each, at every temperature.
+        episodes: Per score.
+        processes: Agents trained side by side, each on one core.
+        ppo: PPO in the dream, but for temperature and seed.
+    """
+
+    world: str = "sidewalk"
+    root: Path = Path("runs/temperature")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: int = 100
+    processes: int = 2
+    ppo: dreamenv.PPOConfig = dreamenv.PPOConfig()
+
+
+def main(experiment: Experiment) -> None:
+    jobs = [(experiment, t, seed) for seed in experiment.seeds for t in TEMPERATURES]
+    with get_context("spawn").Pool(experiment.processes, maxtasksperchild=1) as pool:
+        rows = pool.starmap(measure, jobs, chunksize=1)
+    random = random_score(experiment)
+    write_json(experiment.root / "temperature.json", {"random": random, "rows": rows})
+    print(table(rows, random))
+    plot(rows, random, experiment.root / "temperature.png")
+
+
+def measure(experiment: Experiment, temperature: Temperature, seed: int) -> dict[str, Any]:
+    """Trains one agent and scores it, unless that was done before."""
+    torch.set_num_threads(1)
+    folder = experiment.root / f"{name(temperature)}-seed{seed}"
+    record = folder / "scores.json"
+    if record.exists():
+        return json.loads(record.read_text())
+    world = dreamenv.load(experiment.world)
+    config = dataclasses.replace(experiment.ppo, temperature=temperature, seed=seed)
+    agent = dreamenv.train_ppo(world, folder, config)
+    dream = dreamenv.DreamVectorEnv(world, 100, temperature=temperature, autoreset_mode=AutoresetMode.DISABLED)
+    real = make_latent_vector(world, 8, AutoresetMode.DISABLED)
+    seeds = range(TEST, TEST + experiment.episodes)
+    row: dict[str, Any] = {"temperature": name(temperature), "seed": seed}
+    for place, env in (("dream", dream), ("real", real)):
+        for how in ("greedy", "sampling"):
+            found = score(env, agent, seeds, world.config, name=how, deterministic=how == "greedy")
+            row[f"{place} {how}"] = {"success": found.success, "mean": found.mean, "std": found.std}
+    write_json(record, row)
+    return row
+
+
+def random_score(experiment: Experiment) -> dict[str, float]:
+    world = dreamenv.load(experiment.world)
+    env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
+    seeds = range(TEST, TEST + experiment.episodes)
+    found = score(env, UniformPolicy(world.config.action.space), seeds, world.config, name="random")
+    return {"success": found.success or 0.0, "mean": found.mean, "std": found.std}
+
+
+def name(temperature: Temperature) -> str:
+    return "-".join(f"{value:g}" for value in np.atleast_1d(temperature))
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of every temperature."""
+    return {key: [row for row in rows if row["temperature"] == key] for key in map(name, TEMPERATURES)}
+
+
+def spread(rows: list[dict[str, Any]], place: str, fact: str) -> str:
+    values = [row[place][fact] for row in rows]
+    return f"{np.mean(values):.3f} ({min(values):.2f}-{max(values):.2f})"
+
+
+def table(rows: list[dict[str, Any]], random: dict[str, float]) -> str:
+    """Mean returns over the seeds, with the lowest and the highest seed in brackets."""
+    places = ("dream sampling", "real sampling", "real greedy")
+    lines = [(key, *(spread(of, place, "mean") for place in places)) for key, of in columns(rows).items()]
+    lines.append(("random policy", "", f"{random['mean']:.3f}", ""))
+    return tabulate(lines, ("temperature", *places), disable_numparse=True)
+
+
+def plot(rows: list[dict[str, Any]], random: dict[str, float], path: Path) -> None:
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    groups = columns(rows)
+    for number, place in enumerate(("dream sampling", "real sampling", "real greedy")):
+        values = [[row[place]["mean"] for row in of] for of in groups.values()]
+        axes.plot(list(groups), [np.mean(v) for v in values], "o-", color=f"C{number}", label=place)
+        axes.fill_between(
+            list(groups), [min(v) for v in values], [max(v) for v in values], color=f"C{number}", alpha=0.15
+        )
+    axes.axhline(random["mean"], color="black", linestyle=":", label="random policy")
+    axes.set(xlabel="temperature of training", ylabel="mean return", title="Band: all seeds")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Experiment))
