@@ -33,6 +33,7 @@ def main(run: Path) -> None:
     write_json(package / MANIFEST, manifest(package, (CONFIG, WEIGHTS, CARD)))
     for agent in AGENTS:
         _copy(run / "agents" / agent, package / "agents" / agent, (CONFIG, AGENT_WEIGHTS, MANIFEST))
+        _copy(run / "agents" / agent, record / agent, ("choice.json",))
         _copy(run / "compare" / agent, record / agent, ("comparison.json", "comparison.csv", "comparison.png"))
     _copy(run / "training", record, ("report.json", "reconstructions.png"))
     images = ROOT / "docs" / "images"
