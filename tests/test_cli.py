@@ -16,7 +16,7 @@ from PIL import Image
 
 import dreamenv
 import dreamenv.cli
-from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig
+from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig, collect
 from dreamenv.cli import main
 
 COLLECT = "--env dot_env:Dot-v0 --frames 700 --shard-episodes 20 --exploration.bump-and-turn 0".split()
@@ -403,10 +403,27 @@ def test_an_interrupt_that_a_library_turns_into_another_error_is_still_a_stop(ca
         except KeyboardInterrupt:
             raise RuntimeError("could not determine the shape") from None
 
-    before = signal.getsignal(number)
     monkeypatch.setattr(dreamenv.cli, "collect", swallowing)
-    stopped(capsys, "collect", "--world", tmp_path, *COLLECT)
-    assert signal.getsignal(number) is before
+    inherited = signal.signal(number, signal.default_int_handler)  # a job in the background ignores SIGINT
+    try:
+        stopped(capsys, "collect", "--world", tmp_path, *COLLECT)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, inherited)
+
+
+def test_a_job_in_the_background_goes_on_ignoring_interrupts(tmp_path, monkeypatch):
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return collect(*args)
+
+    monkeypatch.setattr(dreamenv.cli, "collect", interrupted)
+    inherited = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert main(["collect", "--world", str(tmp_path), *COLLECT]) == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def heed_interrupts():
