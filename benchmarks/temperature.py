@@ -1,4 +1,4 @@
-"""Does the temperature of the dream matter? Agents trained at several, scored where they trained and in reality.
+"""Does the temperature of the dream matter, or dropout in its stead? Agents scored where they trained and in reality.
 
 Run `python benchmarks/temperature.py --world sidewalk`; it goes on where it was interrupted. World Models has this
 table for DoomTakeCover. Scores are on test seeds: nothing is chosen by them.
@@ -25,8 +25,17 @@ from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.scores import UniformPolicy, score
 from dreamenv.files import write_json
 
-Temperature = float | tuple[float, float]
-TEMPERATURES: tuple[Temperature, ...] = (0.1, 0.5, 1.0, 1.15, 1.3, (0.1, 1.3))
+Knobs = dict[str, Any]
+SETTINGS: dict[str, Knobs] = {
+    "0.1": {"temperature": 0.1},
+    "0.5": {"temperature": 0.5},
+    "1": {"temperature": 1.0},
+    "1.15": {"temperature": 1.15},
+    "1.3": {"temperature": 1.3},
+    "0.1-1.3": {"temperature": (0.1, 1.3)},
+    "0.1, dropout 0.1": {"temperature": 0.1, "dropout": 0.1},
+    "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
+}
 TEST = 90_000
 
 
@@ -37,10 +46,10 @@ class Experiment:
     Attributes:
         world: A folder, or the name of a shipped world.
         root: Takes everything.
-        seeds: One agent each, at every temperature.
+        seeds: One agent each, at every setting.
         episodes: Per score.
         processes: Agents trained side by side, each on one core.
-        ppo: PPO in the dream, but for temperature and seed.
+        ppo: PPO in the dream, but for temperature, dropout and seed.
     """
 
     world: str = "sidewalk"
@@ -52,7 +61,7 @@ class Experiment:
 
 
 def main(experiment: Experiment) -> None:
-    jobs = [(experiment, t, seed) for seed in experiment.seeds for t in TEMPERATURES]
+    jobs = [(experiment, name, seed) for seed in experiment.seeds for name in SETTINGS]
     with get_context("spawn").Pool(experiment.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
     random = random_score(experiment)
@@ -61,20 +70,20 @@ def main(experiment: Experiment) -> None:
     plot(rows, random, experiment.root / "temperature.png")
 
 
-def measure(experiment: Experiment, temperature: Temperature, seed: int) -> dict[str, Any]:
+def measure(experiment: Experiment, name: str, seed: int) -> dict[str, Any]:
     """Trains one agent and scores it, unless that was done before."""
     torch.set_num_threads(1)
-    folder = experiment.root / f"{name(temperature)}-seed{seed}"
+    folder = experiment.root / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
     record = folder / "scores.json"
     if record.exists():
         return json.loads(record.read_text())
     world = dreamenv.load(experiment.world)
-    config = dataclasses.replace(experiment.ppo, temperature=temperature, seed=seed)
+    config = dataclasses.replace(experiment.ppo, seed=seed, **SETTINGS[name])
     agent = dreamenv.train_ppo(world, folder, config)
-    dream = dreamenv.DreamVectorEnv(world, 100, temperature=temperature, autoreset_mode=AutoresetMode.DISABLED)
+    dream = dreamenv.DreamVectorEnv(world, 100, autoreset_mode=AutoresetMode.DISABLED, **SETTINGS[name])
     real = make_latent_vector(world, 8, AutoresetMode.DISABLED)
     seeds = range(TEST, TEST + experiment.episodes)
-    row: dict[str, Any] = {"temperature": name(temperature), "seed": seed}
+    row: dict[str, Any] = {"setting": name, "seed": seed}
     for place, env in (("dream", dream), ("real", real)):
         for how in ("greedy", "sampling"):
             found = score(env, agent, seeds, world.config, name=how, deterministic=how == "greedy")
@@ -91,13 +100,9 @@ def random_score(experiment: Experiment) -> dict[str, float]:
     return {"success": found.success or 0.0, "mean": found.mean, "std": found.std}
 
 
-def name(temperature: Temperature) -> str:
-    return "-".join(f"{value:g}" for value in np.atleast_1d(temperature))
-
-
 def columns(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of every temperature."""
-    return {key: [row for row in rows if row["temperature"] == key] for key in map(name, TEMPERATURES)}
+    """The rows of every setting."""
+    return {name: [row for row in rows if row["setting"] == name] for name in SETTINGS}
 
 
 def spread(rows: list[dict[str, Any]], place: str, fact: str) -> str:
@@ -124,7 +129,7 @@ def plot(rows: list[dict[str, Any]], random: dict[str, float], path: Path) -> No
             list(groups), [min(v) for v in values], [max(v) for v in values], color=f"C{number}", alpha=0.15
         )
     axes.axhline(random["mean"], color="black", linestyle=":", label="random policy")
-    axes.set(xlabel="temperature of training", ylabel="mean return", title="Band: all seeds")
+    axes.set(xlabel="temperature of training (and dropout)", ylabel="mean return", title="Band: all seeds")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=110)

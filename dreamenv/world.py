@@ -219,7 +219,7 @@ class World:
         return state_after(self.memory, self._encode(frames, None), action)
 
     def imagine(
-        self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise
+        self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None
     ) -> tuple[State, Transition]:
         """Moves on in the dream: h from what was, z from the prior, reward and ending from the heads.
 
@@ -229,17 +229,20 @@ class World:
             temperature: A number or (B,), non-negative, see :func:`dreamenv.models.mdn.sample`; endings are not
                 tempered.
             noise: The random numbers of this step.
+            mask: (B, H), multiplies the h that mixture, endings and reward are read from: dropout. The recurrence and
+                the next state keep h whole.
 
         Returns:
             The next state, and what the step brought.
         """
         h, c = self.memory.advance(state.z, action, state.h, state.c)
-        mixture = self.memory.prior(h)
+        read = h if mask is None else h * mask
+        mixture = self.memory.prior(read)
         temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
         z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
-        ending = decide_ending(self.memory.endings.probabilities(h), self.config.ending_rules, noise.uniform[:, 0])
+        ending = decide_ending(self.memory.endings.probabilities(read), self.config.ending_rules, noise.uniform[:, 0])
         elapsed = (state.step + 1) / self.config.max_episode_steps
-        reward = self.memory.reward.rewards(h, elapsed).gather(1, ending[:, None]).squeeze(1)
+        reward = self.memory.reward.rewards(read, elapsed).gather(1, ending[:, None]).squeeze(1)
         return State(z, h, c, state.step + 1), Transition(reward, ending, mixture)
 
     def features(self, state: State) -> Tensor:

@@ -24,7 +24,7 @@ def equal(first, second):
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("before", [0, 5, 23])
 def test_a_restored_batch_goes_on_bitwise(dot_world, mode, before):
-    env = DreamVectorEnv(dot_world, 3, temperature=(0.5, 1.5), branched_starts=0.3, autoreset_mode=mode)
+    env = DreamVectorEnv(dot_world, 3, temperature=(0.5, 1.5), branched_starts=0.3, dropout=0.2, autoreset_mode=mode)
     generator = np.random.default_rng(0)
     actions = generator.integers(3, size=(before + 60, 3))
     env.reset(seed=1)
@@ -33,7 +33,7 @@ def test_a_restored_batch_goes_on_bitwise(dot_world, mode, before):
     first = steps(env, actions[before:])
     observation = env.restore(snapshot)
     second = steps(env, actions[before:])
-    other = DreamVectorEnv(dot_world, 3, temperature=9.0, branched_starts=0.3, autoreset_mode=mode)
+    other = DreamVectorEnv(dot_world, 3, temperature=9.0, branched_starts=0.3, dropout=0.2, autoreset_mode=mode)
     assert np.array_equal(observation, other.restore(snapshot))
     assert equal(first, second) and equal(first, steps(other, actions[before:]))
     assert any(ended.any() for ended in first[2::4])
@@ -63,6 +63,8 @@ def test_snapshots_need_an_episode_and_the_same_size(dot_world):
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"expected a snapshot of \(3, 40\) features, got \(2, 40\)"):
         DreamVectorEnv(dot_world, 3).restore(env.snapshot())
+    with pytest.raises(ValueError, match="with dropout"):
+        DreamVectorEnv(dot_world, 2, dropout=0.5).restore(env.snapshot())
 
 
 def test_a_dream_branches_off_a_live_real_episode(dot_world):

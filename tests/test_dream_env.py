@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env as check_gymnasium
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
-from dreamenv.world import Noise
+from dreamenv.world import Noise, World
 
 LEFT, RIGHT, STAY = 0, 1, 2
 BAD_TEMPERATURES = [
@@ -458,3 +459,30 @@ def test_first_frames_of_the_bank_are_all_used(dot_world):
     noise = Noise(noise.uniform, torch.zeros_like(noise.normal))
     starts = dot_world.sample_start(noise).z
     assert len(torch.unique(starts, dim=0)) == len(torch.unique(dot_world.bank.mean, dim=0))
+
+
+def test_dropout_is_drawn_for_every_episode_and_held_through_it(dot_world, monkeypatch):
+    masks, original = [], World.imagine
+    monkeypatch.setattr(World, "imagine", lambda *args: masks.append(args[-1].clone()) or original(*args))
+    env = DreamVectorEnv(dot_world, 2, dropout=0.25, autoreset_mode=AutoresetMode.DISABLED)
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(np.full(2, STAY))
+    env.reset(options={"reset_mask": np.array([True, False])})
+    env.step(np.full(2, STAY))
+    assert all(torch.equal(mask, masks[0]) for mask in masks[:3])
+    assert torch.equal(masks[3][1], masks[0][1]) and not torch.equal(masks[3][0], masks[0][0])
+    many = torch.cat([env._streams.draw_mask(np.arange(2), 32, 0.25) for _ in range(100)])
+    assert many.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert many.mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_dropout_changes_what_is_dreamed_but_not_what_a_seed_fixes(dot_world):
+    plain, dropped, again = (play(DreamEnv(dot_world, dropout=p), [STAY] * 10, seed=4) for p in (0.0, 0.5, 0.5))
+    assert same(dropped, again) and not same(plain, dropped)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_dropout_out_of_range_is_refused(dot_world, dropout):
+    with pytest.raises(ValueError, match=r"expected dropout in \[0, 1\)"):
+        DreamEnv(dot_world, dropout=dropout)

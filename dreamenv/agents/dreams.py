@@ -19,6 +19,7 @@ class DreamConfig:
         num_envs: Dreams in a batch.
         temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
         branched_starts: Share of dreams that begin in the middle of a real episode.
+        dropout: Share of h that M's heads do not see, drawn anew for every episode.
         action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
         seed: Of everything random.
     """
@@ -26,6 +27,7 @@ class DreamConfig:
     num_envs: int = 256
     temperature: float | tuple[float, float] | None = None
     branched_starts: float = 0.3
+    dropout: float = 0.0
     action_penalty: float = 0.0
     seed: int = 0
 
@@ -37,6 +39,7 @@ def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode
         config.num_envs,
         temperature=config.temperature,
         branched_starts=config.branched_starts,
+        dropout=config.dropout,
         autoreset_mode=autoreset_mode,
     )
     return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env

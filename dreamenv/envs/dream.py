@@ -23,11 +23,12 @@ from dreamenv.world import Noise, World
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a :class:`DreamVectorEnv` goes on from: states, temperatures, ended episodes and random numbers."""
+    """All that a :class:`DreamVectorEnv` goes on from: states, temperatures, masks, ended episodes, random numbers."""
 
     state: State
     temperature: torch.Tensor
     temperature_range: torch.Tensor
+    mask: torch.Tensor | None
     done: NDArray[np.bool_]
     streams: StreamsState
 
@@ -48,6 +49,8 @@ class DreamVectorEnv(VectorEnv):
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1 or N, see :meth:`dreamenv.World.replay` and
             :meth:`LatentObservation.branch`; the world's bank of real moments if None.
+        dropout: Share of h that M's heads do not see, drawn anew for every episode: another way to make a dream
+            uncertain, see :meth:`dreamenv.World.imagine`.
         max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
         autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
         render_mode: None or ``"rgb_array"``: the decoded dream.
@@ -67,12 +70,15 @@ class DreamVectorEnv(VectorEnv):
         temperature: float | tuple[float, float] | NDArray | None = None,
         branched_starts: float = 0.0,
         start: State | None = None,
+        dropout: float = 0.0,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
         if not 0.0 <= branched_starts <= 1.0:
             raise ValueError(f"expected branched_starts in [0, 1], got {branched_starts}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(
                 f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
@@ -91,6 +97,8 @@ class DreamVectorEnv(VectorEnv):
         self._temperature_range = check_temperature(default, num_envs)
         self._temperature = self._temperature_range[0].clone()
         self._streams = NoiseStreams(num_envs, self.world.latent_size)
+        self._dropout = dropout
+        self._mask = torch.ones(num_envs, self.world.memory.hidden_size) if dropout else None
         self._rows = np.arange(num_envs)
         self._done = np.zeros(num_envs, bool)
         self._state: State | None = None
@@ -133,7 +141,7 @@ class DreamVectorEnv(VectorEnv):
         action = torch.from_numpy(self._check_actions(actions))
         resetting = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         noise = self._streams.draw(self._rows)
-        state, transition = self.world.imagine(self._state, action, self._temperature, noise)
+        state, transition = self.world.imagine(self._state, action, self._temperature, noise, self._mask)
         reward = transition.reward.double().numpy()
         terminated = transition.terminated.numpy()
         truncated = ~terminated & (state.step >= self._limit).numpy()
@@ -165,9 +173,9 @@ class DreamVectorEnv(VectorEnv):
         """
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before snapshot")
-        return Snapshot(
-            self._state, self._temperature.clone(), self._temperature_range, self._done.copy(), self._streams.state
-        )
+        mask = None if self._mask is None else self._mask.clone()
+        temperatures = self._temperature.clone(), self._temperature_range
+        return Snapshot(self._state, *temperatures, mask, self._done.copy(), self._streams.state)
 
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Goes back to a snapshot of an environment of this world and size.
@@ -181,15 +189,20 @@ class DreamVectorEnv(VectorEnv):
         expected, got = (self.num_envs, self.world.feature_size), self.world.features(snapshot.state).shape
         if expected != got:
             raise ValueError(f"expected a snapshot of {expected} features, got {tuple(got)}")
+        if (self._mask is None) != (snapshot.mask is None):
+            raise ValueError(f"expected a snapshot of dreams {'with' if self._dropout else 'without'} dropout")
         self._state, self._done = snapshot.state, snapshot.done.copy()
         self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
+        self._mask = None if snapshot.mask is None else snapshot.mask.clone()
         self._streams.state = snapshot.streams
         return self._observation()
 
     def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
-        """Draws a temperature and a start for the next episode of ``rows``."""
+        """Draws a temperature, a mask and a start for the next episode of ``rows``."""
         low, high = self._temperature_range[:, rows]
         self._temperature[rows] = low + noise.uniform[:, -1] * (high - low)
+        if self._mask is not None:
+            self._mask[rows] = self._streams.draw_mask(rows, self._mask.shape[1], self._dropout)
         if self._fixed_start is None:
             return self.world.sample_start(noise, self.branched_starts)
         return self._fixed_start.rows(torch.from_numpy(rows))
@@ -237,6 +250,7 @@ class DreamEnv(gym.Env):
             default if None. ``reset(options={"temperature": ...})`` changes it.
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
+        dropout: Share of h that M's heads do not see, drawn anew for every episode.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
     Example:
@@ -256,6 +270,7 @@ class DreamEnv(gym.Env):
         temperature: float | tuple[float, float] | None = None,
         branched_starts: float = 0.0,
         start: State | None = None,
+        dropout: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
         self._dreams = DreamVectorEnv(
@@ -263,6 +278,7 @@ class DreamEnv(gym.Env):
             temperature=temperature,
             branched_starts=branched_starts,
             start=start,
+            dropout=dropout,
             autoreset_mode=AutoresetMode.DISABLED,
             render_mode=render_mode,
         )

@@ -76,6 +76,11 @@ class NoiseStreams:
             raise ValueError(f"expected {number} seeds, got {len(seeds)}")
         self.seed(rows, [seeds[row] for row in rows])
 
+    def draw_mask(self, rows: NDArray[np.int64], size: int, dropout: float) -> torch.Tensor:
+        """Draws (K, size) dropout masks for K ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
+        kept = np.stack([self._generators[row].random(size, np.float32) >= dropout for row in rows])
+        return torch.from_numpy(kept) / (1.0 - dropout)
+
     def draw(self, rows: NDArray[np.int64]) -> Noise:
         """Draws one step of noise for each of ``rows``."""
         for row in rows[self._cursor[rows] == BLOCK]:
