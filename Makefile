@@ -9,6 +9,8 @@ CHECKED := $(VENV)/.checked
 DEMO := demo
 RUN := runs/sidewalk
 SEEDS := 0 1 2
+LINEAR := $(SEEDS:%=linear-%)
+PPO := $(foreach temperature,1 1.15 1.3,$(SEEDS:%=ppo-$(temperature)-%))
 TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
@@ -44,22 +46,22 @@ lint: setup  ## run the linter, the formatter's check and the type checker
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-sidewalk: setup  ## make the shipped world anew: collect, train, three agents a kind, choose, compare
+sidewalk: setup  ## make the shipped world anew: collect, train, twelve agents, choose, compare
 	$(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66000
 	$(BIN)/dreamenv train --world $(RUN)
 	@$(MAKE) --no-print-directory --jobs 2 candidates
-	$(BIN)/dreamenv choose --world $(RUN) --agents $(SEEDS:%=$(RUN)/agents/linear-%) --keep $(RUN)/agents/linear
-	$(BIN)/dreamenv choose --world $(RUN) --agents $(SEEDS:%=$(RUN)/agents/ppo-%) --keep $(RUN)/agents/ppo
+	$(BIN)/dreamenv choose --world $(RUN) --agents $(LINEAR:%=$(RUN)/agents/%) --keep $(RUN)/agents/linear
+	$(BIN)/dreamenv choose --world $(RUN) --agents $(PPO:%=$(RUN)/agents/%) --keep $(RUN)/agents/ppo
 	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/linear --temperatures $(TEMPERATURES)
 	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/ppo --temperatures $(TEMPERATURES)
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
-.PHONY: candidates $(SEEDS:%=linear-%) $(SEEDS:%=ppo-%)
-candidates: $(SEEDS:%=linear-%) $(SEEDS:%=ppo-%)
-$(SEEDS:%=linear-%): linear-%:
+.PHONY: candidates $(LINEAR) $(PPO)
+candidates: $(LINEAR) $(PPO)
+$(LINEAR): linear-%:
 	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $*
-$(SEEDS:%=ppo-%): ppo-%:
-	OMP_NUM_THREADS=1 $(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/agents/$@ --seed $*
+$(PPO): ppo-%:  # % is TEMPERATURE-SEED
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/agents/$@ --temperature $(firstword $(subst -, ,$*)) --seed $(lastword $(subst -, ,$*))
 
 ship: setup  ## put the world of `make sidewalk` into the package, and its record into docs/results
 	$(BIN)/python tools/ship_world.py $(RUN)
