@@ -22,6 +22,7 @@ import dreamenv
 from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.sb3 import PPOConfig, train_ppo
+from dreamenv.agents.store import find_agent
 from dreamenv.bundle import CONFIG, copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
@@ -150,13 +151,13 @@ def choose_command(
 
     Args:
         world: Folder of a world, or the name of one that ships, such as sidewalk.
-        agents: Folders of agents of this world.
+        agents: Folders of agents of this world, or names of shipped ones, such as sidewalk/linear.
         keep: Folder for the copy.
         config: Settings.
     """
     scores = choose(world, {agent: load_agent(agent) for agent in agents}, config)
     best = next(iter(scores))
-    copy_bundle(Path(best), keep)
+    copy_bundle(find_agent(best), keep)
     write_json(keep / "choice.json", {name: dataclasses.asdict(score) for name, score in scores.items()})
     _say(f"\n{scores_table(scores.values())}\n")
     _say(f"{best} copied to {keep}, all scores in {keep / 'choice.json'}")

@@ -16,7 +16,6 @@ from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.sb3 import PPOConfig, train_ppo
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
-from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import ResumeError
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
@@ -113,15 +112,13 @@ def _play(env_id: str, folder: Path, number: int, config: IterateConfig) -> Roun
     return Round(number, place, frames, comparison)
 
 
-def _collect(
-    env_id: str, folder: Path, frames: int, source: World | None, number: int, config: IterateConfig
-) -> EpisodeStore:
+def _collect(env_id: str, folder: Path, frames: int, source: World | None, number: int, config: IterateConfig) -> None:
     settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
     make_actor = None
     if source is not None:
         agent = load_agent(_place(folder, number - 1) / "agents" / config.agent)
         make_actor = functools.partial(ObservingAgent, source, agent, config.noise)
-    return collect(env_id, folder / "episodes", settings, make_actor=make_actor)
+    collect(env_id, folder / "episodes", settings, make_actor=make_actor)
 
 
 def _training(number: int, config: IterateConfig) -> TrainConfig:

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from dreamenv import BundleError, ChooseConfig, LinearAgent, choose, load_agent, save_linear
+from dreamenv.agents.store import find_agent
 from dreamenv.bundle import copy_bundle
 from dreamenv.cli import main
 
@@ -37,6 +39,17 @@ def test_nothing_to_play_is_refused(dot_world, agents, episodes):
         choose(dot_world, agents, ChooseConfig(episodes=episodes))
     with pytest.raises(ValueError, match="got 0 agents"):
         choose(dot_world, {})
+
+
+def test_an_agent_that_does_not_fit_is_refused_before_anybody_plays(dot_world, agents, monkeypatch):
+    monkeypatch.setattr(sys.modules["dreamenv.evaluate.choose"], "score", None)
+    foreign = {**agents, "foreign": load_agent("sidewalk/linear")}
+    with pytest.raises(ValueError, match="expected an agent for 40 features"):
+        choose(dot_world, foreign, FEW)
+
+
+def test_shipped_agents_are_found_by_name():
+    assert (find_agent("sidewalk/linear") / "agent.safetensors").is_file()
 
 
 def test_the_command_keeps_the_best(dot_world, dot_folder, agents, dot_agent_folder, tmp_path, capsys):

@@ -63,6 +63,23 @@ def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:
     save_agent(Path(folder), config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
 
 
+def find_agent(name_or_path: str | Path) -> Path:
+    """Returns the folder of a shipped agent or of a path.
+
+    Raises:
+        BundleError: If there is no agent; names the shipped ones.
+    """
+    folder = Path(name_or_path)
+    if (folder / CONFIG).is_file():
+        return folder
+    shipped = Path(str(files("dreamenv"))) / "worlds"
+    known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))}
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    names = ", ".join(known) or "none"
+    raise BundleError(f"expected the name of a shipped agent ({names}) or an agent's folder, got {str(name_or_path)!r}")
+
+
 def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]]:
     """Reads an agent's files.
 
@@ -72,16 +89,7 @@ def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]
     Raises:
         BundleError: If it is missing or damaged; names the shipped agents.
     """
-    folder = Path(name_or_path)
-    if not (folder / CONFIG).is_file():
-        shipped = Path(str(files("dreamenv"))) / "worlds"
-        known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))}
-        if str(name_or_path) not in known:
-            names = ", ".join(known) or "none"
-            raise BundleError(
-                f"expected the name of a shipped agent ({names}) or an agent's folder, got {str(name_or_path)!r}"
-            )
-        folder = known[str(name_or_path)]
+    folder = find_agent(name_or_path)
     verify(folder, (CONFIG, WEIGHTS))
     return read_config(folder / CONFIG, AgentConfig), read_tensors(folder / WEIGHTS)
 

@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv.bundle import load
 from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.progress import progress
 from dreamenv.rollout import Policy
@@ -47,12 +48,14 @@ def choose(
         The scores by name, the highest mean return first.
 
     Raises:
-        ValueError: If there are no agents, or no episodes.
+        ValueError: If there are no agents, no episodes, or if an agent does not fit the world.
     """
     config = config or ChooseConfig()
     if not agents or config.episodes < 1:
         raise ValueError(f"expected agents and episodes, got {len(agents)} agents and {config.episodes} episodes")
     world = world if isinstance(world, World) else load(world)
+    for agent in agents.values():
+        check_agent(world, agent)
     env = make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = {

@@ -92,7 +92,7 @@ def compare(
     for value in config.temperatures:
         check_temperature(value, 1)
     world = world if isinstance(world, World) else load(world)
-    _check_agent(world, agent)
+    check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = []
     with progress(
@@ -136,8 +136,12 @@ def commit() -> str | None:
         return None
 
 
-def _check_agent(world: World, agent: Policy) -> None:
-    """Asks the agent for one action, before hours are spent on it."""
+def check_agent(world: World, agent: Policy) -> None:
+    """Asks the agent for one action, before hours are spent on it.
+
+    Raises:
+        ValueError: If the agent cannot act on the world's features, or acts outside of its action space.
+    """
     space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
     try:
         actions, _ = agent.predict(observation, None, np.ones(2, bool), True)
