@@ -320,6 +320,40 @@ def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_p
         assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
 
 
+def cycling_episode(seed, continuous):
+    """Noise in which the agent takes three actions in turn."""
+    length = 9
+    z = torch.randn(length + 1, 2, generator=torch.Generator().manual_seed(seed))
+    turn = (torch.arange(length) + seed) % 3
+    action = (turn - 1.0)[:, None] if continuous else turn
+    zeros = torch.zeros(length, dtype=torch.int64)
+    return LatentEpisode(z, torch.full_like(z, -4.0), action, torch.zeros(length), zeros, torch.arange(1, length + 1))
+
+
+@pytest.mark.parametrize(
+    ("action", "window", "bound"),
+    [(ActionSpec(n=3), 9, 0.2), (ActionSpec(low=(-2.0,), high=(2.0,)), 9, 0.05), (ActionSpec(n=3), 1, math.inf)],
+)
+def test_the_next_action_is_predicted_where_it_can_be(tmp_path, action, window, bound):
+    episodes = [cycling_episode(seed, not action.discrete) for seed in range(60)]
+    config = MemoryTraining(
+        MemoryConfig(hidden_size=16, components=1, predict_action=True),
+        FitConfig(steps=200, learning_rate=0.02, precision="float32"),
+        window=window,
+        action_weight=1.0,
+    )
+    world = WorldConfig("Any-v0", (8, 8, 3), action, 9, VisionConfig((8, 8, 3), 2, (4,)), config.model)
+
+    memory = memory_training.train_memory(episodes, world, config, tmp_path, "data")
+
+    assert report_memory(memory, episodes, world).action_loss < bound
+
+
+def test_a_memory_predicts_no_action_unless_asked(memory_report, dot_world):
+    assert dot_world.memory.action is None
+    assert memory_report.action_loss is None
+
+
 @pytest.mark.parametrize("window", [1, 4, 6, 12, 100])
 def test_windows_hold_every_step_once(window):
     steps = torch.arange(1, 13)

@@ -46,12 +46,15 @@ class MemoryReport:
         nll: Negative log-likelihood of the next z, nats per latent dimension.
         reward_error: Mean absolute error of the rewards of steps that end nothing.
         endings: Every kind.
+        action_loss: Cross entropy in nats of the next action, or squared error of a continuous one scaled to [-1, 1];
+            None for a memory that does not predict it.
     """
 
     steps: int
     nll: float
     reward_error: float
     endings: tuple[EndingReport, ...]
+    action_loss: float | None = None
 
 
 @torch.inference_mode()
@@ -72,7 +75,15 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
             report_ending(kind, ending == index, probabilities[:, index], error)
             for index, kind in enumerate(config.endings, start=1)
         ),
+        action_loss=_action_loss(memory, [sequence[0] for sequence in h], episodes),
     )
+
+
+def _action_loss(memory: Memory, h: Sequence[Tensor], episodes: Sequence[LatentEpisode]) -> float | None:
+    if memory.action is None:
+        return None
+    before = torch.cat([sequence[:-1] for sequence in h])
+    return memory.action.loss(before, torch.cat([episode.action[1:] for episode in episodes])).mean().item()
 
 
 def report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) -> EndingReport:

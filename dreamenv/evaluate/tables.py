@@ -129,6 +129,8 @@ def memory_table(report: MemoryReport) -> str:
     title = (
         f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
     )
+    if report.action_loss is not None:
+        title += f", next action's loss {report.action_loss:.4f}"
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.models import mdn
-from dreamenv.models.heads import EndingHead, RewardHead
+from dreamenv.models.heads import ActionHead, EndingHead, RewardHead, scale_action
 from dreamenv.spaces import ActionSpec
 
 
@@ -54,18 +54,21 @@ class MemoryConfig:
         hidden_size: H, units of the LSTM.
         components: Gaussians in a mixture.
         mixture: One mixture per latent dimension (World Models' code), or one joint over z.
+        predict_action: Predict the next action of the collecting policies as well; the dream does not use it.
     """
 
     hidden_size: int = 512
     components: int = 5
     mixture: mdn.MixtureKind = "per_dim"
+    predict_action: bool = False
 
 
 class Memory(nn.Module, ABC):
-    """A recurrent prior over z with heads for reward and ending."""
+    """A recurrent prior over z with heads for reward, ending and, as an option, the next action."""
 
     endings: EndingHead
     reward: RewardHead
+    action: ActionHead | None
     hidden_size: int
 
     @abstractmethod
@@ -100,6 +103,7 @@ class MDNRNN(Memory):
         self.mixture = nn.Linear(config.hidden_size, outputs)
         self.endings = EndingHead(config.hidden_size, endings)
         self.reward = RewardHead(config.hidden_size, endings)
+        self.action = ActionHead(config.hidden_size, action) if config.predict_action else None
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Memory.advance`."""
@@ -139,7 +143,7 @@ class _Rescale(nn.Module):
         self.register_buffer("high", torch.tensor(action.high))
 
     def forward(self, action: Tensor) -> Tensor:
-        return 2.0 * (action - self.low) / (self.high - self.low) - 1.0
+        return scale_action(action, self.low, self.high)
 
 
 def one_step_loss(memory: Memory, h: Tensor, next_z: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from dreamenv.world import WorldConfig
 
 @dataclass(frozen=True)
 class MemoryTraining:
-    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error.
+    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error (+ the next action's).
 
     Attributes:
         model: Sizes of M.
@@ -30,6 +30,7 @@ class MemoryTraining:
         window: Steps of the windows that longer episodes are cut into; every window begins with h = 0.
         ending_weight: Weight of the ending head's cross entropy.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
+        action_weight: Weight of the next action's loss, for a model that predicts it.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
         step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1. Both
             shifts are taken back from the probabilities, see :class:`dreamenv.models.heads.EndingHead`.
@@ -41,6 +42,7 @@ class MemoryTraining:
     window: int = 200
     ending_weight: float = 2.0
     reward_weight: float = 0.1
+    action_weight: float = 0.1
     episode_balance: float = 0.5
     step_balance: float = 0.3
 
@@ -79,8 +81,8 @@ def train_memory(
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         batch = _sample_batch(windows, draw, config, generator)
         z = sample_latent(batch.mean, batch.log_variance, torch.randn(batch.mean.shape, generator=generator))
-        h, _ = memory.unroll(z[:, :-1], batch.action)
-        h = h.float()[batch.valid]
+        sequence, _ = memory.unroll(z[:, :-1], batch.action)
+        h = sequence.float()[batch.valid]
         nll = one_step_loss(memory, h, z[:, 1:][batch.valid]).mean()
         ending = batch.ending[batch.valid]
         cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
@@ -89,7 +91,14 @@ def train_memory(
         error = predicted - memory.reward.standardise(batch.reward[batch.valid], ending)
         reward_loss = mean_per_kind(error.square(), ending, len(weights))
         value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
-        return value, {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
+        metrics = {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
+        if memory.action is not None:
+            followed = batch.valid[:, 1:]
+            losses = memory.action.loss(sequence[:, :-1][followed], batch.action[:, 1:][followed])
+            action_loss = losses.sum() / max(len(losses), 1)
+            value = value + config.action_weight * action_loss
+            metrics["action"] = action_loss.item()
+        return value, metrics
 
     fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return memory.eval()
