@@ -26,6 +26,7 @@ from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
 from dreamenv.evaluate.report import WorldReport, report
 from dreamenv.evaluate.rounds import Round
+from dreamenv.evaluate.trust import Trust, TrustConfig, trust
 from dreamenv.explore import ExplorationConfig
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.models.memory import MemoryConfig, State
@@ -72,6 +73,8 @@ __all__ = [
     "State",
     "StoreError",
     "TrainConfig",
+    "Trust",
+    "TrustConfig",
     "UnsupportedEnvironmentError",
     "VectorActionPenalty",
     "VectorLatentObservation",
@@ -98,4 +101,5 @@ __all__ = [
     "score_by_sight",
     "train",
     "train_ppo",
+    "trust",
 ]

@@ -32,7 +32,7 @@ from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, compare
 from dreamenv.evaluate.film import write_film
 from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
-from dreamenv.evaluate.plots import plot_comparison, plot_horizons, plot_rounds
+from dreamenv.evaluate.plots import plot_comparison, plot_horizons, plot_rounds, plot_strip
 from dreamenv.evaluate.report import report
 from dreamenv.evaluate.rounds import best_round
 from dreamenv.evaluate.tables import (
@@ -41,9 +41,11 @@ from dreamenv.evaluate.tables import (
     open_loop_table,
     rounds_table,
     scores_table,
+    trust_table,
     vision_table,
     write_comparison,
 )
+from dreamenv.evaluate.trust import TrustConfig, trust
 from dreamenv.files import write_json
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
@@ -211,6 +213,32 @@ def horizon_command(
     _say(f"horizon.json and horizon.png in {folder}")
 
 
+def trust_command(
+    world: str,
+    agent: str,
+    episodes: Path | None = None,
+    out: Path | None = None,
+    config: Annotated[TrustConfig, Flat] = TrustConfig(),  # noqa: B008
+) -> None:
+    """Say whether an agent's dream can be believed: green, amber or red, with reasons.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder of an agent, or the name of one that ships, such as sidewalk/linear.
+        episodes: Folder of the recorded real episodes; episodes in the world's folder by default.
+        out: Folder for the results; trust/AGENT in the world's folder by default.
+        config: Settings.
+    """
+    folder = out or _home(world) / "trust" / Path(agent).name
+    result = trust(load(world), load_agent(agent), EpisodeStore(episodes or _home(world) / "episodes"), config)
+    facts = {"light": result.light, "reasons": result.reasons, "best_temperature": result.best_temperature}
+    parts = {name: [dataclasses.asdict(part) for part in getattr(result, name)] for name in ("signs", "gaps")}
+    write_json(folder / "trust.json", {**facts, **parts, "dream": dataclasses.asdict(result.dream)})
+    plot_strip(result.strip, folder / "strip.png")
+    _say(f"\n{trust_table(result)}\n")
+    _say(f"trust.json, and strip.png with the strangest moments, in {folder}")
+
+
 COMMANDS: dict[str, Any] = {
     "collect": collect_command,
     "train": train_command,
@@ -220,6 +248,7 @@ COMMANDS: dict[str, Any] = {
     "compare": compare_command,
     "iterate": iterate_command,
     "horizon": horizon_command,
+    "trust": trust_command,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.rounds import Round
 from dreamenv.evaluate.scores import Score
+from dreamenv.evaluate.signals import Strip
 from dreamenv.files import write_bytes
 
 _COLOURS = ("#1b6ca8", "#e07b39", "#7f8c8d", "#b5a642")
@@ -81,15 +82,31 @@ def plot_horizons(sight: Mapping[int, Score], loops: Sequence[OpenLoop], path: P
 
 def plot_reconstructions(real: NDArray[np.uint8], reconstructed: NDArray[np.uint8], path: Path) -> None:
     """Draws (N, H, W, 3) uint8 frames in a row and what V makes of them below."""
-    figure = Figure(figsize=(1.6 * len(real), 2.9), layout="constrained")
-    for row, (frames, label) in enumerate(((real, "real"), (reconstructed, "by V"))):
+    _rows_of_frames({"real": real, "by V": reconstructed}, path)
+
+
+def plot_strip(strip: Strip, path: Path) -> None:
+    """Draws dreamed frames in a row and the most similar recorded ones below."""
+    _rows_of_frames({"dreamed": strip.dreamed, "recorded": strip.recorded}, path, list(_captions(strip)))
+
+
+def _rows_of_frames(rows: dict[str, NDArray[np.uint8]], path: Path, captions: Sequence[str] = ()) -> None:
+    """Draws labelled rows of (N, H, W, 3) frames, with a caption above each of the first row."""
+    columns = max(map(len, rows.values()))
+    figure = Figure(figsize=(1.6 * columns, 1.45 * len(rows) + 0.4 * bool(captions)), layout="constrained")
+    for row, (label, frames) in enumerate(rows.items()):
         for column, frame in enumerate(frames):
-            axes = figure.add_subplot(2, len(real), row * len(real) + column + 1)
+            axes = figure.add_subplot(len(rows), columns, row * columns + column + 1)
             axes.imshow(frame)
-            axes.set(xticks=[], yticks=[])
-            if column == 0:
-                axes.set_ylabel(label)
+            axes.set(xticks=[], yticks=[], ylabel=label if column == 0 else "")
+            if captions and row == 0:
+                axes.set_title(captions[column], fontsize=8)
     _write(figure, path)
+
+
+def _captions(strip: Strip) -> Iterator[str]:
+    for step, novelty in zip(strip.step, strip.novelty, strict=True):
+        yield f"step {step}\nnovelty {novelty:.2f}"
 
 
 def _draw(axes: Axes, scores: list[Score], colour: str, quantity: str) -> None:

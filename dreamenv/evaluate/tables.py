@@ -15,6 +15,7 @@ from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.memory_report import MemoryReport
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.scores import Score
+from dreamenv.evaluate.trust import Trust
 from dreamenv.evaluate.vision_report import VisionReport
 from dreamenv.files import write_bytes, write_json
 
@@ -132,6 +133,35 @@ def memory_table(report: MemoryReport) -> str:
     if report.action_loss is not None:
         title += f", next action's loss {report.action_loss:.4f}"
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
+
+
+def trust_table(trust: Trust) -> str:
+    """The verdict with its reasons, every sign, and the gaps."""
+    rows = [
+        (sign.light, sign.name, f"{sign.value:.2f}", f"{sign.limits.amber:g}, {sign.limits.red:g}", sign.limits.says)
+        for sign in trust.signs
+    ]
+    parts = [tabulate(rows, ("", "sign", "value", "amber, red from", "a warning means that"), disable_numparse=True)]
+    if trust.gaps:
+        gaps = [
+            (
+                f"{gap.temperature:g}",
+                gap.quantity,
+                *(_short(value) for value in (gap.dream, gap.real, gap.difference)),
+                f"[{_short(gap.low)}, {_short(gap.high)}]",
+            )
+            for gap in trust.gaps
+        ]
+        heads = ("temperature", "quantity", "dream", "real", "gap", "95% interval")
+        parts.append(tabulate(gaps, heads, disable_numparse=True))
+        parts.append(f"The dream of temperature {trust.best_temperature:g} predicts the real return best.")
+    return "\n\n".join([*parts, _verdict(trust)])
+
+
+def _verdict(trust: Trust) -> str:
+    if trust.light == "green":
+        return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}."
+    return f"{trust.light.upper()}: {'; '.join(trust.reasons)}."
 
 
 def _brief(score: Score) -> str:

@@ -1,0 +1,186 @@
+"""Signs that an agent lives on the errors of its dream, read from the dream and recorded episodes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamenv.episodes import Episode
+from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
+from dreamenv.evaluate.scores import is_success
+from dreamenv.latents import LatentEpisode, encode_episodes
+from dreamenv.models.vision import Vision, sample_latent
+from dreamenv.rollout import Outcome, Policy
+from dreamenv.world import World
+
+NEIGHBOURS, REFERENCES, QUERIES = 5, 15_000, 2_000
+
+
+@dataclass(frozen=True)
+class Records:
+    """Recorded real episodes as the world sees them.
+
+    Attributes:
+        seen: Every step of the episodes that M learned from.
+        seen_steps: Length of each of them.
+        seen_successes: Which of them ended well, (E,) bool.
+        held_out: [z, h] of the states of the other episodes, (N, Z + H) float32, z drawn from its posterior.
+    """
+
+    seen: Experience
+    seen_steps: Tensor
+    seen_successes: Tensor
+    held_out: Tensor
+
+
+def read_records(world: World, seen: Sequence[Episode], held_out: Sequence[Episode]) -> Records:
+    """Encodes recorded episodes and follows them with M."""
+    latents = encode_episodes(world.vision, seen, world.config)
+    better = [index for index, kind in enumerate(world.config.endings, start=1) if kind == "better"]
+    return Records(
+        seen=experience(world, latents),
+        seen_steps=torch.tensor([len(latent) for latent in latents]),
+        seen_successes=torch.isin(torch.stack([latent.ending[-1] for latent in latents]), torch.tensor(better)),
+        held_out=experience(world, _drawn(encode_episodes(world.vision, held_out, world.config))).features,
+    )
+
+
+def _drawn(episodes: Sequence[LatentEpisode]) -> list[LatentEpisode]:
+    """The episodes with a z drawn from every posterior, as a dream draws its own."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = []
+    for e in episodes:
+        z = sample_latent(e.mean, e.log_variance, torch.randn(e.mean.shape, generator=generator))
+        drawn.append(LatentEpisode(z, e.log_variance, e.action, e.reward, e.ending, e.step))
+    return drawn
+
+
+@torch.inference_mode()
+def round_trip(vision: Vision, z: Tensor) -> Tensor:
+    """Root mean square distance, per latent dimension, of (N, Z) latents from what V sees in their decoded frames."""
+    parts = z.split(256)
+    seen = torch.cat([vision.encode_pixels(vision.decode_pixels(part))[0] for part in parts])
+    return (seen.float() - z).square().mean(1).sqrt()
+
+
+def neighbour_distance(points: Tensor, references: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
+    """Mean distance of (N, D) points from their nearest among (M, D) references, (N,)."""
+    return torch.cat(
+        [torch.cdist(part, references).topk(neighbours, largest=False).values.mean(1) for part in points.split(512)]
+    )
+
+
+def exceedance(values: Tensor, usual: Tensor) -> Tensor:
+    """Share of (M,) usual values that each of (N,) values exceeds, (N,); 0.5 on average if they are alike."""
+    return torch.searchsorted(usual.sort().values, values) / len(usual)
+
+
+def round_trip_ratio(world: World, records: Records, dreamed: Tensor) -> float:
+    """Round-trip error of (N, Z + H) dreamed states over that of held-out real ones: blurred or impossible frames."""
+    errors = [
+        round_trip(world.vision, _sample(part, QUERIES)[:, : world.latent_size]) for part in (dreamed, records.held_out)
+    ]
+    return float(errors[0].square().mean().sqrt() / errors[1].square().mean().sqrt())
+
+
+def novelty(world: World, records: Records, dreamed: Tensor) -> Tensor:
+    """Probability, for each of (N, Z + H) states, that its h is farther from all that M learned from than a real one's.
+
+    Real ones are those of held-out episodes, so states like theirs have 0.5 on average.
+    """
+    references = _sample(records.seen.features, REFERENCES)[:, world.latent_size :]
+    spread = references.std(0).clamp(min=1e-3)
+    dream, real = (
+        neighbour_distance(part[:, world.latent_size :] / spread, references / spread)
+        for part in (dreamed, _sample(records.held_out, QUERIES))
+    )
+    return exceedance(dream, real)
+
+
+def haste(world: World, records: Records, outcomes: Sequence[Outcome]) -> float:
+    """Share of the dreamed successes that took fewer steps than any recorded one; 0 without successes."""
+    steps = [outcome.length for outcome in outcomes if is_success(outcome, world.config)]
+    if not steps or not records.seen_successes.any():
+        return 0.0
+    return float(np.mean(np.array(steps) < int(records.seen_steps[records.seen_successes].min())))
+
+
+def shortfall(
+    world: World, agent: Policy, records: Records, outcomes: Sequence[Outcome], *, gamma: float, ridge: float
+) -> float:
+    """Share of the dream's discounted return that recorded episodes do not confirm; negative where they say more."""
+    promise = float(np.mean([discounted(outcome, gamma) for outcome in outcomes]))
+    confirmed = off_policy_return(world, agent, records.seen, gamma=gamma, ridge=ridge)
+    return (promise - confirmed) / max(abs(promise), 1e-6)
+
+
+def discounted(outcome: Outcome, gamma: float) -> float:
+    """Discounted return of a recorded outcome."""
+    assert outcome.trajectory is not None
+    rewards = outcome.trajectory.rewards
+    return float(rewards @ gamma ** np.arange(len(rewards)))
+
+
+def _sample(rows: Tensor, count: int) -> Tensor:
+    chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]
+    return rows[chosen]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Where a dream went farthest from the records.
+
+    Attributes:
+        dreamed: Consecutive dreamed frames, (N, H, W, 3) uint8.
+        recorded: The recorded frame most like each of them, (N, H, W, 3) uint8.
+        step: Their number in the dreamed episode, (N,).
+        novelty: See :func:`novelty`, (N,).
+    """
+
+    dreamed: NDArray[np.uint8]
+    recorded: NDArray[np.uint8]
+    step: NDArray[np.int64]
+    novelty: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def strangest_moments(
+    world: World, records: Records, seen: Sequence[Episode], outcomes: Sequence[Outcome], frames: int = 12
+) -> Strip:
+    """Draws the dreamed episode that is farthest from the records, around its strangest moment.
+
+    Args:
+        world: Decodes.
+        records: Of ``seen`` and of held-out episodes.
+        seen: The recorded episodes that M learned from.
+        outcomes: Dreamed episodes, recorded.
+        frames: How many, at most.
+
+    Returns:
+        The frames, and those that the records have instead.
+    """
+    states = [torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None]
+    values = novelty(world, records, torch.cat(states)).split([len(part) for part in states])
+    worst = max(range(len(states)), key=lambda index: float(values[index].mean()))
+    first = max(0, min(int(values[worst].argmax()) - frames // 2, len(states[worst]) - frames))
+    moments = slice(first, first + frames)
+    z = states[worst][moments, : world.latent_size]
+    nearest = torch.cdist(z, records.seen.features[:, : world.latent_size]).argmin(1)
+    return Strip(
+        dreamed=world.vision.decode(z, world.config.frame_shape).numpy(),
+        recorded=_frames(seen, records.seen.starts, nearest),
+        step=np.arange(first, first + len(z)),
+        novelty=values[worst][moments].numpy(),
+    )
+
+
+def _frames(episodes: Sequence[Episode], starts: Tensor, rows: Tensor) -> NDArray[np.uint8]:
+    """Frames before the steps with the given (N,) numbers, counted over all episodes."""
+    which = torch.searchsorted(starts, rows, right=True) - 1
+    steps = rows - starts[which]
+    return np.stack([episodes[e].observations[t] for e, t in zip(which.tolist(), steps.tolist(), strict=True)])

@@ -1,0 +1,231 @@
+"""Whether an agent's dream can be believed: signs read from dream and records, and the gap to reality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from gymnasium.vector import AutoresetMode
+
+from dreamenv.bundle import load
+from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.episodes import EpisodeStore
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.evaluate.compare import check_agent
+from dreamenv.evaluate.gap import Gap, best_temperature, gaps
+from dreamenv.evaluate.scores import Score, score, summarise
+from dreamenv.evaluate.signals import (
+    Records,
+    Strip,
+    haste,
+    novelty,
+    read_records,
+    round_trip_ratio,
+    shortfall,
+    strangest_moments,
+)
+from dreamenv.rollout import Outcome, Policy, rollout
+from dreamenv.world import World
+
+Light = Literal["green", "amber", "red"]
+
+
+@dataclass(frozen=True)
+class TrustConfig:
+    """How a dream is examined.
+
+    Attributes:
+        temperature: Of the dream; the world's default if None.
+        dreams: Dreamed episodes.
+        seed: First seed of the dreamed episodes.
+        gamma: Discount of the promise that recorded episodes are asked to confirm.
+        ridge: Regularisation of that estimate, see :func:`dreamenv.evaluate.offpolicy.off_policy_return`.
+        real_episodes: Real episodes to play for the gap between dream and reality; 0 for none.
+        real_seed: Their first seed.
+        temperatures: Of the dreams among which the one nearest to reality is looked for.
+        num_envs: Real environments stepped side by side.
+    """
+
+    temperature: float | None = None
+    dreams: int = 100
+    seed: int = 50_000
+    gamma: float = 0.99
+    ridge: float = 30.0
+    real_episodes: int = 0
+    real_seed: int = VALIDATION_SEED
+    temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
+    num_envs: int = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From which value on a sign warns.
+
+    Attributes:
+        amber: Look closer.
+        red: Do not believe the dream.
+        says: What a warning means, in plain words.
+    """
+
+    amber: float
+    red: float
+    says: str
+
+
+LIMITS = {
+    "round trip": Limits(1.2, 1.5, "V does not recognise the frames of the dream: they are blurred or impossible"),
+    "novelty": Limits(0.9, 0.95, "the agent goes where the recorded episodes never were"),
+    "haste": Limits(0.1, 0.3, "the dream's successes are quicker than any recorded one"),
+    "shortfall": Limits(0.2, 0.5, "recorded episodes do not confirm the return that the dream promises"),
+}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One sign, and how bad it is.
+
+    Attributes:
+        name: Key of its limits.
+        value: What was measured.
+        limits: From where on it warns.
+    """
+
+    name: str
+    value: float
+    limits: Limits
+
+    @property
+    def doubt(self) -> float:
+        """0 where the sign begins to warn, 1 where it says no."""
+        return (self.value - self.limits.amber) / (self.limits.red - self.limits.amber)
+
+    @property
+    def light(self) -> Light:
+        """Green, amber or red."""
+        return light(self.doubt)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What can be said for and against an agent's dream.
+
+    Attributes:
+        dream: The greedy agent in the dream.
+        signs: Read without any new real episode.
+        strip: Where the dream went farthest from the records.
+        gaps: Dream minus reality; empty where no real episodes were played.
+        best_temperature: Whose dream predicts the real return best; None likewise.
+    """
+
+    dream: Score
+    signs: tuple[Sign, ...]
+    strip: Strip
+    gaps: tuple[Gap, ...] = ()
+    best_temperature: float | None = None
+
+    @property
+    def doubt(self) -> float:
+        """The largest of the signs."""
+        return max(sign.doubt for sign in self.signs)
+
+    @property
+    def light(self) -> Light:
+        """Green, amber or red: the worst of the signs."""
+        return light(self.doubt)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not green."""
+        return tuple(sign.limits.says for sign in self.signs if sign.doubt >= 0.0)
+
+
+def light(doubt: float) -> Light:
+    """Green below 0, red from 1 on."""
+    return "red" if doubt >= 1.0 else "amber" if doubt >= 0.0 else "green"
+
+
+def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config: TrustConfig | None = None) -> Trust:
+    """Looks for signs that an agent lives on its dream's errors; plays in reality only if asked to, for the gap.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        agent: Whatever answers Stable-Baselines3's ``predict``.
+        store: Recorded real episodes, those that the world was trained on.
+        config: Settings.
+
+    Returns:
+        Signs, gaps and a verdict.
+
+    Raises:
+        ValueError: If a setting is out of range, or if agent, world and episodes do not fit.
+        StoreError: If there are too few episodes.
+    """
+    config = config or TrustConfig()
+    if config.dreams < 1 or config.real_episodes < 0:
+        raise ValueError(
+            f"expected dreams >= 1 and real_episodes >= 0, got {config.dreams} and {config.real_episodes}"
+        )
+    world = world if isinstance(world, World) else load(world)
+    if store.spec.env_id != world.config.env_id:
+        raise ValueError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")
+    check_agent(world, agent)
+    outcomes = dream(world, agent, config)
+    seen, held_out = store.split()
+    records = read_records(world, seen, held_out)
+    found = signals(world, agent, records, outcomes, config)
+    dreamed = summarise(outcomes, world.config, name="agent, greedy", temperature=_temperature(world, config))
+    signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
+    strip = strangest_moments(world, records, seen, outcomes)
+    return Trust(dreamed, signs, strip, *_reality(world, agent, config))
+
+
+def dream(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
+    """Plays the dreamed episodes, greedily, and records every step."""
+    env = _dreams(world, _temperature(world, config), config)
+    seeds = range(config.seed, config.seed + config.dreams)
+    return list(rollout(env, agent, seeds, deterministic=True, record=True))
+
+
+def signals(
+    world: World, agent: Policy, records: Records, outcomes: list[Outcome], config: TrustConfig
+) -> dict[str, float]:
+    """All signs, by name."""
+    visited = torch.cat([torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None])
+    return {
+        "round trip": round_trip_ratio(world, records, visited),
+        "novelty": float(novelty(world, records, visited).mean()),
+        "haste": haste(world, records, outcomes),
+        "shortfall": shortfall(world, agent, records, outcomes, gamma=config.gamma, ridge=config.ridge),
+    }
+
+
+def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Gap, ...], float | None]:
+    """Plays real episodes, and dreams at every temperature, on the same seeds."""
+    if not config.real_episodes:
+        return (), None
+    seeds = range(config.real_seed, config.real_seed + config.real_episodes)
+    env = make_latent_vector(world, min(config.num_envs, config.real_episodes), AutoresetMode.DISABLED)
+    real = score(env, agent, seeds, world.config, name="agent, greedy", deterministic=True)
+    env.close()
+    many = range(config.seed, config.seed + config.dreams)
+    dreams = [
+        score(
+            _dreams(world, t, config), agent, many, world.config,
+            name="agent, greedy", deterministic=True, temperature=t,
+        )
+        for t in sorted({*config.temperatures, _temperature(world, config)})
+    ]  # fmt: skip
+    return tuple(gap for dreamed in dreams for gap in gaps(dreamed, real)), best_temperature(dreams, real)
+
+
+def _dreams(world: World, temperature: float, config: TrustConfig) -> DreamVectorEnv:
+    return DreamVectorEnv(
+        world, min(config.dreams, 256), temperature=temperature, autoreset_mode=AutoresetMode.DISABLED
+    )
+
+
+def _temperature(world: World, config: TrustConfig) -> float:
+    return world.config.temperature if config.temperature is None else config.temperature

@@ -1,0 +1,74 @@
+"""Values of agents from recorded episodes of others."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+
+from dreamenv import EpisodeStore, load_agent, rollout
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
+from dreamenv.evaluate.scores import ConstantPolicy
+from dreamenv.latents import encode_episodes
+from dreamenv.spaces import ActionSpec
+from dreamenv.world import World
+
+GAMMA = 0.95
+
+
+@pytest.fixture(scope="module")
+def recorded(dot_world, dot_folder):
+    episodes, _ = EpisodeStore(dot_folder / "episodes").split()
+    return experience(dot_world, encode_episodes(dot_world.vision, episodes, dot_world.config))
+
+
+def really(world, agent):
+    env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
+    played = rollout(env, agent, range(200), deterministic=True)
+    return np.mean([outcome.episode_return * GAMMA ** (outcome.length - 1) for outcome in played])
+
+
+def test_experience_is_what_the_agent_would_have_seen(dot_world, dot_folder, recorded):
+    (episode,) = EpisodeStore(dot_folder / "episodes").split()[0][:1]
+    state = dot_world.start(torch.from_numpy(episode.observations[:1]))
+    for step, action in enumerate(episode.actions):
+        assert torch.allclose(recorded.features[step], dot_world.features(state)[0], atol=2e-2)
+        assert float(recorded.elapsed[step]) == pytest.approx(step / 20)
+        state = dot_world.observe(state, torch.tensor([action]), torch.from_numpy(episode.observations[step + 1][None]))
+        assert torch.allclose(recorded.next_features[step], dot_world.features(state)[0], atol=2e-2)
+    assert recorded.starts[1] == len(episode)
+    assert bool(recorded.terminated[len(episode) - 1]) is episode.terminated
+
+
+@pytest.mark.parametrize("who", ["left", "stays", "evolved"])
+def test_values_are_the_real_returns(dot_world, dot_agent_folder, recorded, who):
+    agents = {"left": ConstantPolicy(0), "stays": ConstantPolicy(2), "evolved": load_agent(dot_agent_folder)}
+    estimate = off_policy_return(dot_world, agents[who], recorded, gamma=GAMMA)
+    assert estimate == pytest.approx(really(dot_world, agents[who]), abs=0.08)
+
+
+def test_a_chain_has_its_value_in_closed_form(dot_world):
+    """One state that pays 1 and ends with probability 1/2 after action 0, and pays nothing for ever after action 1."""
+    count = 4000
+    generator = torch.Generator().manual_seed(0)
+    action = torch.randint(2, (count,), generator=generator)
+    ends = (torch.rand(count, generator=generator) < 0.5) & (action == 0)
+    features = torch.zeros(count, dot_world.feature_size)
+    data = Experience(features, features, action, (action == 0).float(), ends, torch.zeros(count), torch.arange(10))
+    config = dot_world.config.__class__(**{**vars(dot_world.config), "action": ActionSpec(n=2)})
+    world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
+
+    assert off_policy_return(world, ConstantPolicy(0), data, gamma=0.9) == pytest.approx(1 / (1 - 0.45), abs=0.06)
+    assert off_policy_return(world, ConstantPolicy(1), data, gamma=0.9) == pytest.approx(0.0, abs=0.06)
+
+
+def test_continuous_actions_are_valued_too(continuous_world):
+    """Actions that pay what they are worth, once."""
+    count = 500
+    action = torch.linspace(-1.0, 1.0, count)[:, None]
+    features = torch.randn(count, continuous_world.feature_size, generator=torch.Generator().manual_seed(0))
+    ends = torch.ones(count, dtype=torch.bool)
+    data = Experience(features, features, action, action[:, 0], ends, torch.zeros(count), torch.arange(count))
+    agent = ConstantPolicy(np.array([0.5], np.float32))
+
+    assert off_policy_return(continuous_world, agent, data, gamma=0.9) == pytest.approx(0.5, abs=0.02)

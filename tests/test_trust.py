@@ -1,0 +1,153 @@
+"""Signs that a dream lies."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dreamenv import EpisodeStore, LinearAgent, TrustConfig, load_agent, save_linear, trust
+from dreamenv.cli import main
+from dreamenv.evaluate.scores import ConstantPolicy
+from dreamenv.evaluate.signals import (
+    exceedance,
+    haste,
+    neighbour_distance,
+    novelty,
+    read_records,
+    round_trip,
+    strangest_moments,
+)
+from dreamenv.evaluate.trust import LIMITS, Sign, dream, light
+from dreamenv.rollout import Outcome
+from dreamenv.world import World
+
+FEW = TrustConfig(dreams=40, gamma=0.95)
+
+
+@pytest.fixture(scope="module")
+def store(dot_folder):
+    return EpisodeStore(dot_folder / "episodes")
+
+
+@pytest.fixture(scope="module")
+def records(dot_world, store):
+    return read_records(dot_world, *store.split())
+
+
+@pytest.fixture(scope="module")
+def agent(dot_agent_folder):
+    return load_agent(dot_agent_folder)
+
+
+@pytest.fixture(scope="module")
+def lying_world(dot_world):
+    """A world in which every step reaches the goal."""
+    memory = copy.deepcopy(dot_world.memory)
+    memory.endings.shift[2] -= 30.0
+    return World(dot_world.config, dot_world.vision, memory, dot_world.bank, dot_world.path)
+
+
+def test_neighbours_are_the_nearest():
+    references = torch.tensor([[0.0], [1.0], [10.0]])
+    found = neighbour_distance(torch.tensor([[0.0], [4.0]]), references, neighbours=2)
+    assert found.tolist() == pytest.approx([0.5, 3.5])
+
+
+def test_exceedance_is_a_share():
+    assert exceedance(torch.tensor([0.0, 2.5, 9.0]), torch.tensor([3.0, 1.0, 2.0, 4.0])).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_real_states_are_not_novel_and_impossible_ones_are(dot_world, records):
+    real = novelty(dot_world, records, records.held_out)
+    impossible = novelty(dot_world, records, -records.held_out.flip(1).roll(7, 1))
+    assert float(real.mean()) == pytest.approx(0.5, abs=0.1)
+    assert float(impossible.mean()) > 0.95
+
+
+def test_v_recognises_real_frames_and_no_impossible_ones(dot_world, records):
+    z = records.held_out[:200, : dot_world.latent_size]
+    noise = 4.0 * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    real, impossible = round_trip(dot_world.vision, z), round_trip(dot_world.vision, noise)
+    assert real.shape == (200,)
+    assert float(real.median()) < 0.5 * float(impossible.median())
+
+
+def test_haste_is_the_share_of_record_breaking_successes(dot_world, records):
+    quickest = int(records.seen_steps[records.seen_successes].min())
+    outcomes = [Outcome(i, i, 0.9, 0.9, quickest + d, True) for i, d in enumerate((-1, 0, 5, -1))]
+    failures = [Outcome(9, 9, 0.0, 0.0, 1, True)]
+    assert haste(dot_world, records, outcomes + failures) == 0.5
+    assert haste(dot_world, records, failures) == 0.0
+
+
+def test_an_honest_dream_is_believed(dot_world, agent, store):
+    result = trust(dot_world, agent, store, FEW)
+    assert result.light == "green", result.signs
+    assert result.reasons == ()
+    assert (result.gaps, result.best_temperature) == ((), None)
+    assert {sign.name for sign in result.signs} == set(LIMITS)
+
+
+def test_a_lying_dream_is_not(lying_world, store):
+    """It promises the goal at the first step, so the agent that never moves believes to win."""
+    result = trust(lying_world, ConstantPolicy(2), store, FEW)
+    assert result.dream.success == 1.0
+    assert result.light == "red"
+    assert {sign.name for sign in result.signs if sign.light == "red"} >= {"haste", "shortfall"}
+    assert set(result.reasons) >= {LIMITS["haste"].says, LIMITS["shortfall"].says}
+
+
+def test_real_episodes_measure_the_gap(lying_world, store):
+    config = TrustConfig(dreams=20, real_episodes=10, temperatures=(0.5, 1.0))
+    result = trust(lying_world, ConstantPolicy(2), store, config)
+    assert {gap.temperature for gap in result.gaps} == {0.5, 1.0}
+    assert {gap.difference for gap in result.gaps if gap.quantity == "success"} == {1.0}
+    assert result.best_temperature == 0.5
+
+
+def test_the_strip_shows_the_strangest_dream_and_what_the_records_have(dot_world, agent, store, records):
+    seen, _ = store.split()
+    outcomes = dream(dot_world, agent, FEW)
+    strip = strangest_moments(dot_world, records, seen, outcomes, frames=3)
+    assert strip.dreamed.shape == strip.recorded.shape == (3, *dot_world.config.frame_shape)
+    assert np.array_equal(np.diff(strip.step), [1, 1])
+    recorded = {frame.tobytes() for episode in seen for frame in episode.observations}
+    assert all(frame.tobytes() in recorded for frame in strip.recorded)
+    assert np.abs(strip.dreamed.astype(float) - strip.recorded).mean() < 25.0
+
+
+def test_the_worst_sign_decides():
+    limits = LIMITS["novelty"]
+    middle = Sign("novelty", 0.5 * (limits.amber + limits.red), limits)
+    assert middle.doubt == pytest.approx(0.5)
+    assert [light(doubt) for doubt in (-0.1, 0.0, 0.99, 1.0)] == ["green", "amber", "amber", "red"]
+
+
+def test_what_does_not_fit_is_refused(dot_world, agent, store, continuous_world):
+    with pytest.raises(ValueError, match="expected dreams >= 1"):
+        trust(dot_world, agent, store, TrustConfig(dreams=0))
+    with pytest.raises(ValueError, match="expected episodes of ContinuousDot-v0, got dot_env:Dot-v0"):
+        trust(continuous_world, agent, store)
+    with pytest.raises(ValueError, match="expected an agent for 40 features"):
+        trust(dot_world, load_agent("sidewalk/linear"), store)
+
+
+def test_the_command_says_it_in_words_and_pictures(dot_world, dot_folder, dot_agent_folder, tmp_path, capsys):
+    command = ["trust", "--world", str(dot_folder), "--agent", str(dot_agent_folder), "--out", str(tmp_path)]
+    assert main([*command, "--dreams", "20", "--gamma", "0.95", "--real-episodes", "5"]) == 0
+    said = capsys.readouterr().out
+    facts = json.loads((tmp_path / "trust.json").read_text())
+    assert facts["light"].upper() in said
+    assert {sign["name"] for sign in facts["signs"]} == set(LIMITS)
+    assert facts["best_temperature"] in (0.1, 0.5, 1.0, 1.15, 1.3)
+    assert (tmp_path / "strip.png").stat().st_size > 1000
+
+
+def test_missing_episodes_are_asked_for(dot_world, tmp_path, capsys):
+    stays = LinearAgent(np.zeros((3, 40)), np.array([0.0, 0.0, 1.0]), dot_world.config.action)
+    save_linear(stays, tmp_path / "agent", dot_world)
+    command = ["trust", "--world", str(dot_world.path), "--agent", str(tmp_path / "agent")]
+    assert main([*command, "--episodes", str(tmp_path / "none")]) == 2
+    assert "none" in capsys.readouterr().err
