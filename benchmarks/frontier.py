@@ -11,28 +11,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import stable_baselines3
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode
 from matplotlib.figure import Figure
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
+from study import ENV, Row, once, real_scores, scores
 from tabulate import tabulate
 
 import dreamenv
 from dreamenv.agents.evolve import log_action_prior
-from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real, make_real_vector
-from dreamenv.evaluate.scores import Score, score
 from dreamenv.files import write_json
-
-VALIDATION, TEST = 80_000, 90_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class Frontier:
         evolve: CMA-ES in the dream.
     """
 
-    env: str = "MiniWorld-Sidewalk-v0"
+    env: str = ENV
     root: Path = Path("runs/frontier")
     budgets: tuple[int, ...] = (5_000, 10_000, 20_000, 40_000, 70_000)
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -83,18 +79,17 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
     store = dreamenv.collect(config.env, config.root / f"seed{seed}" / "episodes", settings)
     frames = copy_first(store, place / "episodes", budget)
     world = dreamenv.train(place, dataclasses.replace(config.train, seed=seed))
-    for name in ("ppo", "linear"):
-        path = place / f"{name}.scores.json"
-        if not path.exists():
-            folder = place / "agents" / name
-            agent = (
-                dreamenv.train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed))
-                if name == "ppo"
-                else dreamenv.evolve(world, folder, dataclasses.replace(config.evolve, seed=seed))
-            )
-            env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
-            write_json(path, row(name, budget, frames, seed, scores(config, env, agent, world.config)))
-            env.close()
+    trainers = {
+        "ppo": lambda folder: dreamenv.train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed)),
+        "linear": lambda folder: dreamenv.evolve(world, folder, dataclasses.replace(config.evolve, seed=seed)),
+    }
+    for name, trainer in trainers.items():
+
+        def make(name: str = name, trainer: Callable[[Path], dreamenv.Policy] = trainer) -> Row:
+            found = real_scores(world, trainer(place / "agents" / name), config.episodes)
+            return {"agent": name, "budget": budget, "frames": frames, "seed": seed, **found}
+
+        once(place / f"{name}.scores.json", make)
 
 
 def copy_first(store: dreamenv.EpisodeStore, folder: Path, budget: int) -> int:
@@ -145,28 +140,13 @@ class ScoreAtBudgets(BaseCallback):
         if self._left and self.num_timesteps >= self._left[0]:
             budget = self._left.pop(0)
             env = make_real_vector(self._config.env, 8)
-            found = scores(self._config, env, self.model, self._world)
+            found = scores(env, self.model, self._config.episodes, self._world)
             env.close()
-            result = row(self._name, budget, self.num_timesteps, self._seed, found)
-            write_json(self._place / f"{budget}.scores.json", result)
+            facts = {"agent": self._name, "budget": budget, "frames": self.num_timesteps, "seed": self._seed}
+            write_json(self._place / f"{budget}.scores.json", {**facts, **found})
 
 
-def scores(config: Frontier, env: Any, agent: dreamenv.Policy, world: dreamenv.WorldConfig) -> dict[str, Score]:
-    found = {}
-    for first, side in ((VALIDATION, "validation"), (TEST, "test")):
-        for deterministic, how in ((True, "greedy"), (False, "sampling")):
-            seeds = range(first, first + config.episodes)
-            found[f"{side} {how}"] = score(env, agent, seeds, world, name=how, deterministic=deterministic)
-    return found
-
-
-def row(agent: str, budget: int, frames: int, seed: int, found: dict[str, Score]) -> dict[str, Any]:
-    facts = ("success", "mean", "low", "high")
-    numbers = {key: {fact: getattr(value, fact) or 0.0 for fact in facts} for key, value in found.items()}
-    return {"agent": agent, "budget": budget, "frames": frames, "seed": seed, **numbers}
-
-
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[Row]) -> str:
     """Success / return on the test seeds: every seed's, greedy, and the means over the seeds."""
     cells = []
     for agent, budget in sorted({(r["agent"], r["budget"]) for r in rows}):
@@ -182,7 +162,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return tabulate(cells, headers, disable_numparse=True)
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
+def plot(rows: list[Row], path: Path) -> None:
     figure = Figure(figsize=(10.0, 4.2), layout="constrained")
     for axes, fact in zip(figure.subplots(1, 2), ("success", "mean"), strict=True):
         for number, agent in enumerate(sorted({r["agent"] for r in rows})):

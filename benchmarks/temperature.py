@@ -7,7 +7,6 @@ table for DoomTakeCover. Scores are on test seeds: nothing is chosen by them.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode
 from matplotlib.figure import Figure
+from study import Row, dream_scores, once, real_scores
 from tabulate import tabulate
 
 import dreamenv
-from dreamenv.envs.latent import make_latent_vector
-from dreamenv.evaluate.scores import UniformPolicy, score
+from dreamenv.evaluate.scores import UniformPolicy
 from dreamenv.files import write_json
 
 Knobs = dict[str, Any]
@@ -36,7 +34,6 @@ SETTINGS: dict[str, Knobs] = {
     "0.1, dropout 0.1": {"temperature": 0.1, "dropout": 0.1},
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
 }
-TEST = 90_000
 
 
 @dataclass(frozen=True)
@@ -70,59 +67,51 @@ def main(experiment: Experiment) -> None:
     plot(rows, random, experiment.root / "temperature.png")
 
 
-def measure(experiment: Experiment, name: str, seed: int) -> dict[str, Any]:
+def measure(experiment: Experiment, name: str, seed: int) -> Row:
     """Trains one agent and scores it, unless that was done before."""
     torch.set_num_threads(1)
     folder = experiment.root / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
-    record = folder / "scores.json"
-    if record.exists():
-        return json.loads(record.read_text())
+
+    def make() -> Row:
+        world = dreamenv.load(experiment.world)
+        config = dataclasses.replace(experiment.ppo, seed=seed, **SETTINGS[name])
+        agent = dreamenv.train_ppo(world, folder, config)
+        dream = dream_scores(world, agent, experiment.episodes, **SETTINGS[name])
+        return {"setting": name, "seed": seed, **dream, **real_scores(world, agent, experiment.episodes)}
+
+    return once(folder / "scores.json", make)
+
+
+def random_score(experiment: Experiment) -> Row:
+    """Of uniformly random actions, in reality."""
     world = dreamenv.load(experiment.world)
-    config = dataclasses.replace(experiment.ppo, seed=seed, **SETTINGS[name])
-    agent = dreamenv.train_ppo(world, folder, config)
-    dream = dreamenv.DreamVectorEnv(world, 100, autoreset_mode=AutoresetMode.DISABLED, **SETTINGS[name])
-    real = make_latent_vector(world, 8, AutoresetMode.DISABLED)
-    seeds = range(TEST, TEST + experiment.episodes)
-    row: dict[str, Any] = {"setting": name, "seed": seed}
-    for place, env in (("dream", dream), ("real", real)):
-        for how in ("greedy", "sampling"):
-            found = score(env, agent, seeds, world.config, name=how, deterministic=how == "greedy")
-            row[f"{place} {how}"] = {"success": found.success, "mean": found.mean, "std": found.std}
-    write_json(record, row)
-    return row
+    policy = UniformPolicy(world.config.action.space)
+    return real_scores(world, policy, experiment.episodes)["test sampling"]
 
 
-def random_score(experiment: Experiment) -> dict[str, float]:
-    world = dreamenv.load(experiment.world)
-    env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
-    seeds = range(TEST, TEST + experiment.episodes)
-    found = score(env, UniformPolicy(world.config.action.space), seeds, world.config, name="random")
-    return {"success": found.success or 0.0, "mean": found.mean, "std": found.std}
-
-
-def columns(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def columns(rows: list[Row]) -> dict[str, list[Row]]:
     """The rows of every setting."""
     return {name: [row for row in rows if row["setting"] == name] for name in SETTINGS}
 
 
-def spread(rows: list[dict[str, Any]], place: str, fact: str) -> str:
+def spread(rows: list[Row], place: str, fact: str) -> str:
     values = [row[place][fact] for row in rows]
     return f"{np.mean(values):.3f} ({min(values):.2f}-{max(values):.2f})"
 
 
-def table(rows: list[dict[str, Any]], random: dict[str, float]) -> str:
+def table(rows: list[Row], random: Row) -> str:
     """Mean returns over the seeds, with the lowest and the highest seed in brackets."""
-    places = ("dream sampling", "real sampling", "real greedy")
+    places = ("dream sampling", "test sampling", "test greedy")
     lines = [(key, *(spread(of, place, "mean") for place in places)) for key, of in columns(rows).items()]
     lines.append(("random policy", "", f"{random['mean']:.3f}", ""))
     return tabulate(lines, ("temperature", *places), disable_numparse=True)
 
 
-def plot(rows: list[dict[str, Any]], random: dict[str, float], path: Path) -> None:
+def plot(rows: list[Row], random: Row, path: Path) -> None:
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.subplots()
     groups = columns(rows)
-    for number, place in enumerate(("dream sampling", "real sampling", "real greedy")):
+    for number, place in enumerate(("dream sampling", "test sampling", "test greedy")):
         values = [[row[place]["mean"] for row in of] for of in groups.values()]
         axes.plot(list(groups), [np.mean(v) for v in values], "o-", color=f"C{number}", label=place)
         axes.fill_between(

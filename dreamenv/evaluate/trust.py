@@ -165,9 +165,7 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
     """
     config = config or TrustConfig()
     if config.dreams < 1 or config.real_episodes < 0:
-        raise ValueError(
-            f"expected dreams >= 1 and real_episodes >= 0, got {config.dreams} and {config.real_episodes}"
-        )
+        raise ValueError(f"expected dreams >= 1 and real_episodes >= 0, got {config.dreams} and {config.real_episodes}")
     world = world if isinstance(world, World) else load(world)
     if store.spec.env_id != world.config.env_id:
         raise ValueError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")

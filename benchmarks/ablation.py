@@ -1,0 +1,153 @@
+"""Why the recipe works: one change at a time, the same number of real frames and dream steps, several seeds.
+
+Run `python benchmarks/ablation.py`; it goes on where it was interrupted. Every seed collects, trains V and M, and
+trains PPO in the dream, anew. Scores are on validation seeds, which choose the recipe, and on test seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from study import NARROW, Row, dream_scores, make_world, once, real_scores
+from tabulate import tabulate
+from torch import Tensor
+
+import dreamenv
+from dreamenv.files import write_json
+
+UNIFORM = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=1)
+RECIPE = dreamenv.TrainConfig()
+UNTRAINED = replace(RECIPE.memory, fit=replace(RECIPE.memory.fit, steps=0))
+WORLDS: dict[str, tuple[dreamenv.ExplorationConfig, dreamenv.TrainConfig]] = {
+    "recipe": (dreamenv.ExplorationConfig(), RECIPE),
+    "uniform": (UNIFORM, RECIPE),
+    "narrow": (NARROW, RECIPE),
+    "plain-error": (dreamenv.ExplorationConfig(), replace(RECIPE, vision=replace(RECIPE.vision, rare_colours=False))),
+    "unbalanced": (
+        dreamenv.ExplorationConfig(),
+        replace(RECIPE, memory=replace(RECIPE.memory, episode_balance=0.0, step_balance=0.0)),
+    ),
+    "untrained-m": (dreamenv.ExplorationConfig(), replace(RECIPE, memory=UNTRAINED)),
+}
+PPO = dreamenv.PPOConfig(temperature=1.15)
+CHANGES: dict[str, tuple[str, dreamenv.PPOConfig]] = {
+    "the recipe": ("recipe", PPO),
+    "exploration: uniform random": ("uniform", PPO),
+    "exploration: narrow": ("narrow", PPO),
+    "V: plain squared error": ("plain-error", PPO),
+    "M: no balance of endings": ("unbalanced", PPO),
+    "M: untrained": ("untrained-m", PPO),
+    "dream: no branched starts": ("recipe", replace(PPO, branched_starts=0.0)),
+    "dream: temperature 0.1": ("recipe", replace(PPO, temperature=0.1)),
+    "dream: temperature 1": ("recipe", replace(PPO, temperature=1.0)),
+    "dream: temperature 1.3": ("recipe", replace(PPO, temperature=1.3)),
+    "agent: z only": ("recipe", PPO),
+}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is measured.
+
+    Attributes:
+        root: Takes everything.
+        frames: Real frames for every world.
+        seeds: One chain from collecting to scores each.
+        episodes: Per score.
+        processes: Chains side by side, each on one core.
+        changes: Which of them; all by default.
+    """
+
+    root: Path = Path("runs/ablation")
+    frames: int = 40_000
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: int = 100
+    processes: int = 2
+    changes: tuple[str, ...] = tuple(CHANGES)
+
+
+class SeesOnlyZ(dreamenv.World):
+    """A world whose agents do not see h."""
+
+    @property
+    def feature_size(self) -> int:
+        return self.latent_size
+
+    @property
+    def feature_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = super().feature_bounds
+        return low[: self.latent_size], high[: self.latent_size]
+
+    def features(self, state: dreamenv.State) -> Tensor:
+        return state.z
+
+
+def main(ablation: Ablation) -> None:
+    needed = {"recipe", *(CHANGES[change][0] for change in ablation.changes)}
+    worlds = sorted(needed, key=list(WORLDS).index)
+    with get_context("spawn").Pool(ablation.processes, maxtasksperchild=1) as pool:
+        pool.starmap(train_world, [(ablation, w, s) for w in worlds for s in ablation.seeds], chunksize=1)
+        jobs = [(ablation, change, seed) for change in ablation.changes for seed in ablation.seeds]
+        rows = pool.starmap(measure, jobs, chunksize=1)
+    write_json(ablation.root / "ablation.json", rows)
+    print(table(rows))
+
+
+def place(ablation: Ablation, world: str, seed: int) -> Path:
+    return ablation.root / f"{world}-seed{seed}"
+
+
+def train_world(ablation: Ablation, name: str, seed: int) -> None:
+    """Makes one world; takes episodes and V from the recipe's where they are the same."""
+    torch.set_num_threads(1)
+    folder, recipe = place(ablation, name, seed), place(ablation, "recipe", seed)
+    exploration, training = WORLDS[name]
+    if name != "recipe" and exploration == WORLDS["recipe"][0] and not folder.exists():
+        shutil.copytree(recipe / "episodes", folder / "episodes")
+        if training.vision == WORLDS["recipe"][1].vision:
+            shutil.copytree(recipe / "training" / "vision", folder / "training" / "vision")
+    collecting = dreamenv.CollectConfig(frames=ablation.frames, seed=seed, exploration=exploration)
+    make_world(folder, collecting, replace(training, seed=seed))
+
+
+def measure(ablation: Ablation, change: str, seed: int) -> Row:
+    """Trains and scores one agent, unless that was done before."""
+    torch.set_num_threads(1)
+    name, ppo = CHANGES[change]
+    folder = place(ablation, name, seed)
+    home = folder / "agents" / change.replace(": ", "-").replace(" ", "-")
+
+    def make() -> Row:
+        world = dreamenv.load(folder)
+        if change == "agent: z only":
+            world = SeesOnlyZ(world.config, world.vision, world.memory, world.bank, world.path)
+        agent = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
+        found = dream_scores(world, agent, ablation.episodes, temperature=ppo.temperature)
+        return {"change": change, "seed": seed, **found, **real_scores(world, agent, ablation.episodes)}
+
+    return once(home / "scores.json", make)
+
+
+def table(rows: list[Row]) -> str:
+    """Mean of the seeds, lowest and highest in brackets."""
+
+    def cell(of: list[Row], place: str) -> str:
+        success = [row[place]["success"] for row in of]
+        mean = np.mean([row[place]["mean"] for row in of])
+        return f"{np.mean(success):.2f} ({min(success):.2f}-{max(success):.2f}) / {mean:.3f}"
+
+    places = ("dream greedy", "test greedy", "test sampling", "validation greedy")
+    changes = list(dict.fromkeys(row["change"] for row in rows))
+    lines = [(c, *(cell([row for row in rows if row["change"] == c], place) for place in places)) for c in changes]
+    return tabulate(lines, ("change", *places), disable_numparse=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Ablation))

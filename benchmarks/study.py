@@ -1,0 +1,76 @@
+"""What the experiments have in common: worlds made once, agents scored once, on the same seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gymnasium.vector import AutoresetMode
+
+import dreamenv
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.evaluate.compare import TEST_SEED
+from dreamenv.evaluate.scores import Score, score
+from dreamenv.files import write_json
+
+ENV = "MiniWorld-Sidewalk-v0"
+NARROW = dreamenv.ExplorationConfig(
+    bump_and_turn=0.8,
+    preference=0.2,
+    sticky=0.0,
+    noise=(0.0, 0.05, 0.05, 0.15),
+    preference_strength=(2.5, 2.5),
+    patience=(0,),
+)
+Row = dict[str, Any]
+
+
+def once(path: Path, make: Callable[[], Row]) -> Row:
+    """The row stored in a file; made and stored if there is none."""
+    if path.exists():
+        return json.loads(path.read_text())
+    row = make()
+    write_json(path, row)
+    return row
+
+
+def make_world(folder: Path, collecting: dreamenv.CollectConfig, training: dreamenv.TrainConfig) -> dreamenv.World:
+    """Collects and trains; goes on where it was interrupted."""
+    dreamenv.collect(ENV, folder / "episodes", collecting)
+    return dreamenv.train(folder, training)
+
+
+def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:
+    """Greedy and sampling, on validation seeds, for choosing, and on test seeds, for the table."""
+    env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
+    row = scores(env, agent, episodes, world.config)
+    env.close()
+    return row
+
+
+def dream_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int, **dream: Any) -> Row:
+    """Greedy and sampling in the dream, on as many seeds."""
+    env = dreamenv.DreamVectorEnv(world, min(episodes, 100), autoreset_mode=AutoresetMode.DISABLED, **dream)
+    found = {}
+    for how in ("greedy", "sampling"):
+        seeds = range(TEST_SEED, TEST_SEED + episodes)
+        found[f"dream {how}"] = facts(score(env, agent, seeds, world.config, name=how, deterministic=how == "greedy"))
+    return found
+
+
+def scores(env: Any, agent: dreamenv.Policy, episodes: int, config: dreamenv.WorldConfig) -> Row:
+    """The same for any environment with autoreset disabled."""
+    found = {}
+    for first, side in ((VALIDATION_SEED, "validation"), (TEST_SEED, "test")):
+        for how in ("greedy", "sampling"):
+            seeds = range(first, first + episodes)
+            found[f"{side} {how}"] = facts(score(env, agent, seeds, config, name=how, deterministic=how == "greedy"))
+    return found
+
+
+def facts(found: Score) -> Row:
+    """What a table needs of a score."""
+    return {fact: getattr(found, fact) or 0.0 for fact in ("success", "mean", "std", "low", "high", "length")}
