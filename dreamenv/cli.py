@@ -41,6 +41,7 @@ from dreamenv.evaluate.tables import (
     open_loop_table,
     rounds_table,
     scores_table,
+    trust_facts,
     trust_table,
     vision_table,
     write_comparison,
@@ -231,9 +232,7 @@ def trust_command(
     """
     folder = out or _home(world) / "trust" / Path(agent).name
     result = trust(load(world), load_agent(agent), EpisodeStore(episodes or _home(world) / "episodes"), config)
-    facts = {"light": result.light, "reasons": result.reasons, "best_temperature": result.best_temperature}
-    parts = {name: [dataclasses.asdict(part) for part in getattr(result, name)] for name in ("signs", "gaps")}
-    write_json(folder / "trust.json", {**facts, **parts, "dream": dataclasses.asdict(result.dream)})
+    write_json(folder / "trust.json", trust_facts(result))
     plot_strip(result.strip, folder / "strip.png")
     _say(f"\n{trust_table(result)}\n")
     _say(f"trust.json, and strip.png with the strangest moments, in {folder}")

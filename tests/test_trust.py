@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from dreamenv import EpisodeStore, LinearAgent, TrustConfig, load_agent, save_linear, trust
+from dreamenv.agents.observing import ObservingAgent
 from dreamenv.cli import main
-from dreamenv.evaluate.scores import ConstantPolicy
+from dreamenv.envs.real import make_real_vector
+from dreamenv.evaluate.failures import failures
+from dreamenv.evaluate.scores import ConstantPolicy, is_success
 from dreamenv.evaluate.signals import (
     exceedance,
     haste,
@@ -20,7 +23,7 @@ from dreamenv.evaluate.signals import (
     strangest_moments,
 )
 from dreamenv.evaluate.trust import LIMITS, Sign, dream, light
-from dreamenv.rollout import Outcome
+from dreamenv.rollout import Outcome, rollout
 from dreamenv.world import World
 
 FEW = TrustConfig(dreams=40, gamma=0.95)
@@ -105,6 +108,28 @@ def test_real_episodes_measure_the_gap(lying_world, store):
     assert {gap.temperature for gap in result.gaps} == {0.5, 1.0}
     assert {gap.difference for gap in result.gaps if gap.quantity == "success"} == {1.0}
     assert result.best_temperature == 0.5
+    assert {failure.promised for failure in result.failures} == {1.0}
+    assert len(result.failures) == 10
+
+
+def test_dreams_on_from_real_failures_tell_who_was_wrong(dot_world, lying_world):
+    """Standing still fails in reality; the honest dream knows, the lying one promises the goal."""
+    stays, seeds = ConstantPolicy(2), range(5)
+    env = make_real_vector("dot_env:Dot-v0", 2)
+    played = list(rollout(env, stays, seeds, record=True))
+    for world, promised in ((dot_world, 0.0), (lying_world, 1.0)):
+        found = failures(world, stays, played, temperature=1.0, dreams=4)
+        assert [failure.seed for failure in found] == list(seeds)
+        assert {(f.length, f.terminated, f.branch, f.promised) for f in found} == {(20, False, 10, promised)}
+
+
+def test_successes_are_no_failures(dot_world, agent):
+    seeds = range(20)
+    actor = ObservingAgent(dot_world, agent, (0.0,), seeds)
+    played = list(rollout(make_real_vector("dot_env:Dot-v0", 4), actor, seeds, record=True))
+    lost = {outcome.seed for outcome in played if not is_success(outcome, dot_world.config)}
+    assert {failure.seed for failure in failures(dot_world, agent, played, temperature=1.0)} == lost
+    assert len(lost) < 10
 
 
 def test_the_strip_shows_the_strangest_dream_and_what_the_records_have(dot_world, agent, store, records):

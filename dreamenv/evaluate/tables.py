@@ -7,6 +7,7 @@ import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -155,7 +156,23 @@ def trust_table(trust: Trust) -> str:
         heads = ("temperature", "quantity", "dream", "real", "gap", "95% interval")
         parts.append(tabulate(gaps, heads, disable_numparse=True))
         parts.append(f"The dream of temperature {trust.best_temperature:g} predicts the real return best.")
+    if trust.failures:
+        promised = sum(failure.promised for failure in trust.failures) / len(trust.failures)
+        stuck = sum(not failure.terminated for failure in trust.failures)
+        parts.append(
+            f"From the middle of {len(trust.failures)} real failures ({stuck} ran out of time) the dream promises "
+            f"success in {promised:.0%} of cases."
+        )
     return "\n\n".join([*parts, _verdict(trust)])
+
+
+def trust_facts(trust: Trust) -> dict[str, Any]:
+    """Everything but the pictures, as JSON has it."""
+    lists = {
+        name: [dataclasses.asdict(part) for part in getattr(trust, name)] for name in ("signs", "gaps", "failures")
+    }
+    facts = {"light": trust.light, "reasons": trust.reasons, "best_temperature": trust.best_temperature}
+    return {**facts, **lists, "dream": dataclasses.asdict(trust.dream)}
 
 
 def _verdict(trust: Trust) -> str:

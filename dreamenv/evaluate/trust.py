@@ -9,12 +9,14 @@ from typing import Literal
 import torch
 from gymnasium.vector import AutoresetMode
 
+from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import load
 from dreamenv.envs.dream import DreamVectorEnv
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.real import make_real_vector
 from dreamenv.episodes import EpisodeStore
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import check_agent
+from dreamenv.evaluate.failures import Failure, failures
 from dreamenv.evaluate.gap import Gap, best_temperature, gaps
 from dreamenv.evaluate.scores import Score, score, summarise
 from dreamenv.evaluate.signals import (
@@ -27,6 +29,7 @@ from dreamenv.evaluate.signals import (
     shortfall,
     strangest_moments,
 )
+from dreamenv.progress import progress
 from dreamenv.rollout import Outcome, Policy, rollout
 from dreamenv.world import World
 
@@ -117,6 +120,7 @@ class Trust:
         signs: Read without any new real episode.
         strip: Where the dream went farthest from the records.
         gaps: Dream minus reality; empty where no real episodes were played.
+        failures: What the dream promises from the middle of real episodes without success; empty likewise.
         best_temperature: Whose dream predicts the real return best; None likewise.
     """
 
@@ -124,6 +128,7 @@ class Trust:
     signs: tuple[Sign, ...]
     strip: Strip
     gaps: tuple[Gap, ...] = ()
+    failures: tuple[Failure, ...] = ()
     best_temperature: float | None = None
 
     @property
@@ -170,14 +175,26 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
     if store.spec.env_id != world.config.env_id:
         raise ValueError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")
     check_agent(world, agent)
-    outcomes = dream(world, agent, config)
     seen, held_out = store.split()
-    records = read_records(world, seen, held_out)
-    found = signals(world, agent, records, outcomes, config)
-    dreamed = summarise(outcomes, world.config, name="agent, greedy", temperature=_temperature(world, config))
-    signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
-    strip = strangest_moments(world, records, seen, outcomes)
-    return Trust(dreamed, signs, strip, *_reality(world, agent, config))
+    with progress(total=4 if config.real_episodes else 3, unit="stage", desc="trust") as bar:
+        bar.set_postfix_str("dreams", refresh=True)
+        outcomes = dream(world, agent, config)
+        dreamed = summarise(outcomes, world.config, name="agent, greedy", temperature=_temperature(world, config))
+        bar.update()
+        bar.set_postfix_str("records", refresh=True)
+        records = read_records(world, seen, held_out)
+        bar.update()
+        bar.set_postfix_str("signs", refresh=True)
+        found = signals(world, agent, records, outcomes, config)
+        signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
+        strip = strangest_moments(world, records, seen, outcomes)
+        bar.update()
+        if not config.real_episodes:
+            return Trust(dreamed, signs, strip)
+        bar.set_postfix_str("reality", refresh=True)
+        result = Trust(dreamed, signs, strip, *_reality(world, agent, config))
+        bar.update()
+        return result
 
 
 def dream(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
@@ -200,23 +217,29 @@ def signals(
     }
 
 
-def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Gap, ...], float | None]:
-    """Plays real episodes, and dreams at every temperature, on the same seeds."""
-    if not config.real_episodes:
-        return (), None
-    seeds = range(config.real_seed, config.real_seed + config.real_episodes)
-    env = make_latent_vector(world, min(config.num_envs, config.real_episodes), AutoresetMode.DISABLED)
-    real = score(env, agent, seeds, world.config, name="agent, greedy", deterministic=True)
-    env.close()
-    many = range(config.seed, config.seed + config.dreams)
+def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Gap, ...], tuple[Failure, ...], float]:
+    """Plays real episodes, dreams at every temperature, and dreams on from real failures."""
+    played = _play(world, agent, config)
+    real = summarise(played, world.config, name="agent, greedy", temperature=None)
+    seeds = range(config.seed, config.seed + config.dreams)
     dreams = [
         score(
-            _dreams(world, t, config), agent, many, world.config,
+            _dreams(world, t, config), agent, seeds, world.config,
             name="agent, greedy", deterministic=True, temperature=t,
         )
         for t in sorted({*config.temperatures, _temperature(world, config)})
     ]  # fmt: skip
-    return tuple(gap for dreamed in dreams for gap in gaps(dreamed, real)), best_temperature(dreams, real)
+    failed = failures(world, agent, played, temperature=_temperature(world, config), seed=config.seed)
+    return tuple(gap for dreamed in dreams for gap in gaps(dreamed, real)), failed, best_temperature(dreams, real)
+
+
+def _play(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
+    """Real episodes with their frames."""
+    seeds = range(config.real_seed, config.real_seed + config.real_episodes)
+    env = make_real_vector(world.config.env_id, min(config.num_envs, config.real_episodes))
+    played = list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
+    env.close()
+    return played
 
 
 def _dreams(world: World, temperature: float, config: TrustConfig) -> DreamVectorEnv:
