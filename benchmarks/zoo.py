@@ -22,9 +22,10 @@ from tabulate import tabulate
 import dreamenv
 from dreamenv.evaluate.memory_report import area_under_curve
 from dreamenv.evaluate.scores import summarise
-from dreamenv.evaluate.signals import read_records
+from dreamenv.evaluate.signals import Records, read_records, shortfall
 from dreamenv.evaluate.trust import LIMITS, Sign, dream, signals
 from dreamenv.files import write_json
+from dreamenv.rollout import Outcome
 
 PLAIN = dreamenv.TrainConfig(vision=dreamenv.VisionTraining(rare_colours=False, reconstruction_scale=1.0))
 WORLDS: dict[str, tuple[dreamenv.CollectConfig, dreamenv.TrainConfig]] = {
@@ -40,6 +41,9 @@ AGENTS: dict[str, dreamenv.PPOConfig] = {
     },
     "exploit": dreamenv.PPOConfig(temperature=0.01, branched_starts=0.0, ent_coef=0.0),
 }
+
+
+CANDIDATES = ("round trip", "shortfall, ridge 1", "shortfall, ridge 100")
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,37 @@ def measure(zoo: Zoo, world_name: str, agent_name: str) -> Row:
             "dream length": dreamed.length,
             **real_scores(world, agent, zoo.episodes),
             **signals(world, agent, records, outcomes, zoo.trust),
+            **candidates(world, agent, records, outcomes, zoo.trust),
         }
 
     return once(home / "zoo.json", make)
+
+
+def candidates(
+    world: dreamenv.World,
+    agent: dreamenv.Policy,
+    records: Records,
+    outcomes: list[Outcome],
+    config: dreamenv.TrustConfig,
+) -> dict[str, float]:
+    """Signs that `dreamenv trust` does not use, to see whether it should."""
+    visited = torch.cat([torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None])
+    errors = [round_trip(world, part) for part in (visited, records.held_out)]
+    found = {"round trip": errors[0] / errors[1]}
+    for ridge in (1.0, 100.0):
+        found[f"shortfall, ridge {ridge:g}"] = shortfall(
+            world, agent, records, outcomes, gamma=config.gamma, ridge=ridge
+        )
+    return found
+
+
+@torch.inference_mode()
+def round_trip(world: dreamenv.World, states: torch.Tensor) -> float:
+    """Root mean square distance of z from what V sees in the frames decoded from it: is it blurred, or impossible?"""
+    some = torch.randperm(len(states), generator=torch.Generator().manual_seed(0))[:2000]
+    z = states[some, : world.latent_size]
+    seen = torch.cat([world.vision.encode_pixels(world.vision.decode_pixels(part))[0] for part in z.split(256)])
+    return float((seen - z).square().mean().sqrt())
 
 
 def halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
@@ -112,7 +144,7 @@ def lies(row: Row) -> bool:
 
 def table(rows: list[Row]) -> str:
     """All agents."""
-    names = ("dream", *LIMITS)
+    names = ("dream", *LIMITS, *CANDIDATES)
     lines = [
         (
             row["world"],
@@ -130,7 +162,7 @@ def judgement(rows: list[Row]) -> str:
     """How well every sign, and the largest of them, tells the lying dreams from the others."""
     lying = np.array([lies(row) for row in rows])
     lines = []
-    for name in (*LIMITS, "doubt"):
+    for name in (*LIMITS, *CANDIDATES, "doubt"):
         values = np.array([doubt(row) if name == "doubt" else row[name] for row in rows])
         ratio = [real(row) / max(row["dream"], 1e-6) for row in rows]
         correlation = scipy.stats.spearmanr(values, ratio).statistic

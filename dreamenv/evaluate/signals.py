@@ -14,7 +14,7 @@ from dreamenv.episodes import Episode
 from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
 from dreamenv.evaluate.scores import is_success
 from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models.vision import Vision, sample_latent
+from dreamenv.models.vision import sample_latent
 from dreamenv.rollout import Outcome, Policy
 from dreamenv.world import World
 
@@ -60,14 +60,6 @@ def _drawn(episodes: Sequence[LatentEpisode]) -> list[LatentEpisode]:
     return drawn
 
 
-@torch.inference_mode()
-def round_trip(vision: Vision, z: Tensor) -> Tensor:
-    """Root mean square distance, per latent dimension, of (N, Z) latents from what V sees in their decoded frames."""
-    parts = z.split(256)
-    seen = torch.cat([vision.encode_pixels(vision.decode_pixels(part))[0] for part in parts])
-    return (seen.float() - z).square().mean(1).sqrt()
-
-
 def neighbour_distance(points: Tensor, references: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
     """Mean distance of (N, D) points from their nearest among (M, D) references, (N,)."""
     return torch.cat(
@@ -78,14 +70,6 @@ def neighbour_distance(points: Tensor, references: Tensor, neighbours: int = NEI
 def exceedance(values: Tensor, usual: Tensor) -> Tensor:
     """Share of (M,) usual values that each of (N,) values exceeds, (N,); 0.5 on average if they are alike."""
     return torch.searchsorted(usual.sort().values, values) / len(usual)
-
-
-def round_trip_ratio(world: World, records: Records, dreamed: Tensor) -> float:
-    """Round-trip error of (N, Z + H) dreamed states over that of held-out real ones: blurred or impossible frames."""
-    errors = [
-        round_trip(world.vision, _sample(part, QUERIES)[:, : world.latent_size]) for part in (dreamed, records.held_out)
-    ]
-    return float(errors[0].square().mean().sqrt() / errors[1].square().mean().sqrt())
 
 
 def novelty(world: World, records: Records, dreamed: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from dreamenv.evaluate.signals import (
     haste,
     novelty,
     read_records,
-    round_trip_ratio,
     shortfall,
     strangest_moments,
 )
@@ -79,10 +78,9 @@ class Limits:
 
 
 LIMITS = {
-    "round trip": Limits(1.2, 1.5, "V does not recognise the frames of the dream: they are blurred or impossible"),
+    "shortfall": Limits(0.15, 0.4, "recorded episodes do not confirm the return that the dream promises"),
+    "haste": Limits(0.25, 0.5, "the dream's successes are quicker than any recorded one"),
     "novelty": Limits(0.9, 0.95, "the agent goes where the recorded episodes never were"),
-    "haste": Limits(0.1, 0.3, "the dream's successes are quicker than any recorded one"),
-    "shortfall": Limits(0.2, 0.5, "recorded episodes do not confirm the return that the dream promises"),
 }
 
 
@@ -210,10 +208,9 @@ def signals(
     """All signs, by name."""
     visited = torch.cat([torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None])
     return {
-        "round trip": round_trip_ratio(world, records, visited),
-        "novelty": float(novelty(world, records, visited).mean()),
-        "haste": haste(world, records, outcomes),
         "shortfall": shortfall(world, agent, records, outcomes, gamma=config.gamma, ridge=config.ridge),
+        "haste": haste(world, records, outcomes),
+        "novelty": float(novelty(world, records, visited).mean()),
     }
 
 
