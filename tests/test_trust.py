@@ -19,6 +19,7 @@ from dreamenv.evaluate.signals import (
     neighbour_distance,
     novelty,
     read_records,
+    shortfall,
     strangest_moments,
 )
 from dreamenv.evaluate.trust import LIMITS, Sign, dream, light
@@ -74,6 +75,13 @@ def test_haste_is_the_share_of_record_breaking_successes(dot_world, records):
     failures = [Outcome(9, 9, 0.0, 0.0, 1, True)]
     assert haste(dot_world, records, outcomes + failures) == 0.5
     assert haste(dot_world, records, failures) == 0.0
+
+
+def test_who_promises_nothing_lacks_nothing(dot_world, records):
+    stays = ConstantPolicy(2)
+    outcomes = dream(dot_world, stays, FEW)
+    assert max(outcome.episode_return for outcome in outcomes) < 0.5
+    assert abs(shortfall(dot_world, stays, records, outcomes, gamma=0.95, ridge=30.0)) < 0.5
 
 
 def test_an_honest_dream_is_believed(dot_world, agent, store):

@@ -97,16 +97,25 @@ def haste(world: World, records: Records, outcomes: Sequence[Outcome]) -> float:
 def shortfall(
     world: World, agent: Policy, records: Records, outcomes: Sequence[Outcome], *, gamma: float, ridge: float
 ) -> float:
-    """Share of the dream's discounted return that recorded episodes do not confirm; negative where they say more."""
+    """Share of the dream's discounted return that recorded episodes do not confirm; negative where they say more.
+
+    A promise is held to be no smaller than a tenth of the largest recorded return: of next to nothing, no share counts.
+    """
     promise = float(np.mean([discounted(outcome, gamma) for outcome in outcomes]))
     confirmed = off_policy_return(world, agent, records.seen, gamma=gamma, ridge=ridge)
-    return (promise - confirmed) / max(abs(promise), 1e-6)
+    rewards = records.seen.reward.numpy()
+    recorded = [_discount(part, gamma) for part in np.split(rewards, records.seen.starts.numpy()[1:])]
+    scale = max(abs(promise), 0.1 * float(np.abs(recorded).max()), 1e-6)
+    return (promise - confirmed) / scale
 
 
 def discounted(outcome: Outcome, gamma: float) -> float:
     """Discounted return of a recorded outcome."""
     assert outcome.trajectory is not None
-    rewards = outcome.trajectory.rewards
+    return _discount(outcome.trajectory.rewards, gamma)
+
+
+def _discount(rewards: NDArray, gamma: float) -> float:
     return float(rewards @ gamma ** np.arange(len(rewards)))
 
 
