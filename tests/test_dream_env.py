@@ -344,30 +344,6 @@ def test_episodes_are_truncated_at_the_limit_and_only_there(dream):
     assert lengths[False] and max(lengths[False]) <= 20
 
 
-@pytest.mark.parametrize("branched", [0.0, 1.0])
-def test_a_horizon_counts_from_where_the_episode_begins(dot_world, branched):
-    env = DreamVectorEnv(dot_world, 128, horizon=4, branched_starts=branched, autoreset_mode=AutoresetMode.DISABLED)
-    env.reset(seed=0)
-    first = env.snapshot().state.step
-    assert bool(first.any()) == bool(branched)
-    running = np.ones(128, bool)
-    for step in range(1, 5):
-        _, _, terminated, truncated, _ = env.step(np.full(128, STAY))
-        due = (step == 4) | ((first + step).numpy() >= 20)
-        assert np.array_equal((truncated | terminated) & running, (due | terminated) & running)
-        assert not (truncated & terminated).any()
-        running &= ~(terminated | truncated)
-        if (terminated | truncated).any():
-            env.reset(options={"reset_mask": terminated | truncated})
-    assert not running.any()
-
-
-@pytest.mark.parametrize("horizon", [0, -1])
-def test_a_horizon_without_a_step_is_refused(dot_world, horizon):
-    with pytest.raises(ValueError, match="expected horizon >= 1"):
-        DreamEnv(dot_world, horizon=horizon)
-
-
 def test_an_ending_at_the_limit_is_terminated_and_not_truncated(dot_world):
     env = DreamVectorEnv(dot_world, 256, max_episode_steps=3)
     env.reset(seed=0)

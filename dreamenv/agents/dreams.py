@@ -19,8 +19,6 @@ class DreamConfig:
         num_envs: Dreams in a batch.
         temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
         branched_starts: Share of dreams that begin in the middle of a real episode.
-        horizon: Dream at most so many steps from wherever an episode begins, then truncate: little time for errors to
-            add up (Janner et al. 2019, MBPO). No such limit if None.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
         action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
         seed: Of everything random.
@@ -29,7 +27,6 @@ class DreamConfig:
     num_envs: int = 256
     temperature: float | tuple[float, float] | None = None
     branched_starts: float = 0.3
-    horizon: int | None = None
     dropout: float = 0.0
     action_penalty: float = 0.0
     seed: int = 0
@@ -42,7 +39,6 @@ def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode
         config.num_envs,
         temperature=config.temperature,
         branched_starts=config.branched_starts,
-        horizon=config.horizon,
         dropout=config.dropout,
         autoreset_mode=autoreset_mode,
     )

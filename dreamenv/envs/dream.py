@@ -23,10 +23,9 @@ from dreamenv.world import Noise, World
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a :class:`DreamVectorEnv` goes on from: states, limits, temperatures, masks, ends, random numbers."""
+    """All that a :class:`DreamVectorEnv` goes on from: states, temperatures, masks, ended episodes, random numbers."""
 
     state: State
-    last_step: torch.Tensor
     temperature: torch.Tensor
     temperature_range: torch.Tensor
     mask: torch.Tensor | None
@@ -52,7 +51,6 @@ class DreamVectorEnv(VectorEnv):
             :meth:`LatentObservation.branch`; the world's bank of real moments if None.
         dropout: Share of h that M's heads do not see, drawn anew for every episode: another way to make a dream
             uncertain, see :meth:`dreamenv.World.imagine`.
-        horizon: Dream at most so many steps from wherever an episode begins, then truncate; no such limit if None.
         max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
         autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
         render_mode: None or ``"rgb_array"``: the decoded dream.
@@ -73,7 +71,6 @@ class DreamVectorEnv(VectorEnv):
         branched_starts: float = 0.0,
         start: State | None = None,
         dropout: float = 0.0,
-        horizon: int | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -82,8 +79,6 @@ class DreamVectorEnv(VectorEnv):
             raise ValueError(f"expected branched_starts in [0, 1], got {branched_starts}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"expected dropout in [0, 1), got {dropout}")
-        if horizon is not None and horizon < 1:
-            raise ValueError(f"expected horizon >= 1, got {horizon}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(
                 f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
@@ -97,8 +92,7 @@ class DreamVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._fixed_start = _check_start(start, self.world, num_envs, branched_starts)
-        self._limit, self._horizon = _limit(self.world.config.max_episode_steps, max_episode_steps), horizon
-        self._last_step = torch.full((num_envs,), self._limit)
+        self._limit = _limit(self.world.config.max_episode_steps, max_episode_steps)
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature_range = check_temperature(default, num_envs)
         self._temperature = self._temperature_range[0].clone()
@@ -150,7 +144,7 @@ class DreamVectorEnv(VectorEnv):
         state, transition = self.world.imagine(self._state, action, self._temperature, noise, self._mask)
         reward = transition.reward.double().numpy()
         terminated = transition.terminated.numpy()
-        truncated = ~terminated & (state.step >= self._last_step).numpy()
+        truncated = ~terminated & (state.step >= self._limit).numpy()
         if resetting.any():
             reward[resetting], terminated[resetting], truncated[resetting] = 0.0, False, False
             rows = np.flatnonzero(resetting)
@@ -181,8 +175,7 @@ class DreamVectorEnv(VectorEnv):
             raise gym.error.ResetNeeded("expected reset before snapshot")
         mask = None if self._mask is None else self._mask.clone()
         temperatures = self._temperature.clone(), self._temperature_range
-        last_step = self._last_step.clone()
-        return Snapshot(self._state, last_step, *temperatures, mask, self._done.copy(), self._streams.state)
+        return Snapshot(self._state, *temperatures, mask, self._done.copy(), self._streams.state)
 
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Goes back to a snapshot of an environment of this world and size.
@@ -198,26 +191,21 @@ class DreamVectorEnv(VectorEnv):
             raise ValueError(f"expected a snapshot of {expected} features, got {tuple(got)}")
         if (self._mask is None) != (snapshot.mask is None):
             raise ValueError(f"expected a snapshot of dreams {'with' if self._dropout else 'without'} dropout")
-        self._state, self._last_step, self._done = snapshot.state, snapshot.last_step.clone(), snapshot.done.copy()
+        self._state, self._done = snapshot.state, snapshot.done.copy()
         self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
         self._mask = None if snapshot.mask is None else snapshot.mask.clone()
         self._streams.state = snapshot.streams
         return self._observation()
 
     def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
-        """Draws a temperature, a mask and a start for the next episode of ``rows``, and says when it is truncated."""
+        """Draws a temperature, a mask and a start for the next episode of ``rows``."""
         low, high = self._temperature_range[:, rows]
         self._temperature[rows] = low + noise.uniform[:, -1] * (high - low)
         if self._mask is not None:
             self._mask[rows] = self._streams.draw_mask(rows, self._mask.shape[1], self._dropout)
-        start = (
-            self.world.sample_start(noise, self.branched_starts)
-            if self._fixed_start is None
-            else self._fixed_start.rows(torch.from_numpy(rows))
-        )
-        if self._horizon is not None:
-            self._last_step[rows] = (start.step + self._horizon).clamp(max=self._limit)
-        return start
+        if self._fixed_start is None:
+            return self.world.sample_start(noise, self.branched_starts)
+        return self._fixed_start.rows(torch.from_numpy(rows))
 
     def _reset_done(self, observation: NDArray, info: dict[str, Any]) -> tuple[NDArray, dict[str, Any]]:
         """SAME_STEP: hands out final observations, and begins the next episodes at once."""
@@ -263,7 +251,6 @@ class DreamEnv(gym.Env):
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
-        horizon: Dream at most so many steps from wherever an episode begins, then truncate; no such limit if None.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
     Example:
@@ -284,7 +271,6 @@ class DreamEnv(gym.Env):
         branched_starts: float = 0.0,
         start: State | None = None,
         dropout: float = 0.0,
-        horizon: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         self._dreams = DreamVectorEnv(
@@ -293,7 +279,6 @@ class DreamEnv(gym.Env):
             branched_starts=branched_starts,
             start=start,
             dropout=dropout,
-            horizon=horizon,
             autoreset_mode=AutoresetMode.DISABLED,
             render_mode=render_mode,
         )
