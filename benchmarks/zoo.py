@@ -22,7 +22,7 @@ from tabulate import tabulate
 import dreamenv
 from dreamenv.evaluate.memory_report import area_under_curve
 from dreamenv.evaluate.scores import summarise
-from dreamenv.evaluate.signals import Records, read_records, shortfall
+from dreamenv.evaluate.signals import Records, novelty, read_records, shortfall
 from dreamenv.evaluate.trust import LIMITS, Sign, dream, signals
 from dreamenv.files import write_json
 from dreamenv.rollout import Outcome
@@ -43,7 +43,7 @@ AGENTS: dict[str, dreamenv.PPOConfig] = {
 }
 
 
-CANDIDATES = ("round trip", "shortfall, ridge 1", "shortfall, ridge 100")
+CANDIDATES = ("round trip", "novelty", "shortfall, ridge 1", "shortfall, ridge 100")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def candidates(
     """Signs that `dreamenv trust` does not use, to see whether it should."""
     visited = torch.cat([torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None])
     errors = [round_trip(world, part) for part in (visited, records.held_out)]
-    found = {"round trip": errors[0] / errors[1]}
+    found = {"round trip": errors[0] / errors[1], "novelty": float(novelty(world, records, visited).mean())}
     for ridge in (1.0, 100.0):
         found[f"shortfall, ridge {ridge:g}"] = shortfall(
             world, agent, records, outcomes, gamma=config.gamma, ridge=ridge
@@ -168,12 +168,20 @@ def judgement(rows: list[Row]) -> str:
         correlation = scipy.stats.spearmanr(values, ratio).statistic
         auc = area_under_curve(*(torch.from_numpy(values[lying == kind]) for kind in (True, False)))
         lines.append((name, f"{auc:.3f}", f"{correlation:.2f}"))
-    correlation = scipy.stats.spearmanr([row["dream"] for row in rows], [real(row) for row in rows]).statistic
+    correlations = [
+        scipy.stats.spearmanr([value(row) for row in rows], [real(row) for row in rows]).statistic
+        for value in (lambda row: row["dream"], believed)
+    ]
     heads = ("sign", "AUC for lying dreams", "rank correlation with real / dream")
     return (
-        f"{len(rows)} agents, {lying.sum()} lying; rank correlation of dream and real return {correlation:.2f}\n"
+        f"{len(rows)} agents, {lying.sum()} lying; rank correlation of the real return with the dreamed one "
+        f"{correlations[0]:.2f}, with what the records leave of it {correlations[1]:.2f}\n"
         + tabulate(lines, heads, disable_numparse=True)
     )
+
+
+def believed(row: Row) -> float:
+    return row["dream"] * (1.0 - min(max(row["shortfall"], 0.0), 1.0))
 
 
 def doubt(row: Row) -> float:

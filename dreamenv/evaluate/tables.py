@@ -171,14 +171,23 @@ def trust_facts(trust: Trust) -> dict[str, Any]:
     lists = {
         name: [dataclasses.asdict(part) for part in getattr(trust, name)] for name in ("signs", "gaps", "failures")
     }
-    facts = {"light": trust.light, "reasons": trust.reasons, "best_temperature": trust.best_temperature}
+    facts = {
+        "light": trust.light,
+        "reasons": trust.reasons,
+        "believed": trust.believed,
+        "best_temperature": trust.best_temperature,
+    }
     return {**facts, **lists, "dream": dataclasses.asdict(trust.dream)}
 
 
 def _verdict(trust: Trust) -> str:
     if trust.light == "green":
         return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}."
-    return f"{trust.light.upper()}: {'; '.join(trust.reasons)}."
+    promise, believed = _short(trust.dream.mean), _short(trust.believed)
+    return (
+        f"{trust.light.upper()}: {'; '.join(trust.reasons)}. "
+        f"Of the dreamed return of {promise} the records leave {believed}."
+    )
 
 
 def _brief(score: Score) -> str:

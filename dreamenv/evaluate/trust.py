@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.observing import ObservingAgent
@@ -23,7 +22,6 @@ from dreamenv.evaluate.signals import (
     Records,
     Strip,
     haste,
-    novelty,
     read_records,
     shortfall,
     strangest_moments,
@@ -78,9 +76,8 @@ class Limits:
 
 
 LIMITS = {
-    "shortfall": Limits(0.15, 0.4, "recorded episodes do not confirm the return that the dream promises"),
-    "haste": Limits(0.25, 0.5, "the dream's successes are quicker than any recorded one"),
-    "novelty": Limits(0.9, 0.95, "the agent goes where the recorded episodes never were"),
+    "shortfall": Limits(0.13, 0.4, "recorded episodes do not confirm the return that the dream promises"),
+    "haste": Limits(0.28, 0.5, "the dream's successes are quicker than any recorded one"),
 }
 
 
@@ -138,6 +135,12 @@ class Trust:
     def light(self) -> Light:
         """Green, amber or red: the worst of the signs."""
         return light(self.doubt)
+
+    @property
+    def believed(self) -> float:
+        """What remains of the dream's mean return after the share that recorded episodes do not confirm."""
+        missing = next(sign.value for sign in self.signs if sign.name == "shortfall")
+        return self.dream.mean - min(max(missing, 0.0), 1.0) * abs(self.dream.mean)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -206,11 +209,9 @@ def signals(
     world: World, agent: Policy, records: Records, outcomes: list[Outcome], config: TrustConfig
 ) -> dict[str, float]:
     """All signs, by name."""
-    visited = torch.cat([torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None])
     return {
         "shortfall": shortfall(world, agent, records, outcomes, gamma=config.gamma, ridge=config.ridge),
         "haste": haste(world, records, outcomes),
-        "novelty": float(novelty(world, records, visited).mean()),
     }
 
 
