@@ -137,9 +137,9 @@ def real(row: Row) -> float:
     return row["validation greedy"]["mean"]
 
 
-def lies(row: Row) -> bool:
-    """Whether reality pays less than half of what the dream promises."""
-    return real(row) < 0.5 * row["dream"]
+def lying(rows: list[Row], share: float) -> np.ndarray:
+    """Which dreams promise so much that reality pays less than this share of it."""
+    return np.array([real(row) < share * row["dream"] for row in rows])
 
 
 def table(rows: list[Row]) -> str:
@@ -160,24 +160,31 @@ def table(rows: list[Row]) -> str:
 
 def judgement(rows: list[Row]) -> str:
     """How well every sign, and the largest of them, tells the lying dreams from the others."""
-    lying = np.array([lies(row) for row in rows])
+    shares = (0.5, 0.9)
     lines = []
     for name in (*LIMITS, *CANDIDATES, "doubt"):
         values = np.array([doubt(row) if name == "doubt" else row[name] for row in rows])
         ratio = [real(row) / max(row["dream"], 1e-6) for row in rows]
         correlation = scipy.stats.spearmanr(values, ratio).statistic
-        auc = area_under_curve(*(torch.from_numpy(values[lying == kind]) for kind in (True, False)))
-        lines.append((name, f"{auc:.3f}", f"{correlation:.2f}"))
+        lines.append((name, f"{correlation:.2f}", *(separation(values, lying(rows, share)) for share in shares)))
     correlations = [
         scipy.stats.spearmanr([value(row) for row in rows], [real(row) for row in rows]).statistic
         for value in (lambda row: row["dream"], believed)
     ]
-    heads = ("sign", "AUC for lying dreams", "rank correlation with real / dream")
+    counts = ", ".join(f"{lying(rows, share).sum()} get less than {share:.0%} of their dream" for share in shares)
+    heads = ("sign", "rank correlation with real / dream", *(f"AUC below {share:.0%}" for share in shares))
     return (
-        f"{len(rows)} agents, {lying.sum()} lying; rank correlation of the real return with the dreamed one "
+        f"{len(rows)} agents, {counts}; rank correlation of the real return with the dreamed one "
         f"{correlations[0]:.2f}, with what the records leave of it {correlations[1]:.2f}\n"
         + tabulate(lines, heads, disable_numparse=True)
     )
+
+
+def separation(values: np.ndarray, kind: np.ndarray) -> str:
+    """Area under the ROC curve; none if all are of one kind."""
+    if kind.all() or not kind.any():
+        return "-"
+    return f"{area_under_curve(torch.from_numpy(values[kind]), torch.from_numpy(values[~kind])):.3f}"
 
 
 def believed(row: Row) -> float:
