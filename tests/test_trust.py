@@ -1,6 +1,7 @@
 """Signs that a dream lies."""
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_haste_is_the_share_of_record_breaking_successes(dot_world, records):
     failures = [Outcome(9, 9, 0.0, 0.0, 1, True)]
     assert haste(dot_world, records, outcomes + failures) == 0.5
     assert haste(dot_world, records, failures) == 0.0
+
+
+def test_worlds_without_successes_know_no_haste(dot_world, store):
+    config = dataclasses.replace(dot_world.config, endings=("same",), ending_rules=("sample",))
+    world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
+    found = read_records(world, *store.split())
+    assert not found.seen_successes.any()
+    assert haste(world, found, [Outcome(0, 0, 0.9, 0.9, 1, True)]) == 0.0
 
 
 def test_who_promises_nothing_lacks_nothing(dot_world, records):

@@ -41,11 +41,12 @@ class Records:
 def read_records(world: World, seen: Sequence[Episode], held_out: Sequence[Episode]) -> Records:
     """Encodes recorded episodes and follows them with M."""
     latents = encode_episodes(world.vision, seen, world.config)
-    better = [index for index, kind in enumerate(world.config.endings, start=1) if kind == "better"]
+    kinds = enumerate(world.config.endings, start=1)
+    better = torch.tensor([index for index, kind in kinds if kind == "better"], dtype=torch.int64)
     return Records(
         seen=experience(world, latents),
         seen_steps=torch.tensor([len(latent) for latent in latents]),
-        seen_successes=torch.isin(torch.stack([latent.ending[-1] for latent in latents]), torch.tensor(better)),
+        seen_successes=torch.isin(torch.stack([latent.ending[-1] for latent in latents]), better),
         held_out=experience(world, _drawn(encode_episodes(world.vision, held_out, world.config))).features,
     )
 
