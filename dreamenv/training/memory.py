@@ -80,25 +80,7 @@ def train_memory(
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         batch = _sample_batch(windows, draw, config, generator)
-        z = sample_latent(batch.mean, batch.log_variance, torch.randn(batch.mean.shape, generator=generator))
-        sequence, _ = memory.unroll(z[:, :-1], batch.action)
-        h = sequence.float()[batch.valid]
-        nll = one_step_loss(memory, h, z[:, 1:][batch.valid]).mean()
-        ending = batch.ending[batch.valid]
-        cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
-        elapsed = batch.step[batch.valid] / world.max_episode_steps
-        predicted = memory.reward(h, elapsed).float().gather(-1, ending[:, None]).squeeze(-1)
-        error = predicted - memory.reward.standardise(batch.reward[batch.valid], ending)
-        reward_loss = mean_per_kind(error.square(), ending, len(weights))
-        value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
-        metrics = {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
-        if memory.action is not None:
-            followed = batch.valid[:, 1:]
-            losses = memory.action.loss(sequence[:, :-1][followed], batch.action[:, 1:][followed])
-            action_loss = losses.sum() / max(len(losses), 1)
-            value = value + config.action_weight * action_loss
-            metrics["action"] = action_loss.item()
-        return value, metrics
+        return _batch_loss(memory, batch, weights, config, world.max_episode_steps, generator)
 
     fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return memory.eval()
@@ -127,6 +109,31 @@ def _sample_batch(
         pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)
     )
     return _Batch(mean, log_variance, action, reward, ending, step, valid.bool())
+
+
+def _batch_loss(
+    memory: Memory, batch: _Batch, weights: Tensor, config: MemoryTraining, limit: int, generator: torch.Generator
+) -> tuple[Tensor, Metrics]:
+    """The whole loss, and its parts; ``weights`` are those of the kinds of endings, (K,)."""
+    z = sample_latent(batch.mean, batch.log_variance, torch.randn(batch.mean.shape, generator=generator))
+    sequence, _ = memory.unroll(z[:, :-1], batch.action)
+    h = sequence.float()[batch.valid]
+    nll = one_step_loss(memory, h, z[:, 1:][batch.valid]).mean()
+    ending = batch.ending[batch.valid]
+    cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
+    elapsed = batch.step[batch.valid] / limit
+    predicted = memory.reward(h, elapsed).float().gather(-1, ending[:, None]).squeeze(-1)
+    error = predicted - memory.reward.standardise(batch.reward[batch.valid], ending)
+    reward_loss = mean_per_kind(error.square(), ending, len(weights))
+    value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
+    metrics = {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
+    if memory.action is not None:
+        followed = batch.valid[:, 1:]
+        losses = memory.action.loss(sequence[:, :-1][followed], batch.action[:, 1:][followed])
+        action_loss = losses.sum() / max(len(losses), 1)
+        value = value + config.action_weight * action_loss
+        metrics["action"] = action_loss.item()
+    return value, metrics
 
 
 def _cut(episode: LatentEpisode, window: int) -> list[LatentEpisode]:
