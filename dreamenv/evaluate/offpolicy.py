@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamenv.latents import LatentEpisode
+from dreamenv.models.heads import scale_action
 from dreamenv.rollout import Policy
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -122,7 +123,7 @@ def _action_features(spec: ActionSpec, action: Tensor) -> Tensor:
     if spec.discrete:
         return torch.nn.functional.one_hot(action, spec.n).float()
     low, high = torch.tensor(spec.low), torch.tensor(spec.high)
-    return torch.cat([torch.ones(len(action), 1), 2.0 * (action - low) / (high - low) - 1.0], dim=1)
+    return torch.cat([torch.ones(len(action), 1), scale_action(action, low, high)], dim=1)
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:

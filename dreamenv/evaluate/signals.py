@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def _drawn(episodes: Sequence[LatentEpisode]) -> list[LatentEpisode]:
     drawn = []
     for e in episodes:
         z = sample_latent(e.mean, e.log_variance, torch.randn(e.mean.shape, generator=generator))
-        drawn.append(LatentEpisode(z, e.log_variance, e.action, e.reward, e.ending, e.step))
+        drawn.append(dataclasses.replace(e, mean=z))
     return drawn
 
 
