@@ -33,7 +33,6 @@ SETTINGS: dict[str, Knobs] = {
     "0.1-1.3": {"temperature": (0.1, 1.3), "dropout": 0.0},
     "0.1, dropout 0.1": {"temperature": 0.1, "dropout": 0.1},
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
-    "1, dropout 0.3": {"temperature": 1.0, "dropout": 0.3},
 }
 
 
