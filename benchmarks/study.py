@@ -51,24 +51,35 @@ def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) ->
     return row
 
 
+def validation_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:
+    """Greedy and sampling, on validation seeds only."""
+    env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
+    row = both_ways(env, agent, range(VALIDATION_SEED, VALIDATION_SEED + episodes), world.config, "validation")
+    env.close()
+    return row
+
+
 def dream_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int, **dream: Any) -> Row:
     """Greedy and sampling in the dream, on as many seeds."""
     env = dreamenv.DreamVectorEnv(world, min(episodes, 100), autoreset_mode=AutoresetMode.DISABLED, **dream)
-    found = {}
-    for how in ("greedy", "sampling"):
-        seeds = range(TEST_SEED, TEST_SEED + episodes)
-        found[f"dream {how}"] = facts(score(env, agent, seeds, world.config, name=how, deterministic=how == "greedy"))
-    return found
+    return both_ways(env, agent, range(TEST_SEED, TEST_SEED + episodes), world.config, "dream")
 
 
 def scores(env: Any, agent: dreamenv.Policy, episodes: int, config: dreamenv.WorldConfig) -> Row:
-    """The same for any environment with autoreset disabled."""
-    found = {}
-    for first, side in ((VALIDATION_SEED, "validation"), (TEST_SEED, "test")):
-        for how in ("greedy", "sampling"):
-            seeds = range(first, first + episodes)
-            found[f"{side} {how}"] = facts(score(env, agent, seeds, config, name=how, deterministic=how == "greedy"))
-    return found
+    """What :func:`real_scores` measures, in any environment with autoreset disabled."""
+    return {
+        key: value
+        for first, side in ((VALIDATION_SEED, "validation"), (TEST_SEED, "test"))
+        for key, value in both_ways(env, agent, range(first, first + episodes), config, side).items()
+    }
+
+
+def both_ways(env: Any, agent: dreamenv.Policy, seeds: range, config: dreamenv.WorldConfig, side: str) -> Row:
+    """One row entry for the greedy and one for the sampling agent."""
+    return {
+        f"{side} {how}": facts(score(env, agent, seeds, config, name=how, deterministic=how == "greedy"))
+        for how in ("greedy", "sampling")
+    }
 
 
 def facts(found: Score) -> Row:

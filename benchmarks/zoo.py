@@ -1,9 +1,10 @@
 """A zoo of agents, honest and exploiting, in worlds good and bad: which signs tell them apart without reality?
 
-Run `python benchmarks/zoo.py`; it goes on where it was interrupted. It makes four worlds (the recipe's; one of narrow
-exploration; one of few frames; one whose V has a plain squared error), trains agents in each (seeds, temperatures,
-early checkpoints, exploits on purpose), dreams with each, reads the signs of `dreamenv trust`, and plays 100 real
-episodes on validation seeds. Half of the zoo is for choosing signs and limits, the other half is for the figures.
+Run `python benchmarks/zoo.py --worlds WORLD ... --agents FOLDER ...` with worlds whose episodes are kept, and folders
+with agents trained in them, those of `temperature.py` for instance; it goes on where it was interrupted. To every world
+it adds agents that stopped early, and one that exploits on purpose. It reads the signs of `dreamenv trust` for all, and
+plays 100 real episodes on validation seeds with each. Half of the zoo is for choosing signs and limits, the other half
+is for the figures.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import numpy as np
 import scipy.stats
 import torch
 import tyro
-from study import NARROW, Row, make_world, once, real_scores
+from study import Row, once, validation_scores
 from tabulate import tabulate
 
 import dreamenv
+from dreamenv.agents.store import WEIGHTS, read_agent
+from dreamenv.bundle import world_id
+from dreamenv.errors import BundleError
 from dreamenv.evaluate.memory_report import area_under_curve
 from dreamenv.evaluate.scores import summarise
 from dreamenv.evaluate.signals import Records, novelty, read_records, shortfall
@@ -27,36 +31,28 @@ from dreamenv.evaluate.trust import LIMITS, Sign, dream, signals
 from dreamenv.files import write_json
 from dreamenv.rollout import Outcome
 
-PLAIN = dreamenv.TrainConfig(vision=dreamenv.VisionTraining(rare_colours=False, reconstruction_scale=1.0))
-WORLDS: dict[str, tuple[dreamenv.CollectConfig, dreamenv.TrainConfig]] = {
-    "recipe": (dreamenv.CollectConfig(frames=66_000), dreamenv.TrainConfig()),
-    "narrow": (dreamenv.CollectConfig(frames=40_000, exploration=NARROW), dreamenv.TrainConfig()),
-    "few frames": (dreamenv.CollectConfig(frames=10_000), dreamenv.TrainConfig()),
-    "plain error": (dreamenv.CollectConfig(frames=66_000), PLAIN),
+EXTRAS: dict[str, dreamenv.PPOConfig] = {
+    **{f"{steps}-steps": dreamenv.PPOConfig(temperature=1.0, timesteps=steps) for steps in (50_000, 100_000, 200_000)},
+    "exploit": dreamenv.PPOConfig(temperature=0.01, dropout=0.0, branched_starts=0.0, ent_coef=0.0),
 }
-AGENTS: dict[str, dreamenv.PPOConfig] = {
-    **{f"{t:g}, seed {s}": dreamenv.PPOConfig(temperature=t, seed=s) for t in (0.1, 1.0, 1.3) for s in (0, 1)},
-    **{
-        f"{steps:,} steps": dreamenv.PPOConfig(temperature=1.0, timesteps=steps) for steps in (50_000, 100_000, 200_000)
-    },
-    "exploit": dreamenv.PPOConfig(temperature=0.01, branched_starts=0.0, ent_coef=0.0),
-}
-
-
 CANDIDATES = ("round trip", "novelty", "shortfall, ridge 1", "shortfall, ridge 100")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Zoo:
     """What is measured.
 
     Attributes:
+        worlds: Folders of worlds with their episodes.
+        agents: Every agent in these folders and below that belongs to one of the worlds is in the zoo.
         root: Takes everything.
         episodes: Dreamed, and real, per agent.
         processes: Agents side by side, each on one core.
         trust: How a dream is examined.
     """
 
+    worlds: tuple[Path, ...]
+    agents: tuple[Path, ...] = ()
     root: Path = Path("runs/zoo")
     episodes: int = 100
     processes: int = 2
@@ -64,10 +60,7 @@ class Zoo:
 
 
 def main(zoo: Zoo) -> None:
-    for name, (collecting, training) in WORLDS.items():
-        folder = zoo.root / name.replace(" ", "-")
-        make_world(folder, collecting, training)
-    jobs = [(zoo, world, agent) for world in WORLDS for agent in AGENTS]
+    jobs = [(zoo, world, agent) for world in zoo.worlds for agent in members(zoo, world)]
     with get_context("spawn").Pool(zoo.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(zoo.root / "zoo.json", rows)
@@ -76,29 +69,48 @@ def main(zoo: Zoo) -> None:
         print(f"\nThe half {name}: {judgement(half)}")
 
 
-def measure(zoo: Zoo, world_name: str, agent_name: str) -> Row:
-    """Trains one agent, reads its signs and plays it in reality, unless that was done before."""
+def members(zoo: Zoo, world: Path) -> list[Path]:
+    """Folders of all agents of one world: those found, and those the zoo adds."""
+    own = world_id(dreamenv.load(world))
+    found = sorted({path.parent for folder in zoo.agents for path in folder.rglob(WEIGHTS)})
+    return [folder for folder in found if belongs(folder, own)] + [home(zoo, world) / name for name in EXTRAS]
+
+
+def belongs(folder: Path, world: str) -> bool:
+    try:
+        return read_agent(folder)[0].world == world
+    except BundleError:
+        return False
+
+
+def home(zoo: Zoo, world: Path) -> Path:
+    return zoo.root / "-".join(part for part in world.parts[-3:] if part not in ("/", "runs"))
+
+
+def measure(zoo: Zoo, world_folder: Path, agent_folder: Path) -> Row:
+    """Reads one agent's signs and plays it in reality, unless that was done before; trains it if the zoo adds it."""
     torch.set_num_threads(1)
-    folder = zoo.root / world_name.replace(" ", "-")
-    home = folder / "agents" / agent_name.replace(", ", "-").replace(" ", "-").replace(",", "")
+    place = home(zoo, world_folder)
+    name = "-".join(agent_folder.parts[-2:]) if agent_folder.parent != place else agent_folder.name
 
     def make() -> Row:
-        world = dreamenv.load(folder)
-        agent = dreamenv.train_ppo(world, home, AGENTS[agent_name])
+        world = dreamenv.load(world_folder)
+        added = agent_folder.parent == place
+        agent = dreamenv.train_ppo(world, agent_folder, EXTRAS[name]) if added else dreamenv.load_agent(agent_folder)
         outcomes = dream(world, agent, zoo.trust)
-        records = read_records(world, *dreamenv.EpisodeStore(folder / "episodes").split())
+        records = read_records(world, *dreamenv.EpisodeStore(world_folder / "episodes").split())
         dreamed = summarise(outcomes, world.config, name="greedy", temperature=1.0)
         return {
-            "world": world_name,
-            "agent": agent_name,
+            "world": place.name,
+            "agent": name,
             "dream": dreamed.mean,
             "dream length": dreamed.length,
-            **real_scores(world, agent, zoo.episodes),
+            **validation_scores(world, agent, zoo.episodes),
             **signals(world, agent, records, outcomes, zoo.trust),
             **candidates(world, agent, records, outcomes, zoo.trust),
         }
 
-    return once(home / "zoo.json", make)
+    return once(place / f"{name}.zoo.json", make)
 
 
 def candidates(
