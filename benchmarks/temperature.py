@@ -64,7 +64,7 @@ def main(experiment: Experiment) -> None:
     random = random_score(experiment)
     write_json(experiment.root / "temperature.json", {"random": random, "rows": rows})
     print(table(rows, random))
-    plot(rows, random, experiment.root / "temperature.png")
+    plot(rows, random, experiment.episodes, experiment.root / "temperature.png")
 
 
 def measure(experiment: Experiment, name: str, seed: int) -> Row:
@@ -107,20 +107,22 @@ def table(rows: list[Row], random: Row) -> str:
     return tabulate(lines, ("temperature", *places), disable_numparse=True)
 
 
-def plot(rows: list[Row], random: Row, path: Path) -> None:
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+def plot(rows: list[Row], random: Row, episodes: int, path: Path) -> None:
+    """One point per agent, with the 95% interval of its mean return over so many episodes."""
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     axes = figure.subplots()
     groups = columns(rows)
     for number, place in enumerate(("dream sampling", "test sampling", "test greedy")):
-        values = [[row[place]["mean"] for row in of] for of in groups.values()]
-        axes.plot(list(groups), [np.mean(v) for v in values], "o-", color=f"C{number}", label=place)
-        axes.fill_between(
-            list(groups), [min(v) for v in values], [max(v) for v in values], color=f"C{number}", alpha=0.15
-        )
+        points = [(x + 0.06 * n, row[place]) for x, of in enumerate(groups.values()) for n, row in enumerate(of, -1)]
+        means = [score["mean"] for _, score in points]
+        errors = [1.96 * score["std"] / np.sqrt(episodes) for _, score in points]
+        spots = [x + 0.22 * (number - 1) for x, _ in points]
+        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=place)
     axes.axhline(random["mean"], color="black", linestyle=":", label="random policy")
-    axes.set(xlabel="temperature of training (and dropout)", ylabel="mean return", title="Band: all seeds")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    axes.set_xticks(range(len(groups)), [name.replace(", ", "\n") for name in groups])
+    axes.set(xlabel="temperature of training (and dropout)", ylabel="mean return", title="Every agent, 95% intervals")
+    axes.grid(alpha=0.3, axis="y")
+    figure.legend(loc="outside right")
     figure.savefig(path, dpi=110)
 
 
