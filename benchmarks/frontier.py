@@ -41,6 +41,7 @@ class Frontier:
         budgets: Real frames.
         seeds: One chain from collecting to scores each.
         episodes: Real episodes per score.
+        votes: PPO agents that vote, the one that is also scored alone among them.
         rivals: Train on pixels instead of in the dream.
         train: V and M.
         ppo: PPO in the dream.
@@ -52,6 +53,7 @@ class Frontier:
     budgets: tuple[int, ...] = (5_000, 10_000, 20_000, 40_000, 70_000)
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 100
+    votes: int = 3
     rivals: bool = False
     train: dreamenv.TrainConfig = dreamenv.TrainConfig()
     ppo: dreamenv.PPOConfig = dreamenv.PPOConfig()
@@ -73,20 +75,27 @@ def main(config: Frontier) -> None:
 
 
 def measure(config: Frontier, budget: int, seed: int) -> None:
-    """Trains a world and two agents on the first frames of a seed, and scores both in reality."""
+    """Trains a world and its agents on the first frames of a seed, and scores them in reality."""
     place = config.root / f"seed{seed}" / str(budget)
     settings = dreamenv.CollectConfig(frames=max(config.budgets) - 1_000, seed=seed, shard_episodes=8)
     store = dreamenv.collect(config.env, config.root / f"seed{seed}" / "episodes", settings)
     frames = copy_first(store, place / "episodes", budget)
     world = dreamenv.train(place, dataclasses.replace(config.train, seed=seed))
-    trainers = {
-        "ppo": lambda folder: dreamenv.train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed)),
-        "linear": lambda folder: dreamenv.evolve(world, folder, dataclasses.replace(config.evolve, seed=seed)),
+    agents = place / "agents"
+
+    def ppo(member: int) -> dreamenv.SB3Agent:
+        settings = dataclasses.replace(config.ppo, seed=seed + 100 * member)
+        return dreamenv.train_ppo(world, agents / ("ppo" if not member else f"ppo-{member}"), settings)
+
+    trainers: dict[str, Callable[[], dreamenv.Policy]] = {
+        "ppo": lambda: ppo(0),
+        "linear": lambda: dreamenv.evolve(world, agents / "linear", dataclasses.replace(config.evolve, seed=seed)),
+        "vote": lambda: dreamenv.VotingAgent([ppo(member) for member in range(config.votes)]),
     }
     for name, trainer in trainers.items():
 
-        def make(name: str = name, trainer: Callable[[Path], dreamenv.Policy] = trainer) -> Row:
-            found = real_scores(world, trainer(place / "agents" / name), config.episodes)
+        def make(name: str = name, trainer: Callable[[], dreamenv.Policy] = trainer) -> Row:
+            found = real_scores(world, trainer(), config.episodes)
             return {"agent": name, "budget": budget, "frames": frames, "seed": seed, **found}
 
         once(place / f"{name}.scores.json", make)

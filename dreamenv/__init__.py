@@ -5,6 +5,7 @@ from dreamenv.agents.linear import LinearAgent
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.sb3 import PPOConfig, SB3Agent, as_vec_env, save_sb3, train_ppo
 from dreamenv.agents.store import save_linear
+from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import load, save
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.envs.dream import DreamEnv, DreamVectorEnv
@@ -80,6 +81,7 @@ __all__ = [
     "VectorLatentObservation",
     "VisionConfig",
     "VisionTraining",
+    "VotingAgent",
     "World",
     "WorldConfig",
     "WorldReport",
@@ -98,6 +100,7 @@ __all__ = [
     "save",
     "save_linear",
     "save_sb3",
+    "save_vote",
     "score_by_sight",
     "train",
     "train_ppo",

@@ -21,8 +21,9 @@ import tyro
 import dreamenv
 from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.load import load_agent
-from dreamenv.agents.sb3 import PPOConfig, train_ppo
+from dreamenv.agents.sb3 import PPOConfig, SB3Agent, train_ppo
 from dreamenv.agents.store import find_agent
+from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import CONFIG, copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
@@ -167,6 +168,24 @@ def choose_command(
     _next(f"dreamenv compare --world {world} --agent {keep}")
 
 
+def vote_command(members: tuple[str, ...], agent: Path) -> None:
+    """Make one agent of several that were trained alike but for their seed: their mean probabilities decide.
+
+    Args:
+        members: Folders of PPO agents of one world.
+        agent: Folder for the voting agent.
+    """
+    save_vote(VotingAgent([_sb3_agent(member) for member in members]), agent)
+    _say(f"{len(members)} agents vote in {agent}")
+
+
+def _sb3_agent(name: str) -> SB3Agent:
+    agent = load_agent(name)
+    if not isinstance(agent, SB3Agent):
+        raise ValueError(f"expected agents of Stable-Baselines3, such as those of dreamenv ppo; {name} is none")
+    return agent
+
+
 def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat] = IterateConfig()) -> None:  # noqa: B008
     """Collect, train, dream and compare in rounds; the agent of a round collects for the next.
 
@@ -243,6 +262,7 @@ COMMANDS: dict[str, Any] = {
     "train": train_command,
     "evolve": evolve_command,
     "ppo": ppo_command,
+    "vote": vote_command,
     "choose": choose_command,
     "compare": compare_command,
     "iterate": iterate_command,

@@ -7,9 +7,10 @@ from pathlib import Path
 from dreamenv.agents.linear import LinearAgent
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import read_agent, read_linear
+from dreamenv.agents.vote import VotingAgent, read_vote
 
 
-def load_agent(name_or_path: str | Path) -> LinearAgent | SB3Agent:
+def load_agent(name_or_path: str | Path) -> LinearAgent | SB3Agent | VotingAgent:
     """Loads an agent.
 
     Args:
@@ -22,4 +23,6 @@ def load_agent(name_or_path: str | Path) -> LinearAgent | SB3Agent:
         BundleError: If it is missing, damaged, or not an agent; names the shipped ones.
     """
     config, tensors = read_agent(name_or_path)
-    return read_linear(config, tensors) if config.kind == "linear" else read_sb3(config, tensors)
+    if config.kind == "linear":
+        return read_linear(config, tensors)
+    return read_vote(config, tensors) if config.kind == "vote" else read_sb3(config, tensors)

@@ -35,15 +35,17 @@ class AgentConfig:
         action: The action space.
         algorithm: Name of the Stable-Baselines3 algorithm; empty for a linear agent.
         net_arch: Hidden layers of its networks; None for the algorithm's own default.
+        members: How many vote, for an agent of the kind "vote".
     """
 
-    kind: Literal["linear", "sb3"]
+    kind: Literal["linear", "sb3", "vote"]
     env_id: str
     world: str
     feature_size: int
     action: ActionSpec
     algorithm: str = ""
     net_arch: tuple[int, ...] | None = None
+    members: int = 0
 
 
 def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:

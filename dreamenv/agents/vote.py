@@ -1,0 +1,89 @@
+"""Several trainings as one agent: the mean of their action probabilities decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor
+
+from dreamenv.agents.sb3 import SB3Agent, read_sb3
+from dreamenv.agents.store import AgentConfig, save_agent
+from dreamenv.errors import BundleError
+
+
+class VotingAgent:
+    """Agents that were trained alike but for their seed and act together; answers ``predict`` as one.
+
+    Where a single agent has learned something odd, against a wall for instance, the others outvote it.
+
+    Args:
+        members: Agents of one world, algorithm and network, with discrete actions and action probabilities (PPO, A2C).
+
+    Raises:
+        ValueError: If there are none, or they are not of one kind.
+    """
+
+    def __init__(self, members: Sequence[SB3Agent]) -> None:
+        kinds = {member.config for member in members}
+        if len(kinds) != 1:
+            raise ValueError(f"expected agents of one world, algorithm and network, got {len(kinds)} kinds of agents")
+        config = members[0].config
+        if not config.action.discrete or not isinstance(members[0].policy, ActorCriticPolicy):
+            raise ValueError(f"expected agents with probabilities of discrete actions, got {config.algorithm}")
+        self.members = tuple(members)
+        self.config = dataclasses.replace(config, kind="vote", members=len(self.members))
+
+    def predict(
+        self,
+        observation: NDArray,
+        state: tuple[NDArray, ...] | None = None,
+        episode_start: NDArray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray, tuple[NDArray, ...] | None]:
+        """Chooses actions; see :class:`dreamenv.rollout.Policy`."""
+        probabilities = self.probabilities(torch.from_numpy(np.atleast_2d(observation)))
+        chosen = probabilities.argmax(1) if deterministic else torch.multinomial(probabilities, 1).squeeze(1)
+        actions = chosen.numpy()
+        return (actions if np.ndim(observation) > 1 else actions[0]), state
+
+    @torch.no_grad()
+    def probabilities(self, observation: Tensor) -> Tensor:
+        """Mean of the members' action probabilities, (B, n), from (B, F) observations."""
+        policies = (member.policy for member in self.members)
+        votes = [policy.get_distribution(observation).distribution.probs for policy in policies]  # type: ignore[operator]
+        return torch.stack(votes).mean(0)
+
+
+def save_vote(agent: VotingAgent, folder: str | Path) -> None:
+    """Writes a voting agent with all its members."""
+    tensors = {
+        f"{number}.{name}": tensor
+        for number, member in enumerate(agent.members)
+        for name, tensor in member.policy.state_dict().items()
+    }
+    save_agent(Path(folder), agent.config, tensors)
+
+
+def read_vote(config: AgentConfig, tensors: dict[str, Tensor]) -> VotingAgent:
+    """Builds a voting agent from its files.
+
+    Raises:
+        BundleError: If the tensors do not fit, or the members cannot vote.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        parts.setdefault(number, {})[name] = tensor
+    if len(parts) != config.members:
+        raise BundleError(f"expected the weights of {config.members} members, got those of {len(parts)}")
+    single = dataclasses.replace(config, kind="sb3", members=0)
+    try:
+        return VotingAgent([read_sb3(single, part) for _, part in sorted(parts.items())])
+    except ValueError as error:
+        raise BundleError(f"not a voting agent: {error}") from None

@@ -1,0 +1,122 @@
+"""Several trainings that act as one agent."""
+
+import json
+
+import numpy as np
+import pytest
+import stable_baselines3
+import torch
+
+from dreamenv import BundleError, DreamEnv, SB3Agent, VotingAgent, choose, load_agent, save_sb3, save_vote
+from dreamenv.bundle import MANIFEST, manifest
+from dreamenv.cli import main
+from dreamenv.evaluate.choose import ChooseConfig
+
+OBSERVATIONS = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)
+
+
+def make_member(world, folder, seed, kind="PPO", width=8):
+    settings = {"n_steps": 8, "batch_size": 8} if kind == "PPO" else {}
+    algorithm = getattr(stable_baselines3, kind)
+    model = algorithm("MlpPolicy", DreamEnv(world), seed=seed, policy_kwargs={"net_arch": [width]}, **settings)
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(3.0)
+    return save_sb3(model, folder, world)
+
+
+@pytest.fixture(scope="module")
+def members(dot_world, tmp_path_factory):
+    return [make_member(dot_world, tmp_path_factory.mktemp("member"), seed) for seed in range(3)]
+
+
+def chances(agent):
+    return agent.policy.get_distribution(torch.from_numpy(OBSERVATIONS)).distribution.probs.detach()
+
+
+def test_the_mean_probability_decides(members):
+    mean = torch.stack([chances(member) for member in members]).mean(0)
+    actions, _ = VotingAgent(members).predict(OBSERVATIONS, deterministic=True)
+
+    assert actions.tolist() == mean.argmax(1).tolist()
+    assert any((actions != member.predict(OBSERVATIONS, deterministic=True)[0]).any() for member in members)
+
+
+def test_draws_follow_the_mean_probability(members):
+    agent = VotingAgent(members)
+    mean = torch.stack([chances(member) for member in members]).mean(0)[0]
+    torch.manual_seed(0)
+    actions, _ = agent.predict(OBSERVATIONS[:1].repeat(5000, 0))
+
+    shares = np.bincount(actions, minlength=3) / 5000
+    np.testing.assert_allclose(shares, mean.numpy(), atol=0.03)
+
+
+def test_one_observation_gives_one_action(members):
+    agent = VotingAgent(members)
+    action, _ = agent.predict(OBSERVATIONS[3], deterministic=True)
+
+    assert np.ndim(action) == 0
+    assert action == agent.predict(OBSERVATIONS, deterministic=True)[0][3]
+
+
+def test_a_vote_of_one_is_its_member(members):
+    alone, _ = VotingAgent(members[:1]).predict(OBSERVATIONS, deterministic=True)
+
+    assert alone.tolist() == members[0].predict(OBSERVATIONS, deterministic=True)[0].tolist()
+
+
+def test_a_stored_vote_acts_as_before_and_plays_in_reality(dot_world, members, tmp_path):
+    agent = VotingAgent(members)
+    save_vote(agent, tmp_path)
+    loaded = load_agent(tmp_path)
+
+    assert isinstance(loaded, VotingAgent)
+    assert len(loaded.members) == 3
+    assert all(isinstance(member, SB3Agent) for member in loaded.members)
+    actions = [voter.predict(OBSERVATIONS, deterministic=True)[0].tolist() for voter in (agent, loaded)]
+    assert actions[0] == actions[1]
+    assert choose(dot_world, {"vote": loaded}, ChooseConfig(episodes=4))["vote"].lengths
+
+
+@pytest.mark.parametrize(("kind", "width"), [("PPO", 16), ("A2C", 8)], ids=["network", "algorithm"])
+def test_unlike_agents_do_not_vote(dot_world, members, tmp_path, kind, width):
+    with pytest.raises(ValueError, match="expected agents of one world, algorithm and network, got 2 kinds"):
+        VotingAgent([*members, make_member(dot_world, tmp_path, 0, kind, width)])
+
+
+def test_nobody_is_no_vote():
+    with pytest.raises(ValueError, match="got 0 kinds"):
+        VotingAgent([])
+
+
+def test_agents_without_probabilities_do_not_vote(dot_world, tmp_path):
+    with pytest.raises(ValueError, match="expected agents with probabilities of discrete actions, got DQN"):
+        VotingAgent([make_member(dot_world, tmp_path, 0, "DQN")])
+
+
+@pytest.mark.parametrize("members", [2, 4, -1, 10**12])
+def test_a_wrong_number_of_members_is_refused(dot_world, tmp_path, members):
+    save_vote(VotingAgent([make_member(dot_world, tmp_path / str(seed), seed) for seed in range(3)]), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"members": members}))
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest(tmp_path, ("config.json", "agent.safetensors"))))
+
+    with pytest.raises(BundleError, match="expected the weights of"):
+        load_agent(tmp_path)
+
+
+def test_the_command_makes_one_agent_of_several(dot_world, tmp_path, capsys):
+    folders = [str(tmp_path / str(seed)) for seed in range(2)]
+    for seed, folder in enumerate(folders):
+        make_member(dot_world, folder, seed)
+
+    assert main(["vote", "--members", *folders, "--agent", str(tmp_path / "vote")]) == 0
+    assert "2 agents vote" in capsys.readouterr().out
+    assert len(load_agent(tmp_path / "vote").members) == 2
+
+
+def test_the_command_refuses_a_linear_agent(dot_agent_folder, tmp_path, capsys):
+    assert main(["vote", "--members", str(dot_agent_folder), "--agent", str(tmp_path / "vote")]) == 2
+    assert "expected agents of Stable-Baselines3" in capsys.readouterr().err
+    assert not (tmp_path / "vote").exists()
