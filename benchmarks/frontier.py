@@ -89,8 +89,8 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
 
     trainers: dict[str, Callable[[], dreamenv.Policy]] = {
         "ppo": lambda: ppo(0),
-        "linear": lambda: dreamenv.evolve(world, agents / "linear", dataclasses.replace(config.evolve, seed=seed)),
         "vote": lambda: dreamenv.VotingAgent([ppo(member) for member in range(config.votes)]),
+        "linear": lambda: dreamenv.evolve(world, agents / "linear", dataclasses.replace(config.evolve, seed=seed)),
     }
     for name, trainer in trainers.items():
 
