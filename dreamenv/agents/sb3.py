@@ -53,8 +53,6 @@ class PPOConfig(DreamConfig):
         gamma: Discount.
         ent_coef: Weight of the entropy bonus.
         net_arch: Hidden layers of policy and value.
-        dropout: Share of h that M's heads do not see, drawn anew for every episode: keeps the agent from living on the
-            errors of one M.
     """
 
     timesteps: int = 1_600_000
@@ -65,7 +63,6 @@ class PPOConfig(DreamConfig):
     gamma: float = 0.99
     ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
-    dropout: float = 0.1
 
 
 class SB3Agent:
