@@ -56,7 +56,7 @@ class Frontier:
     votes: int = 3
     rivals: bool = False
     train: dreamenv.TrainConfig = dreamenv.TrainConfig()
-    ppo: dreamenv.PPOConfig = dreamenv.PPOConfig()
+    ppo: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.15)
     evolve: dreamenv.EvolveConfig = dreamenv.EvolveConfig()
 
 
