@@ -25,12 +25,12 @@ from dreamenv.files import write_json
 
 Knobs = dict[str, Any]
 SETTINGS: dict[str, Knobs] = {
-    "0.1": {"temperature": 0.1, "dropout": 0.0},
-    "0.5": {"temperature": 0.5, "dropout": 0.0},
-    "1": {"temperature": 1.0, "dropout": 0.0},
-    "1.15": {"temperature": 1.15, "dropout": 0.0},
-    "1.3": {"temperature": 1.3, "dropout": 0.0},
-    "0.1-1.3": {"temperature": (0.1, 1.3), "dropout": 0.0},
+    "0.1": {"temperature": 0.1},
+    "0.5": {"temperature": 0.5},
+    "1": {"temperature": 1.0},
+    "1.15": {"temperature": 1.15},
+    "1.3": {"temperature": 1.3},
+    "0.1-1.3": {"temperature": (0.1, 1.3)},
     "0.1, dropout 0.1": {"temperature": 0.1, "dropout": 0.1},
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
 }

@@ -33,7 +33,7 @@ from dreamenv.rollout import Outcome
 
 EXTRAS: dict[str, dreamenv.PPOConfig] = {
     **{f"{steps}-steps": dreamenv.PPOConfig(temperature=1.0, timesteps=steps) for steps in (50_000, 100_000, 200_000)},
-    "exploit": dreamenv.PPOConfig(temperature=0.01, dropout=0.0, branched_starts=0.0, ent_coef=0.0),
+    "exploit": dreamenv.PPOConfig(temperature=0.01, branched_starts=0.0, ent_coef=0.0),
 }
 CANDIDATES = ("round trip", "novelty", "shortfall, ridge 1", "shortfall, ridge 100")
 
