@@ -3,7 +3,7 @@
 Run `python benchmarks/frontier.py`; it goes on where it was interrupted. For every seed, frames are collected once,
 and a budget learns from the first of them. `--rivals` trains Stable-Baselines3's PPO on the real pixels instead, as it
 comes and with logits that begin in favour of the action the world's agents begin with, scored at the same numbers of
-real steps. Scores are on validation seeds, for choosing, and on test seeds, for the table.
+real steps. Scores are on test seeds, for the table, and those of the dream's agents on validation seeds, for choosing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ import tyro
 from matplotlib.figure import Figure
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from study import ENV, Row, once, real_scores, scores
+from study import ENV, Row, both_ways, once, real_scores
 from tabulate import tabulate
 
 import dreamenv
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.envs.real import make_real, make_real_vector
+from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.files import write_json
+from dreamenv.training.world import world_config_of
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,7 @@ def main(config: Frontier) -> None:
 def measure(config: Frontier, budget: int, seed: int) -> None:
     """Trains a world and its agents on the first frames of a seed, and scores them in reality."""
     place = config.root / f"seed{seed}" / str(budget)
-    settings = dreamenv.CollectConfig(frames=max(config.budgets) - 1_000, seed=seed, shard_episodes=8)
-    store = dreamenv.collect(config.env, config.root / f"seed{seed}" / "episodes", settings)
-    frames = copy_first(store, place / "episodes", budget)
+    frames = copy_first(collect(config, seed), place / "episodes", budget)
     world = dreamenv.train(place, dataclasses.replace(config.train, seed=seed))
     agents = place / "agents"
 
@@ -101,6 +101,12 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
         once(place / f"{name}.scores.json", make)
 
 
+def collect(config: Frontier, seed: int) -> dreamenv.EpisodeStore:
+    """The frames of a seed; the last shard is finished, so that the largest budget is hardly passed."""
+    settings = dreamenv.CollectConfig(frames=max(config.budgets) - 1_000, seed=seed, shard_episodes=8)
+    return dreamenv.collect(config.env, config.root / f"seed{seed}" / "episodes", settings)
+
+
 def copy_first(store: dreamenv.EpisodeStore, folder: Path, budget: int) -> int:
     """Copies the first shards that hold no more than ``budget`` frames; returns how many frames they hold."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +122,8 @@ def copy_first(store: dreamenv.EpisodeStore, folder: Path, budget: int) -> int:
 
 def measure_rival(config: Frontier, seed: int, biased: bool) -> None:
     """Trains PPO on the real pixels up to the largest budget, and scores it on the way there."""
-    world = dreamenv.load(config.root / f"seed{seed}" / str(max(config.budgets)))
+    store = collect(config, seed)
+    facts = world_config_of(store, store.split()[0], config.train)
     name = "pixels, biased" if biased else "pixels"
     place = config.root / f"seed{seed}" / name.replace(", ", "-")
     if all((place / f"{budget}.scores.json").exists() for budget in config.budgets):
@@ -125,8 +132,8 @@ def measure_rival(config: Frontier, seed: int, biased: bool) -> None:
     model = stable_baselines3.PPO("CnnPolicy", env, n_steps=125, batch_size=250, seed=seed)
     if biased:
         with torch.no_grad():
-            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(world)).float())
-    callback = ScoreAtBudgets(config, place, name, seed, world.config)
+            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(facts)).float())
+    callback = ScoreAtBudgets(config, place, name, seed, facts)
     model.learn(max(config.budgets), callback=callback, progress_bar=False)
     callback.score_reached()
 
@@ -149,7 +156,8 @@ class ScoreAtBudgets(BaseCallback):
         if self._left and self.num_timesteps >= self._left[0]:
             budget = self._left.pop(0)
             env = make_real_vector(self._config.env, 8)
-            found = scores(env, self.model, self._config.episodes, self._world)
+            seeds = range(TEST_SEED, TEST_SEED + self._config.episodes)
+            found = both_ways(env, self.model, seeds, self._world, "test")
             env.close()
             facts = {"agent": self._name, "budget": budget, "frames": self.num_timesteps, "seed": self._seed}
             write_json(self._place / f"{budget}.scores.json", {**facts, **found})

@@ -46,7 +46,11 @@ def make_world(folder: Path, collecting: dreamenv.CollectConfig, training: dream
 def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:
     """Greedy and sampling, on validation seeds, for choosing, and on test seeds, for the table."""
     env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
-    row = scores(env, agent, episodes, world.config)
+    row = {
+        key: value
+        for first, side in ((VALIDATION_SEED, "validation"), (TEST_SEED, "test"))
+        for key, value in both_ways(env, agent, range(first, first + episodes), world.config, side).items()
+    }
     env.close()
     return row
 
@@ -63,15 +67,6 @@ def dream_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int, *
     """Greedy and sampling in the dream, on as many seeds."""
     env = dreamenv.DreamVectorEnv(world, min(episodes, 100), autoreset_mode=AutoresetMode.DISABLED, **dream)
     return both_ways(env, agent, range(TEST_SEED, TEST_SEED + episodes), world.config, "dream")
-
-
-def scores(env: Any, agent: dreamenv.Policy, episodes: int, config: dreamenv.WorldConfig) -> Row:
-    """What :func:`real_scores` measures, in any environment with autoreset disabled."""
-    return {
-        key: value
-        for first, side in ((VALIDATION_SEED, "validation"), (TEST_SEED, "test"))
-        for key, value in both_ways(env, agent, range(first, first + episodes), config, side).items()
-    }
 
 
 def both_ways(env: Any, agent: dreamenv.Policy, seeds: range, config: dreamenv.WorldConfig, side: str) -> Row:

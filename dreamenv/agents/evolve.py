@@ -26,7 +26,7 @@ from dreamenv.files import write_json
 from dreamenv.progress import progress
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import World
+from dreamenv.world import World, WorldConfig
 
 EVALUATION_SEED = 70_000  # first seed of the mean's evaluation: dreams only, apart from every other range
 
@@ -159,13 +159,13 @@ def initial_parameters(world: World) -> NDArray[np.float64]:
     action = world.config.action
     parameters = np.zeros((action.size, world.feature_size + 1))
     if world.config.action_prior:
-        parameters[:, -1] = log_action_prior(world)
+        parameters[:, -1] = log_action_prior(world.config)
     return parameters.flatten()
 
 
-def log_action_prior(world: World) -> NDArray[np.float64]:
+def log_action_prior(config: WorldConfig) -> NDArray[np.float64]:
     """(A,) logits, with mean 0, whose softmax is the world's action prior."""
-    logits = np.log(np.maximum(world.config.action_prior, 1e-3))
+    logits = np.log(np.maximum(config.action_prior, 1e-3))
     return logits - logits.mean()
 
 

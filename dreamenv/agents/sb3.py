@@ -118,7 +118,7 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
     )
     if world.config.action_prior:
         with torch.no_grad():
-            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(world)).float())
+            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(world.config)).float())
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
     checkpoint = folder / "checkpoint.safetensors"
     done = load_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint)
