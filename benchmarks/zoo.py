@@ -9,6 +9,7 @@ is for the figures.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,6 +36,7 @@ EXTRAS: dict[str, dreamenv.PPOConfig] = {
     **{f"{steps}-steps": dreamenv.PPOConfig(temperature=1.0, timesteps=steps) for steps in (50_000, 100_000, 200_000)},
     "exploit": dreamenv.PPOConfig(temperature=0.01, branched_starts=0.0, ent_coef=0.0),
 }
+REUSED_EPISODES = 100  # what the other studies score with
 CANDIDATES = ("round trip", "novelty", "shortfall, ridge 1", "shortfall, ridge 100")
 
 
@@ -105,12 +107,20 @@ def measure(zoo: Zoo, world_folder: Path, agent_folder: Path) -> Row:
             "agent": name,
             "dream": dreamed.mean,
             "dream length": dreamed.length,
-            **validation_scores(world, agent, zoo.episodes),
+            **reality(world, agent, agent_folder, zoo.episodes),
             **signals(world, agent, records, outcomes, zoo.trust),
             **candidates(world, agent, records, outcomes, zoo.trust),
         }
 
     return once(place / f"{name}.zoo.json", make)
+
+
+def reality(world: dreamenv.World, agent: dreamenv.Policy, folder: Path, episodes: int) -> Row:
+    """Scores on validation seeds; those that another study left beside the agent, of as many episodes, if there are."""
+    path = folder / "scores.json"
+    stored = json.loads(path.read_text()) if path.exists() and episodes == REUSED_EPISODES else {}
+    found = {name: facts for name, facts in stored.items() if name.startswith("validation")}
+    return found or validation_scores(world, agent, episodes)
 
 
 def candidates(
