@@ -269,6 +269,7 @@ COMMANDS: dict[str, Any] = {
     "horizon": horizon_command,
     "trust": trust_command,
 }
+RESUMABLE = ("collect", "train", "evolve", "ppo", "iterate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -283,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _parse(arguments)()
         except (Exception, KeyboardInterrupt) as error:
             if signals or isinstance(error, KeyboardInterrupt):
-                print("\ndreamenv: stopped; what is stored stays, the same command goes on from there", file=sys.stderr)
+                print(f"\ndreamenv: stopped; {_what_stays(arguments)}", file=sys.stderr)
                 return 130
             if not isinstance(error, WRONG_INPUT):
                 raise
@@ -291,6 +292,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
     print(f"done in {time.monotonic() - begin:.0f} s")
     return 0
+
+
+def _what_stays(arguments: Sequence[str] | None) -> str:
+    """What a stopped command leaves behind, and what it does when it is called again."""
+    name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+    return f"what is stored stays, the same command {'goes on from there' if name in RESUMABLE else 'begins anew'}"
 
 
 @contextlib.contextmanager

@@ -338,7 +338,9 @@ def test_help_lists_every_command(capsys):
 
 def stopped(capsys, *arguments):
     assert main(list(map(str, arguments))) == 130
-    assert last_line(capsys.readouterr().err).startswith("dreamenv: stopped;")
+    assert last_line(capsys.readouterr().err).endswith(
+        "stopped; what is stored stays, the same command goes on from there"
+    )
 
 
 def test_a_stopped_collection_goes_on_to_the_same_episodes(capsys, chain, tmp_path, monkeypatch):
@@ -393,6 +395,17 @@ def test_a_stopped_evolution_goes_on(capsys, world, monkeypatch):
     stopped(capsys, "evolve", "--world", world, *EVOLVE)
     assert main(["evolve", "--world", str(world), *EVOLVE]) == 0
     assert len(calls) == 3
+
+
+def test_a_stopped_comparison_says_that_it_begins_anew(capsys, chain, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dreamenv.cli.compare", interrupted)
+    monkeypatch.setattr("dreamenv.cli.load_agent", lambda name: None)
+    assert main(["compare", "--world", str(chain), "--agent", "any", "--out", str(tmp_path / "out"), *COMPARE]) == 130
+    assert last_line(capsys.readouterr().err).endswith("the same command begins anew")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
