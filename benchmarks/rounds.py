@@ -1,7 +1,7 @@
 """Do rounds help? Narrow exploration cured by what the dream's agents meet, and many frames at once against rounds.
 
 Run `python benchmarks/rounds.py`; it goes on where it was interrupted. Rounds are judged, and kept, on validation
-seeds; the agent that is kept in the end is scored on test seeds.
+seeds; the agent that is kept in the end is scored on test seeds. One pass of as many frames is in `frontier.py`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SETTINGS: dict[str, dreamenv.IterateConfig] = {
         ppo=PPO,
         collect=dreamenv.CollectConfig(exploration=NARROW),
     ),
-    "one pass": dreamenv.IterateConfig(frames=20_000, rounds=0, ppo=PPO),
-    "several passes": dreamenv.IterateConfig(frames=10_000, rounds=2, round_frames=5_000, ppo=PPO),
+    "20,000 in three passes": dreamenv.IterateConfig(frames=10_000, rounds=2, round_frames=5_000, ppo=PPO),
+    "40,000 in four passes": dreamenv.IterateConfig(frames=25_000, rounds=3, round_frames=5_000, ppo=PPO),
 }
 
 
@@ -64,7 +64,7 @@ def main(study: Study) -> None:
 def measure(study: Study, name: str, seed: int) -> Row:
     """Goes through all rounds, and scores what is kept, unless that was done before."""
     torch.set_num_threads(1)
-    folder = study.root / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+    folder = study.root / f"{name.replace(',', '').replace(' ', '-')}-seed{seed}"
 
     def make() -> Row:
         config = dataclasses.replace(SETTINGS[name], seed=seed, episodes=study.episodes)
