@@ -122,12 +122,12 @@ def copy_first(store: dreamenv.EpisodeStore, folder: Path, budget: int) -> int:
 
 def measure_rival(config: Frontier, seed: int, biased: bool) -> None:
     """Trains PPO on the real pixels up to the largest budget, and scores it on the way there."""
-    store = collect(config, seed)
-    facts = world_config_of(store, store.split()[0], config.train)
     name = "pixels, biased" if biased else "pixels"
     place = config.root / f"seed{seed}" / name.replace(", ", "-")
     if all((place / f"{budget}.scores.json").exists() for budget in config.budgets):
         return
+    store = collect(config, seed)
+    facts = world_config_of(store, store.split()[0], config.train)
     env = make_vec_env(lambda: make_real(config.env), n_envs=8, seed=1_000_000 * (seed + 1))
     model = stable_baselines3.PPO("CnnPolicy", env, n_steps=125, batch_size=250, seed=seed)
     if biased:
