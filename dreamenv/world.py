@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from torch import Tensor
 from dreamenv.endings import Kind
 from dreamenv.models import mdn
 from dreamenv.models.heads import EndingRule, decide_ending
-from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, state_after
+from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, Stepper, state_after
+from dreamenv.models.packed import PackedMDNRNN
 from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
 from dreamenv.spaces import ActionSpec
 
@@ -78,8 +80,8 @@ class Noise:
         uniform = torch.rand(batch, latent_size + 1, generator=generator)
         return cls(uniform, torch.randn(batch, latent_size, generator=generator))
 
-    def rows(self, index: Tensor) -> Noise:
-        """Takes rows by (K,) int64 index."""
+    def rows(self, index: Tensor | slice) -> Noise:
+        """Takes rows by (K,) int64 index or slice."""
         return Noise(self.uniform[index], self.normal[index])
 
 
@@ -90,12 +92,10 @@ class Transition:
     Attributes:
         reward: (B,) float32, in the real environment's units.
         ending: (B,) int64: 0 goes on, k > 0 is ``config.endings[k - 1]``.
-        mixture: Of the next z, for diagnostics.
     """
 
     reward: Tensor
     ending: Tensor
-    mixture: mdn.Mixture
 
     @property
     def terminated(self) -> Tensor:
@@ -135,11 +135,25 @@ class World:
         if len(config.endings) != len(config.ending_rules):
             raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
+        self._stepper: Stepper = memory
 
     def __repr__(self) -> str:
         """Names the environment, the sizes and where the world came from."""
         sizes = f"z {self.latent_size}, h {self.memory.hidden_size}"
         return f"World({self.config.env_id}, {sizes}, {len(self.bank.mean)} starts, from {self.path})"
+
+    def packed(self, dtype: torch.dtype = torch.float32) -> World:
+        """The same world with M laid out for dreaming, see :class:`dreamenv.models.packed.PackedMDNRNN`.
+
+        Args:
+            dtype: Of M's matrix products.
+
+        Returns:
+            A world that imagines faster, and does not follow later changes of M's weights.
+        """
+        other = copy(self)
+        other._stepper = PackedMDNRNN(self.memory, dtype) if isinstance(self.memory, MDNRNN) else self.memory
+        return other
 
     @property
     def latent_size(self) -> int:
@@ -235,15 +249,14 @@ class World:
         Returns:
             The next state, and what the step brought.
         """
-        h, c = self.memory.advance(state.z, action, state.h, state.c)
-        read = h if mask is None else h * mask
-        mixture = self.memory.prior(read)
+        h, c = self._stepper.advance(state.z, action, state.h, state.c)
+        step = state.step + 1
+        outlook = self._stepper.outlook(h if mask is None else h * mask, step / self.config.max_episode_steps)
         temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
-        z = mdn.sample(mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
-        ending = decide_ending(self.memory.endings.probabilities(read), self.config.ending_rules, noise.uniform[:, 0])
-        elapsed = (state.step + 1) / self.config.max_episode_steps
-        reward = self.memory.reward.rewards(read, elapsed).gather(1, ending[:, None]).squeeze(1)
-        return State(z, h, c, state.step + 1), Transition(reward, ending, mixture)
+        z = mdn.sample(outlook.mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
+        ending = decide_ending(outlook.endings, self.config.ending_rules, noise.uniform[:, 0])
+        reward = outlook.rewards.gather(1, ending[:, None]).squeeze(1)
+        return State(z, h, c, step), Transition(reward, ending)
 
     def features(self, state: State) -> Tensor:
         """What an agent sees: [z, h], (B, Z + H) float32."""

@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
@@ -21,18 +22,18 @@ def reset_by_hand(env, done):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_a_batch_resets_as_gymnasiums_sync_vector_env_of_single_dreams(world, mode, random_actions):
+def test_a_batch_is_bit_for_bit_gymnasiums_sync_vector_env_of_single_dreams(world, mode, random_actions):
     num_envs, ends = 5, 0
-    batch = DreamVectorEnv(world, num_envs, autoreset_mode=mode)
-    singles = SyncVectorEnv([lambda: DreamEnv(world)] * num_envs, autoreset_mode=mode)
+    batch = DreamVectorEnv(world, num_envs, batch_invariant=True, autoreset_mode=mode)
+    singles = SyncVectorEnv([lambda: DreamEnv(world, batch_invariant=True)] * num_envs, autoreset_mode=mode)
     assert batch.metadata["autoreset_mode"] is singles.metadata["autoreset_mode"] is mode
-    assert np.allclose(batch.reset(seed=11)[0], singles.reset(seed=11)[0], atol=1e-4)
+    assert np.array_equal(batch.reset(seed=11)[0], singles.reset(seed=11)[0])
     for action in random_actions(batch.action_space, 80, seed=1):
         mine, theirs = batch.step(action), singles.step(action)
         for one, other in zip(mine[:4], theirs[:4], strict=True):
             assert one.shape == other.shape
             assert one.dtype == other.dtype
-            assert np.allclose(one, other, atol=1e-4)
+            assert np.array_equal(one, other)
         assert mine[4].keys() == theirs[4].keys()
         assert np.array_equal(mine[4]["temperature"], theirs[4]["temperature"])
         done = mine[2] | mine[3]
@@ -45,14 +46,61 @@ def test_a_batch_resets_as_gymnasiums_sync_vector_env_of_single_dreams(world, mo
             for row in range(num_envs):
                 one, other = mine[4]["final_obs"][row], theirs[4]["final_obs"][row]
                 assert (one is None) == (other is None) == (not done[row])
-                assert one is None or np.allclose(one, other, atol=1e-4)
+                assert one is None or np.array_equal(one, other)
             final, expected = mine[4]["final_info"], theirs[4]["final_info"]
             assert final.keys() == expected.keys()
             assert np.array_equal(final["temperature"][done], expected["temperature"][done])
         if mode is AutoresetMode.DISABLED:
             again, other = reset_by_hand(batch, done)[0], reset_by_hand(singles, done)[0]
-            assert np.allclose(again, other, atol=1e-4)
+            assert np.array_equal(again, other)
     assert ends > 10
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("num_envs", [1, 2, 33])
+def test_an_episode_has_the_same_bits_in_every_invariant_batch(world, num_envs, dtype, random_actions):
+    settings = {"batch_invariant": True, "dtype": dtype, "branched_starts": 0.5, "dropout": 0.1}
+    many = DreamVectorEnv(world, 40, autoreset_mode=AutoresetMode.SAME_STEP, **settings)
+    some = DreamVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **settings)
+    first = 40 - num_envs
+    assert np.array_equal(many.reset(seed=0)[0][first:], some.reset(seed=first)[0])
+    for action in random_actions(many.action_space, 60, seed=1):
+        for one, other in zip(many.step(action)[:4], some.step(action[first:])[:4], strict=True):
+            assert np.array_equal(one[first:], other)
+
+
+@torch.inference_mode()
+def test_large_batches_are_computed_in_blocks_and_dream_the_same(world, random_actions):
+    """300 rows make two blocks; one step from the same state agrees with the plain formulas."""
+    batch = DreamVectorEnv(world, 300)
+    observation, _ = batch.reset(seed=0)
+    for action in random_actions(batch.action_space, 5, seed=3):
+        before = batch.snapshot()
+        noise = batch._streams.draw(np.arange(300))
+        expected, transition = world.imagine(before.state, torch.from_numpy(action), 1.0, noise)
+        batch.restore(before)
+        observation, reward, terminated, truncated, _ = batch.step(action)
+        going = ~before.done
+        assert np.allclose(observation[going], world.features(expected).numpy()[going], atol=1e-5)
+        assert np.allclose(reward[going], transition.reward.numpy()[going], atol=1e-5)
+        assert np.array_equal(terminated[going], transition.terminated.numpy()[going])
+
+
+def test_bfloat16_dreams_differ_by_rounding_only(single_start_world):
+    exact, rounded = (DreamVectorEnv(single_start_world, 64, temperature=0.0, dtype=d) for d in ("float32", "bfloat16"))
+    observation, _ = exact.reset(seed=0)
+    other, _ = rounded.reset(seed=0)
+    assert np.array_equal(observation, other)
+    action = np.zeros(64, np.int64)
+    one, two = exact.step(action)[0], rounded.step(action)[0]
+    assert two.dtype == np.float32
+    assert 0.0 < np.abs(one - two).max() < 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bf16", None, 32])
+def test_an_unknown_dtype_is_refused(dot_world, dtype):
+    with pytest.raises(ValueError, match="expected dtype 'float32' or 'bfloat16'"):
+        DreamVectorEnv(dot_world, 2, dtype=dtype)
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 7])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -38,7 +39,11 @@ class EndingHead(nn.Module):
 
     def probabilities(self, h: Tensor) -> Tensor:
         """Calibrated probabilities (..., K) from h (..., H)."""
-        return torch.softmax(self.linear(h) - self.shift, dim=-1)
+        return self.calibrate(self(h))
+
+    def calibrate(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities (..., K) from training logits (..., K)."""
+        return torch.softmax(logits - self.shift, dim=-1)
 
 
 def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: Tensor) -> Tensor:
@@ -55,13 +60,15 @@ def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: T
     Returns:
         (B,) int64, 0 where the episode goes on.
     """
-    threshold = torch.tensor([rule == "threshold" for rule in rules], dtype=torch.bool, device=probabilities.device)
-    ends = probabilities[:, 1:]
-    certain = threshold & (ends > 0.5)
-    ends = torch.where(certain.any(1, keepdim=True), certain.to(ends.dtype), ends.masked_fill(threshold, 0.0))
-    cumulative = ends.cumsum(1)
-    kind = 1 + (cumulative <= uniform[:, None]).sum(1)
-    return torch.where(kind <= ends.shape[1], kind, 0)
+    kind = torch.zeros_like(uniform, dtype=torch.int64)
+    sampled = [k for k, rule in enumerate(rules, 1) if rule == "sample"]
+    cumulative = list(accumulate(probabilities[:, k] for k in sampled))
+    for k, bound in zip(reversed(sampled), reversed(cumulative), strict=True):
+        kind.masked_fill_(uniform < bound, k)
+    for k, rule in enumerate(rules, 1):
+        if rule == "threshold":
+            kind.masked_fill_(probabilities[:, k] > 0.5, k)
+    return kind
 
 
 class RewardHead(nn.Module):
@@ -104,7 +111,11 @@ class RewardHead(nn.Module):
 
     def rewards(self, h: Tensor, elapsed: Tensor) -> Tensor:
         """Rewards in the environment's units, (..., K)."""
-        return (self.mean + self.spread * self(h, elapsed)).clamp(self.low, self.high)
+        return self.restore(self(h, elapsed))
+
+    def restore(self, standardised: Tensor) -> Tensor:
+        """Rewards in the environment's units, (..., K), from standardised ones (..., K)."""
+        return (self.mean + self.spread * standardised).clamp(self.low, self.high)
 
 
 class ActionHead(nn.Module):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +34,13 @@ class State:
     c: Tensor
     step: Tensor
 
-    def rows(self, index: Tensor) -> State:
-        """Takes rows by (K,) int64 index."""
+    @classmethod
+    def cat(cls, parts: Sequence[State]) -> State:
+        """Joins batches."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("z", "h", "c", "step")))
+
+    def rows(self, index: Tensor | slice) -> State:
+        """Takes rows by (K,) int64 index or slice."""
         return State(self.z[index], self.h[index], self.c[index], self.step[index])
 
     def with_rows(self, index: Tensor, other: State) -> State:
@@ -63,6 +70,33 @@ class MemoryConfig:
     predict_action: bool = False
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What M expects of a step.
+
+    Attributes:
+        mixture: Over the next z, of batch shape (B,).
+        endings: Calibrated probabilities of the ways it can end, (B, K); column 0 is "goes on".
+        rewards: What it pays, for each of them, in the environment's units, (B, K).
+    """
+
+    mixture: mdn.Mixture
+    endings: Tensor
+    rewards: Tensor
+
+
+class Stepper(Protocol):
+    """What a dream needs of M."""
+
+    def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Memory.advance`."""
+        ...
+
+    def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
+        """See :meth:`Memory.outlook`."""
+        ...
+
+
 class Memory(nn.Module, ABC):
     """A recurrent prior over z with heads for reward, ending and, as an option, the next action."""
 
@@ -82,6 +116,10 @@ class Memory(nn.Module, ABC):
     @abstractmethod
     def prior(self, h: Tensor) -> mdn.Mixture:
         """Mixture over the next z given (..., H)."""
+
+    def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
+        """Reads all heads: from (B, H) h and the (B,) share of the time limit that is over."""
+        return Outlook(self.prior(h), self.endings.probabilities(h), self.reward.rewards(h, elapsed))
 
 
 class MDNRNN(Memory):
@@ -107,18 +145,19 @@ class MDNRNN(Memory):
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Memory.advance`."""
-        return torch.lstm_cell(self._input(z, action), (h, c), *self.lstm.all_weights[0])
+        return torch.lstm_cell(self.input(z, action), (h, c), *self.lstm.all_weights[0])
 
     def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Memory.unroll`; the same weights, the sequence in one call."""
-        h, (_, c) = self.lstm(self._input(z, action))
+        h, (_, c) = self.lstm(self.input(z, action))
         return h, c.squeeze(0)
 
     def prior(self, h: Tensor) -> mdn.Mixture:
         """See :meth:`Memory.prior`."""
         return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
 
-    def _input(self, z: Tensor, action: Tensor) -> Tensor:
+    def input(self, z: Tensor, action: Tensor) -> Tensor:
+        """What the LSTM reads: z and the embedded action, (..., Z + A)."""
         return torch.cat([z, self.embedding(action)], dim=-1)
 
 

@@ -121,5 +121,5 @@ def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], branches: int =
     return StartBank(
         mean=torch.stack([episode.mean[0] for episode in episodes]),
         log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
-        branches=State(*(torch.cat([getattr(m, name) for m in moments]) for name in ("z", "h", "c", "step"))),
+        branches=State.cat(moments),
     )
