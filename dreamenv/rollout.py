@@ -80,8 +80,8 @@ def rollout(
 ) -> Iterator[Outcome]:
     """Plays one episode per seed; a slot of the vector environment that is done takes the next seed.
 
-    Episodes begin in the order of ``seeds``, lower slots first. Slots left without a seed repeat the last one until
-    the others are done; those episodes are not reported.
+    Episodes begin in the order of ``seeds``, lower slots first. Slots left without a seed leave the batch if the
+    environment can do that (``leave``); else they repeat the last one until the others are done, unreported.
 
     Args:
         env: A vector environment with autoreset disabled.
@@ -104,8 +104,11 @@ def rollout(
         return
     slots = _Slots(env.num_envs, seeds)
     history = _History() if record else None
+    leave = getattr(env, "leave", None)  # dreams without a seed need not be computed; real environments go on idly
     observation, _ = env.reset(seed=slots.seeds(), options=dict(options or {}))  # type: ignore[arg-type]
     state, start = None, np.ones(env.num_envs, bool)
+    if leave:
+        leave(~slots.active)
     while slots.busy:
         if on_observation:
             on_observation()
@@ -123,8 +126,11 @@ def rollout(
                 trajectory = history.cut(slot, slots.length[slot], observation) if history else None
                 yield slots.outcome(slot, reward[slot], terminated[slot], trajectory)
             slots.refill(start)
-            if slots.busy:
-                mask = {**(options or {}), "reset_mask": start}
+            again = start & slots.active if leave else start
+            if leave:
+                leave(start & ~slots.active)
+            if slots.busy and again.any():
+                mask = {**(options or {}), "reset_mask": again}
                 observation, _ = env.reset(seed=slots.seeds(), options=mask)  # type: ignore[arg-type]
 
 

@@ -97,6 +97,47 @@ def test_bfloat16_dreams_differ_by_rounding_only(single_start_world):
     assert 0.0 < np.abs(one - two).max() < 0.1
 
 
+def test_environments_that_left_stand_still_and_the_others_go_on_as_before(world, random_actions):
+    whole, rest = (
+        DreamVectorEnv(world, 6, batch_invariant=True, dropout=0.1, autoreset_mode=AutoresetMode.DISABLED)
+        for _ in range(2)
+    )
+    stays = np.array([True, False, True, True, False, True])
+    before, _ = whole.reset(seed=0)
+    rest.reset(seed=0)
+    rest.leave(~stays)
+    for action in random_actions(whole.action_space, 4, seed=1):
+        for one, other in zip(whole.step(action)[:4], rest.step(action)[:4], strict=True):
+            assert np.array_equal(one[stays], other[stays])
+        if whole._done.any():
+            break
+    rest._done[:] = False
+    observation, reward, terminated, truncated, _ = rest.step(action)
+    assert np.array_equal(observation[~stays], before[~stays])
+    assert not reward[~stays].any()
+    assert not (terminated | truncated)[~stays].any()
+
+
+def test_those_that_left_come_back_by_reset(dot_world):
+    batch = DreamVectorEnv(dot_world, 3, autoreset_mode=AutoresetMode.DISABLED)
+    batch.reset(seed=0)
+    batch.leave(np.ones(3, bool))
+    with pytest.raises(gym.error.ResetNeeded, match="all environments have left"):
+        batch.step(np.zeros(3, np.int64))
+    batch.reset(options={"reset_mask": np.array([False, True, False])})
+    before = batch.snapshot()
+    first, *_ = batch.step(np.full(3, STAY))
+    again = batch.restore(before)
+    assert np.array_equal(np.abs(first - again).any(1), [False, True, False])
+    assert np.array_equal(batch.step(np.full(3, STAY))[0], first)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_environments_that_reset_themselves_cannot_leave(dot_world, mode):
+    with pytest.raises(ValueError, match="expected autoreset mode DISABLED"):
+        DreamVectorEnv(dot_world, 2, autoreset_mode=mode).leave(np.ones(2, bool))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bf16", None, 32])
 def test_an_unknown_dtype_is_refused(dot_world, dtype):
     with pytest.raises(ValueError, match="expected dtype 'float32' or 'bfloat16'"):

@@ -19,18 +19,19 @@ from dreamenv.bundle import load
 from dreamenv.envs.blocks import CACHED, INVARIANT
 from dreamenv.envs.streams import NoiseStreams, StreamsState
 from dreamenv.models.memory import State
-from dreamenv.world import Noise, World
+from dreamenv.world import Noise, Transition, World
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a :class:`DreamVectorEnv` goes on from: states, temperatures, masks, ended episodes, random numbers."""
+    """All that a :class:`DreamVectorEnv` goes on from: states, settings of the episodes, who is in, random numbers."""
 
     state: State
     temperature: torch.Tensor
     temperature_range: torch.Tensor
     mask: torch.Tensor | None
     done: NDArray[np.bool_]
+    in_batch: NDArray[np.bool_]
     streams: StreamsState
 
 
@@ -108,7 +109,8 @@ class DreamVectorEnv(VectorEnv):
         self._streams = NoiseStreams(num_envs, self.world.latent_size)
         self._dropout = dropout
         self._mask = torch.ones(num_envs, self.world.memory.hidden_size) if dropout else None
-        self._rows = np.arange(num_envs)
+        self._rows = self._present = np.arange(num_envs)
+        self._in_batch = np.ones(num_envs, bool)
         self._done = np.zeros(num_envs, bool)
         self._state: State | None = None
 
@@ -130,6 +132,7 @@ class DreamVectorEnv(VectorEnv):
         if self._state is None and not mask.all():
             raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
         rows = self._rows[mask]
+        self._seat(self._in_batch | mask)
         self._streams.reset(rows, seed)
         if temperatures is not None:
             self._temperature_range = torch.where(torch.from_numpy(mask), temperatures, self._temperature_range)
@@ -147,15 +150,15 @@ class DreamVectorEnv(VectorEnv):
             raise gym.error.ResetNeeded("expected reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
             raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
+        if not self._in_batch.any():
+            raise gym.error.ResetNeeded("expected reset before step: all environments have left")
         action = torch.from_numpy(self._check_actions(actions))
         resetting = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
-        noise = self._streams.draw(self._rows)
-        state, transition = self._blocks.imagine(
-            self._packed, self._state, action, self._temperature, noise, self._mask
-        )
+        noise = self._streams.draw(self._present)
+        state, transition = self._imagine(self._state, action, noise)
         reward = transition.reward.double().numpy()
         terminated = transition.terminated.numpy()
-        truncated = ~terminated & (state.step >= self._limit).numpy()
+        truncated = ~terminated & (state.step >= self._limit).numpy() & self._in_batch
         if resetting.any():
             reward[resetting], terminated[resetting], truncated[resetting] = 0.0, False, False
             rows = np.flatnonzero(resetting)
@@ -166,6 +169,22 @@ class DreamVectorEnv(VectorEnv):
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
             observation, info = self._reset_done(observation, info)
         return observation, reward, terminated, truncated, info
+
+    def leave(self, mask: NDArray[np.bool_]) -> None:
+        """Takes environments out of the batch until they are reset: steps neither move nor compute them.
+
+        For a batch with fewer episodes left than environments. Those that have left pay 0 and do not end.
+
+        Args:
+            mask: (N,) bool, which environments leave.
+
+        Raises:
+            ValueError: If environments reset themselves.
+        """
+        if self.autoreset_mode is not AutoresetMode.DISABLED:
+            raise ValueError(f"expected autoreset mode DISABLED, got {self.autoreset_mode}")
+        self._seat(self._in_batch & ~mask)
+        self._done[mask] = False
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Draws every dream, (H, W, 3) uint8 each; None without a render mode."""
@@ -186,7 +205,7 @@ class DreamVectorEnv(VectorEnv):
             raise gym.error.ResetNeeded("expected reset before snapshot")
         mask = None if self._mask is None else self._mask.clone()
         temperatures = self._temperature.clone(), self._temperature_range
-        return Snapshot(self._state, *temperatures, mask, self._done.copy(), self._streams.state)
+        return Snapshot(self._state, *temperatures, mask, self._done.copy(), self._in_batch, self._streams.state)
 
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Goes back to a snapshot of an environment of this world and size.
@@ -206,7 +225,24 @@ class DreamVectorEnv(VectorEnv):
         self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
         self._mask = None if snapshot.mask is None else snapshot.mask.clone()
         self._streams.state = snapshot.streams
+        self._seat(snapshot.in_batch)
         return self._observation()
+
+    def _seat(self, in_batch: NDArray[np.bool_]) -> None:
+        self._in_batch, self._present = in_batch, np.flatnonzero(in_batch)
+
+    def _imagine(self, state: State, action: torch.Tensor, noise: Noise) -> tuple[State, Transition]:
+        """One step of all environments that are in the batch; the others stand still."""
+        if len(self._present) == self.num_envs:
+            return self._blocks.imagine(self._packed, state, action, self._temperature, noise, self._mask)
+        rows = torch.from_numpy(self._present)
+        mask = None if self._mask is None else self._mask[rows]
+        moved, part = self._blocks.imagine(
+            self._packed, state.rows(rows), action[rows], self._temperature[rows], noise, mask
+        )
+        nothing = Transition(torch.zeros(self.num_envs), torch.zeros(self.num_envs, dtype=torch.int64))
+        reward = nothing.reward.index_copy(0, rows, part.reward)
+        return state.with_rows(rows, moved), Transition(reward, nothing.ending.index_copy(0, rows, part.ending))
 
     def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
         """Draws a temperature, a mask and a start for the next episode of ``rows``."""
