@@ -43,7 +43,6 @@ class Frontier:
         budgets: Real frames.
         seeds: One chain from collecting to scores each.
         episodes: Real episodes per score.
-        votes: PPO agents that vote, the one that is also scored alone among them.
         rivals: Train on pixels instead of in the dream.
         train: V and M.
         ppo: PPO in the dream.
@@ -55,7 +54,6 @@ class Frontier:
     budgets: tuple[int, ...] = (5_000, 10_000, 20_000, 40_000, 70_000)
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 100
-    votes: int = 3
     rivals: bool = False
     train: dreamenv.TrainConfig = dreamenv.TrainConfig()
     ppo: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.15)
@@ -83,13 +81,8 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
     world = dreamenv.train(place, dataclasses.replace(config.train, seed=seed))
     agents = place / "agents"
 
-    def ppo(member: int) -> dreamenv.SB3Agent:
-        settings = dataclasses.replace(config.ppo, seed=seed + 100 * member)
-        return dreamenv.train_ppo(world, agents / ("ppo" if not member else f"ppo-{member}"), settings)
-
     trainers: dict[str, Callable[[], dreamenv.Policy]] = {
-        "ppo": lambda: ppo(0),
-        "vote": lambda: dreamenv.VotingAgent([ppo(member) for member in range(config.votes)]),
+        "ppo": lambda: dreamenv.train_ppo(world, agents / "ppo", dataclasses.replace(config.ppo, seed=seed)),
         "linear": lambda: dreamenv.evolve(world, agents / "linear", dataclasses.replace(config.evolve, seed=seed)),
     }
     for name, trainer in trainers.items():

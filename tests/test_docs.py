@@ -6,8 +6,10 @@ and a comment ``<!-- test: 50_000 -> 256; num_envs=64 -> num_envs=4 -->`` above 
 
 import ast
 import functools
+import json
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,7 +256,6 @@ def test_the_shell_example_runs(tmp_path, monkeypatch, capsys):
 
 
 BENCHMARKS = {
-    "dream_speed.py": {"SIZES": (1, 4), "SECONDS": 0.05},
     "frames_io.py": {"EPISODES, STEPS, SHAPE, SHARD": (8, 9, (60, 80, 3), 4), "READS": 100},
 }
 
@@ -266,3 +267,12 @@ def test_benchmarks_run(name, monkeypatch, capsys):
     run_python(with_constants(path.read_text(), BENCHMARKS[name]), str(path), {"__name__": "__main__"})
 
     assert "/s" in capsys.readouterr().out
+
+
+def test_the_speed_of_dreams_is_measured(tmp_path):
+    short = "--sizes 1 3 --hidden 32 --turns 1 --seconds 0.01 --generations 1 --out".split()
+    command = [sys.executable, ROOT / "benchmarks" / "speed.py", *short, tmp_path / "speed.json"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert "two threads" in printed
+    assert [row["dreams"] for row in json.loads((tmp_path / "speed.json").read_text())["sizes"]] == [1, 3]

@@ -163,7 +163,7 @@ class DreamVectorEnv(VectorEnv):
             reward[resetting], terminated[resetting], truncated[resetting] = 0.0, False, False
             rows = np.flatnonzero(resetting)
             again = torch.from_numpy(rows)
-            state = state.with_rows(again, self._begin(rows, noise.rows(again)))
+            state = state.put_rows_(again, self._begin(rows, noise.rows(again)))
         self._state, self._done = state, terminated | truncated
         observation, info = self._observation(), self._info()
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
@@ -261,7 +261,7 @@ class DreamVectorEnv(VectorEnv):
         final = np.full(self.num_envs, None, dtype=object)
         for row in rows:
             final[row] = observation[row].copy()
-        self._state = self._state.with_rows(torch.from_numpy(rows), self._begin(rows, self._streams.draw(rows)))
+        self._state.put_rows_(torch.from_numpy(rows), self._begin(rows, self._streams.draw(rows)))  # made by this step
         done = self._done
         self._done = np.zeros(self.num_envs, bool)
         final_info = {"temperature": info["temperature"].copy(), "_temperature": done.copy()}

@@ -43,6 +43,12 @@ class State:
         """Takes rows by (K,) int64 index or slice."""
         return State(self.z[index], self.h[index], self.c[index], self.step[index])
 
+    def put_rows_(self, index: Tensor, other: State) -> State:
+        """As :meth:`with_rows`, but in place: only for tensors that nobody else holds."""
+        for name in ("z", "h", "c", "step"):
+            getattr(self, name).index_copy_(0, index, getattr(other, name))
+        return self
+
     def with_rows(self, index: Tensor, other: State) -> State:
         """Replaces the rows at (K,) int64 ``index`` by those of ``other``, of batch size K."""
         return State(

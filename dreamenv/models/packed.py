@@ -41,7 +41,7 @@ class PackedMDNRNN:
         gates = F.linear(inputs, self._gates, self._gate_bias).float().sigmoid_()
         into, forget, candidate, out = gates.chunk(4, dim=1)
         c = (forget * c).addcmul_(into, candidate, value=2.0).sub_(into)
-        h = torch.sigmoid(2.0 * c).mul_(2.0).sub_(1.0).mul_(out)
+        h = torch.addcmul(-out, out, torch.mul(c, 2.0).sigmoid_(), value=2.0)
         return h, c
 
     def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:

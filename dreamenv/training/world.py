@@ -73,7 +73,9 @@ def train(
     latents = encode_episodes(vision, train_episodes, world_config)
     identity = [*identity, dataclasses.asdict(config.vision)]
     memory = train_memory(latents, world_config, config.memory, place / "memory", identity, memory_source, config.seed)
-    save(World(world_config, vision, memory, make_bank(memory, latents)), folder)
+    endings = world_config.endings
+    better = 1 + endings.index("better") if "better" in endings else None
+    save(World(world_config, vision, memory, make_bank(memory, latents, better)), folder)
     return load(folder)
 
 
@@ -110,12 +112,28 @@ def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float
 
 
 @torch.no_grad()
-def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], branches: int = BRANCHES) -> StartBank:
-    """Keeps the first frames of all episodes, and some moments with the h that real experience gave them."""
+def make_bank(
+    memory: Memory, episodes: Sequence[LatentEpisode], better: int | None, branches: int = BRANCHES
+) -> StartBank:
+    """Keeps the first frames of all episodes, and some moments with the h that real experience gave them.
+
+    Args:
+        memory: M.
+        episodes: The training episodes.
+        better: Index of the kind of ending that half of the moments are to lead up to, if any episode ends so: such
+            endings are rare in exploration, and an agent that hardly dreams of one hardly learns.
+        branches: Number of moments.
+
+    Returns:
+        The bank.
+    """
     generator = np.random.default_rng(0)
+    good = [episode for episode in episodes if better is not None and int(episode.ending[-1]) == better]
+    half = branches // 2 if good else 0
+    drawn = [episodes[index] for index in generator.integers(len(episodes), size=branches - half)]
+    drawn += [good[index] for index in generator.integers(len(good), size=half)] if good else []
     moments = []
-    for index in generator.integers(len(episodes), size=branches):
-        episode = episodes[index]
+    for episode in drawn:
         step = int(generator.integers(len(episode)))
         moments.append(state_after(memory, episode.mean[: step + 1], episode.action[:step]))
     return StartBank(

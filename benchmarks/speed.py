@@ -1,0 +1,233 @@
+"""Speed of the dream, beside the rate of this machine's matrix products, which is its limit.
+
+Run `python benchmarks/speed.py`; `--help` lists the settings. Machines differ, and are seldom idle, so trust the
+ratios: all that is compared takes turns in one run, and the best turn counts. Rates are per second of processor time,
+one thread, but for the two threads, which are timed by the clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from gymnasium.vector import AutoresetMode
+from tabulate import tabulate
+from torch.nn import functional as F  # noqa: N812
+
+import dreamenv
+from dreamenv.agents.dreams import make_dreams
+from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
+from dreamenv.files import write_json
+from dreamenv.rollout import rollout
+from dreamenv.world import StartBank, build_models
+
+Calls = dict[str, Callable[[], object]]
+DTYPES = ("float32", "bfloat16")
+TARGETS = {"float32": 0.80, "bfloat16": 0.65}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is timed.
+
+    Attributes:
+        world: A name or a folder.
+        sizes: Dreams in a batch.
+        hidden: Sizes of h.
+        turns: Per measurement.
+        seconds: Of a turn.
+        generations: Of evolution; 64 candidates, 16 episodes each.
+        out: Takes all figures as JSON.
+    """
+
+    world: str = "sidewalk"
+    sizes: tuple[int, ...] = (1, 16, 64, 256, 1024, 4096, 16384)
+    hidden: tuple[int, ...] = (128, 256, 512, 1024, 2048)
+    turns: int = 8
+    seconds: float = 0.2
+    generations: int = 3
+    out: Path = Path("runs/speed.json")
+
+
+def rates(calls: Calls, settings: Settings, clock: Callable[[], float] = time.process_time) -> dict[str, float]:
+    """Calls per second, the best of the turns that they take."""
+    best = dict.fromkeys(calls, 0.0)
+    for turn in range(settings.turns + 1):
+        for name, call in calls.items():
+            count, begin = 0, clock()
+            while (elapsed := clock() - begin) < settings.seconds or not count:
+                call()
+                count += 1
+            if turn:  # the first warms up
+                best[name] = max(best[name], count / elapsed)
+    return best
+
+
+def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[], object]:
+    """The two matrix products of a step, and nothing else."""
+    memory = world.packed(dtype)._stepper
+    inputs = torch.rand(rows, memory._gates.shape[1]).to(dtype)  # type: ignore[attr-defined]
+    h = torch.rand(rows, world.memory.hidden_size).to(dtype)
+    return lambda: (F.linear(inputs, memory._gates), F.linear(h, memory._heads))  # type: ignore[attr-defined]
+
+
+def square(dtype: torch.dtype, size: int = 1024) -> Callable[[], object]:
+    left, right = torch.rand(size, size).to(dtype), torch.rand(size, size).to(dtype)
+    return lambda: left @ right
+
+
+def operations(world: dreamenv.World) -> int:
+    """Floating point operations of a step's products: 3.36 million for z 64, h 512, 5 Gaussians."""
+    memory = world.packed()._stepper
+    return 2 * (memory._gates.numel() + memory._heads.numel())  # type: ignore[attr-defined]
+
+
+def stepping(world: dreamenv.World, num_envs: int, **kwargs: Any) -> Callable[[], object]:
+    """One step of a batch with random actions, resets included."""
+    env = dreamenv.DreamVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(16)]
+    env.reset(seed=0)
+    step = 0
+
+    def call() -> None:
+        nonlocal step
+        env.step(actions[step % len(actions)])
+        step += 1
+
+    return call
+
+
+def limits(world: dreamenv.World, settings: Settings) -> dict[str, float]:
+    """Steps per second if a step were its matrix products, at the best rate of this machine."""
+    found = {}
+    for name in DTYPES:
+        dtype = getattr(torch, name)
+        flop = operations(world)
+        work = {"step": (products(world, 256, dtype), 256 * flop), "square": (square(dtype), 2 * 1024**3)}
+        done = rates({key: call for key, (call, _) in work.items()}, settings)
+        found[name] = max(done[key] * size for key, (_, size) in work.items()) / flop
+    return found
+
+
+def by_size(world: dreamenv.World, best: dict[str, float], settings: Settings) -> list[dict[str, Any]]:
+    """Batches of growing size, in both types and batch-invariant; the limit of one dream is its own products."""
+    rows = []
+    for num_envs in settings.sizes:
+        calls: Calls = {name: stepping(world, num_envs, dtype=name) for name in DTYPES}
+        calls["batch_invariant"] = stepping(world, num_envs, batch_invariant=True)
+        few = min(num_envs, 256)
+        calls |= {f"{name} products": products(world, few, getattr(torch, name)) for name in DTYPES}
+        found = rates(calls, settings)
+        row: dict[str, Any] = {"dreams": num_envs}
+        for name in (*DTYPES, "batch_invariant"):
+            row[name] = found[name] * num_envs
+        for name in DTYPES:
+            row[f"{name} of products"] = row[name] / (found[f"{name} products"] * few)
+            row[f"{name} of limit"] = row[name] / best[name]
+        rows.append(row)
+    return rows
+
+
+def by_hidden_size(world: dreamenv.World, settings: Settings) -> list[dict[str, Any]]:
+    """256 dreams in worlds of random weights with other sizes of h."""
+    rows = []
+    for size in settings.hidden:
+        memory = dataclasses.replace(world.config.memory, hidden_size=size)
+        config = dataclasses.replace(world.config, memory=memory)
+        vision, model = build_models(config)
+        start = world.bank.branches
+        nothing = torch.zeros(1, size)
+        branches = dreamenv.State(start.z[:1], nothing, nothing, start.step[:1])
+        other = dreamenv.World(config, vision, model, StartBank(world.bank.mean, world.bank.log_variance, branches))
+        found = rates({"step": stepping(other, 256), "products": products(other, 256, torch.float32)}, settings)
+        env = dreamenv.DreamVectorEnv(other, 1)
+        row = {"h": size, "MFLOP a step": operations(other) / 1e6, "steps/s": found["step"] * 256}
+        rows.append({**row, "of products": found["step"] / found["products"], "bytes per dream": bytes_per_dream(env)})
+    return rows
+
+
+def bytes_per_dream(env: dreamenv.DreamVectorEnv) -> int:
+    """State, random numbers drawn ahead, and an observation."""
+    observation, _ = env.reset(seed=0)
+    state = env.snapshot()
+    tensors = (state.state.z, state.state.h, state.state.c, state.state.step, state.temperature)
+    return (
+        sum(t.nbytes for t in tensors) + state.streams.uniform.nbytes + state.streams.normal.nbytes + observation.nbytes
+    )
+
+
+def threads(world: dreamenv.World, settings: Settings) -> float:
+    """How many times faster two threads are, by the clock."""
+    call = stepping(world, 4096)
+    calls: Calls = {str(count): lambda count=count: (torch.set_num_threads(count), call()) for count in (1, 2)}
+    found = rates(calls, settings, time.perf_counter)
+    torch.set_num_threads(1)
+    return found["2"] / found["1"]
+
+
+def evolution(world: dreamenv.World, settings: Settings) -> list[dict[str, float]]:
+    """Generations of CMA-ES, and what their dream steps cost in a batch that only steps."""
+    config = EvolveConfig()
+    env = make_dreams(world, config, AutoresetMode.DISABLED)
+    generator = np.random.default_rng(0)
+    start = initial_parameters(world)
+    candidates = start + config.sigma * generator.standard_normal((config.population, len(start)))
+    rows = []
+    for generation in range(settings.generations):
+        rate = rates({"step": stepping(world, config.num_envs)}, settings)["step"] * config.num_envs
+        seeds = list(range(generation * config.episodes, (generation + 1) * config.episodes)) * config.population
+        begin = time.process_time()
+        policy = Population(candidates, world.config.action, config.episodes, seed=0)
+        steps = sum(outcome.length for outcome in rollout(env, policy, seeds))
+        seconds = time.process_time() - begin
+        rows.append({"seconds": seconds, "steps": steps, "ratio": seconds * rate / steps})
+    return rows
+
+
+def profile(world: dreamenv.World) -> list[tuple[str, float]]:
+    """Shares of a step of 256 dreams, the ten largest."""
+    call = stepping(world, 256)
+    with torch.profiler.profile() as found:
+        for _ in range(50):
+            call()
+    events = found.key_averages()
+    total = sum(event.self_cpu_time_total for event in events)
+    shares = [(event.key, event.self_cpu_time_total / total) for event in events]
+    return sorted(shares, key=lambda pair: -pair[1])[:10]
+
+
+def main(settings: Settings) -> None:
+    """Prints tables, and writes JSON."""
+    torch.set_num_threads(1)
+    world = dreamenv.load(settings.world)
+    best = limits(world, settings)
+    print(f"{world}\n{operations(world) / 1e6:.2f} MFLOP a step; limits of this machine, in steps/s:")
+    print(
+        ", ".join(f"{name} {rate:,.0f} ({rate * operations(world) / 1e9:.0f} GFLOP/s)" for name, rate in best.items())
+    )
+    result: dict[str, Any] = {"limits": best, "sizes": by_size(world, best, settings)}
+    print(tabulate(result["sizes"], headers="keys", floatfmt=",.2f", intfmt=","))
+    print(f"targets of the limit, from 256 dreams on: {TARGETS}; of the products, for one dream: 0.60")
+    result["hidden"] = by_hidden_size(world, settings)
+    print(tabulate(result["hidden"], headers="keys", floatfmt=",.2f", intfmt=","))
+    result["two threads"] = threads(world, settings)
+    print(f"two threads: {result['two threads']:.2f} times one (target 1.7)")
+    result["evolution"] = evolution(world, settings)
+    print(tabulate(result["evolution"], headers="keys", floatfmt=",.2f", intfmt=","))
+    print("target of the ratio of a generation to its dream steps: at most 1.3")
+    result["profile"] = profile(world)
+    print(tabulate(result["profile"], ("part of a step of 256 dreams", "share"), floatfmt=".3f"))
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(settings.out, result)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))
