@@ -15,7 +15,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint sidewalk ship clean
+.PHONY: help setup demo test lint sidewalk ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,11 @@ $(PPO): ppo-%:  # % is TEMPERATURE-SEED
 
 ship: setup  ## put the world of `make sidewalk` into the package, and its record into docs/results
 	$(BIN)/python tools/ship_world.py $(RUN)
+
+bench: setup  ## measure the speed of dreams, training, reality and other libraries, beside this machine's limits
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/training_speed.py
+	sh benchmarks/peers/run.sh
 
 clean:  ## remove caches and build files; .venv, runs and demo stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

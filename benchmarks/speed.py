@@ -31,6 +31,7 @@ from dreamenv.world import StartBank, build_models
 Calls = dict[str, Callable[[], object]]
 DTYPES = ("float32", "bfloat16")
 TARGETS = {"float32": 0.80, "bfloat16": 0.65}
+SQUARE = 1024
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Settings:
     out: Path = Path("runs/speed.json")
 
 
-def rates(calls: Calls, settings: Settings, clock: Callable[[], float] = time.process_time) -> dict[str, float]:
+def rates(calls: Calls, turns: int, seconds: float, clock: Callable[[], float] = time.process_time) -> dict[str, float]:
     """Calls per second, the best of the turns that they take."""
     best = dict.fromkeys(calls, 0.0)
-    for turn in range(settings.turns + 1):
+    for turn in range(turns + 1):
         for name, call in calls.items():
             count, begin = 0, clock()
-            while (elapsed := clock() - begin) < settings.seconds or not count:
+            while (elapsed := clock() - begin) < seconds or not count:
                 call()
                 count += 1
             if turn:  # the first warms up
@@ -78,8 +79,8 @@ def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[
     return lambda: (F.linear(inputs, memory._gates), F.linear(h, memory._heads))  # type: ignore[attr-defined]
 
 
-def square(dtype: torch.dtype, size: int = 1024) -> Callable[[], object]:
-    left, right = torch.rand(size, size).to(dtype), torch.rand(size, size).to(dtype)
+def square(dtype: torch.dtype) -> Callable[[], object]:
+    left, right = torch.rand(SQUARE, SQUARE).to(dtype), torch.rand(SQUARE, SQUARE).to(dtype)
     return lambda: left @ right
 
 
@@ -105,35 +106,38 @@ def stepping(world: dreamenv.World, num_envs: int, **kwargs: Any) -> Callable[[]
     return call
 
 
-def limits(world: dreamenv.World, settings: Settings) -> dict[str, float]:
-    """Steps per second if a step were its matrix products, at the best rate of this machine."""
-    found = {}
-    for name in DTYPES:
-        dtype = getattr(torch, name)
-        flop = operations(world)
-        work = {"step": (products(world, 256, dtype), 256 * flop), "square": (square(dtype), 2 * 1024**3)}
-        done = rates({key: call for key, (call, _) in work.items()}, settings)
-        found[name] = max(done[key] * size for key, (_, size) in work.items()) / flop
-    return found
-
-
-def by_size(world: dreamenv.World, best: dict[str, float], settings: Settings) -> list[dict[str, Any]]:
-    """Batches of growing size, in both types and batch-invariant; the limit of one dream is its own products."""
+def by_size(world: dreamenv.World, settings: Settings) -> list[dict[str, Any]]:
+    """Batches of growing size, in both types and batch-invariant, beside their own matrix products."""
     rows = []
     for num_envs in settings.sizes:
         calls: Calls = {name: stepping(world, num_envs, dtype=name) for name in DTYPES}
-        calls["batch_invariant"] = stepping(world, num_envs, batch_invariant=True)
-        few = min(num_envs, 256)
-        calls |= {f"{name} products": products(world, few, getattr(torch, name)) for name in DTYPES}
-        found = rates(calls, settings)
-        row: dict[str, Any] = {"dreams": num_envs}
-        for name in (*DTYPES, "batch_invariant"):
-            row[name] = found[name] * num_envs
-        for name in DTYPES:
-            row[f"{name} of products"] = row[name] / (found[f"{name} products"] * few)
-            row[f"{name} of limit"] = row[name] / best[name]
-        rows.append(row)
+        calls["batch-invariant"] = stepping(world, num_envs, batch_invariant=True)
+        block = min(num_envs, 256)
+        calls |= {f"{name} products": products(world, block, getattr(torch, name)) for name in DTYPES}
+        found = rates(calls, settings.turns, settings.seconds)
+        sizes = {name: block if name.endswith("products") else num_envs for name in calls}
+        rows.append({"dreams": num_envs, **{name: found[name] * sizes[name] for name in calls}})
     return rows
+
+
+def limits(world: dreamenv.World, rows: list[dict[str, Any]], settings: Settings) -> dict[str, float]:
+    """Steps per second if a step were its matrix products, at the best rate they were seen with anywhere."""
+    done = rates({name: square(getattr(torch, name)) for name in DTYPES}, settings.turns, settings.seconds)
+    squares = {name: done[name] * 2 * SQUARE**3 / operations(world) for name in DTYPES}
+    return {name: max(squares[name], *(row[f"{name} products"] for row in rows)) for name in DTYPES}
+
+
+def shares(rows: list[dict[str, Any]], best: dict[str, float]) -> list[dict[str, Any]]:
+    """Every batch's rate beside the limit, and beside the products of as many rows."""
+    names = [(f"{name} of {kind}", name, kind) for name in DTYPES for kind in ("limit", "products")]
+    return [
+        {"dreams": row["dreams"]}
+        | {
+            title: row[name] / (best[name] if kind == "limit" else row[f"{name} products"])
+            for title, name, kind in names
+        }
+        for row in rows
+    ]
 
 
 def by_hidden_size(world: dreamenv.World, settings: Settings) -> list[dict[str, Any]]:
@@ -147,7 +151,11 @@ def by_hidden_size(world: dreamenv.World, settings: Settings) -> list[dict[str, 
         nothing = torch.zeros(1, size)
         branches = dreamenv.State(start.z[:1], nothing, nothing, start.step[:1])
         other = dreamenv.World(config, vision, model, StartBank(world.bank.mean, world.bank.log_variance, branches))
-        found = rates({"step": stepping(other, 256), "products": products(other, 256, torch.float32)}, settings)
+        found = rates(
+            {"step": stepping(other, 256), "products": products(other, 256, torch.float32)},
+            settings.turns,
+            settings.seconds,
+        )
         env = dreamenv.DreamVectorEnv(other, 1)
         row = {"h": size, "MFLOP a step": operations(other) / 1e6, "steps/s": found["step"] * 256}
         rows.append({**row, "of products": found["step"] / found["products"], "bytes per dream": bytes_per_dream(env)})
@@ -168,7 +176,7 @@ def threads(world: dreamenv.World, settings: Settings) -> float:
     """How many times faster two threads are, by the clock."""
     call = stepping(world, 4096)
     calls: Calls = {str(count): lambda count=count: (torch.set_num_threads(count), call()) for count in (1, 2)}
-    found = rates(calls, settings, time.perf_counter)
+    found = rates(calls, settings.turns, settings.seconds, time.perf_counter)
     torch.set_num_threads(1)
     return found["2"] / found["1"]
 
@@ -182,7 +190,10 @@ def evolution(world: dreamenv.World, settings: Settings) -> list[dict[str, float
     candidates = start + config.sigma * generator.standard_normal((config.population, len(start)))
     rows = []
     for generation in range(settings.generations):
-        rate = rates({"step": stepping(world, config.num_envs)}, settings)["step"] * config.num_envs
+        rate = (
+            rates({"step": stepping(world, config.num_envs)}, settings.turns, settings.seconds)["step"]
+            * config.num_envs
+        )
         seeds = list(range(generation * config.episodes, (generation + 1) * config.episodes)) * config.population
         begin = time.process_time()
         policy = Population(candidates, world.config.action, config.episodes, seed=0)
@@ -208,13 +219,15 @@ def main(settings: Settings) -> None:
     """Prints tables, and writes JSON."""
     torch.set_num_threads(1)
     world = dreamenv.load(settings.world)
-    best = limits(world, settings)
+    rows = by_size(world, settings)
+    best = limits(world, rows, settings)
     print(f"{world}\n{operations(world) / 1e6:.2f} MFLOP a step; limits of this machine, in steps/s:")
     print(
         ", ".join(f"{name} {rate:,.0f} ({rate * operations(world) / 1e9:.0f} GFLOP/s)" for name, rate in best.items())
     )
-    result: dict[str, Any] = {"limits": best, "sizes": by_size(world, best, settings)}
-    print(tabulate(result["sizes"], headers="keys", floatfmt=",.2f", intfmt=","))
+    result: dict[str, Any] = {"limits": best, "sizes": rows, "shares": shares(rows, best)}
+    print(tabulate(rows, headers="keys", floatfmt=",.0f", intfmt=","))
+    print(tabulate(result["shares"], headers="keys", floatfmt=",.2f", intfmt=","))
     print(f"targets of the limit, from 256 dreams on: {TARGETS}; of the products, for one dream: 0.60")
     result["hidden"] = by_hidden_size(world, settings)
     print(tabulate(result["hidden"], headers="keys", floatfmt=",.2f", intfmt=","))

@@ -220,6 +220,7 @@ EXAMPLES = {
     "ppo_in_dream.py": {"TIMESTEPS": 256, "EPISODES": 1},
     "a2c_batched.py": {"TIMESTEPS": 512, "NUM_ENVS": 16, "EPISODES": 2},
     "dqn_batched.py": {"TIMESTEPS": 500, "NUM_ENVS": 4, "LEARNING_STARTS": 100, "EPISODES": 1},
+    "recurrent_ppo_batched.py": {"TIMESTEPS": 512, "NUM_ENVS": 8, "EPISODES": 1},
     "own_environment.py": {"FRAMES": 500, "VISION_STEPS": 10, "MEMORY_STEPS": 10, "GENERATIONS": 1, "EPISODES": 4},
 }
 MODULES = {"corridor.py"}  # imported by an example
@@ -267,6 +268,16 @@ def test_benchmarks_run(name, monkeypatch, capsys):
     run_python(with_constants(path.read_text(), BENCHMARKS[name]), str(path), {"__name__": "__main__"})
 
     assert "/s" in capsys.readouterr().out
+
+
+def test_the_speed_of_training_and_reality_is_measured(tmp_path):
+    short = "--frames 300 --steps 1 --turns 1 --seconds 0.01 --num-envs 2 --out".split()
+    command = [sys.executable, ROOT / "benchmarks" / "training_speed.py", *short, tmp_path / "speed.json"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+    found = json.loads((tmp_path / "speed.json").read_text())
+    assert [row["model"] for row in found["training"]] == ["V", "M"]
+    assert all(0.0 < row["share waiting for data"] < 1.0 for row in found["training"])
 
 
 def test_the_speed_of_dreams_is_measured(tmp_path):

@@ -15,7 +15,7 @@ from dreamenv.errors import ResumeError, StoreError
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models.memory import MemoryConfig
+from dreamenv.models.memory import MDNRNN, MemoryConfig
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
 from dreamenv.training import memory as memory_training
@@ -23,7 +23,7 @@ from dreamenv.training import world as world_training
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
-from dreamenv.training.world import TrainConfig, action_prior, train, world_config_of
+from dreamenv.training.world import TrainConfig, action_prior, make_bank, train, world_config_of
 from dreamenv.world import WorldConfig
 
 HASTY = TrainConfig(
@@ -289,6 +289,24 @@ def test_the_action_prior_of_episodes_without_goals_is_that_of_all():
 
 def test_continuous_actions_have_no_prior():
     assert action_prior([make_episode(0)], ActionSpec(low=(-1.0,), high=(1.0,))) == ()
+
+
+@pytest.mark.parametrize(("better", "share"), [(2, 0.5), (None, 0.1), (3, 0.1)])
+def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(better, share):
+    """One episode of ten ends in kind 2; its z is 1 everywhere, that of the others 0."""
+    memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
+    episodes = []
+    for index in range(10):
+        z, ending = torch.full((6, 2), float(index == 3)), torch.zeros(5, dtype=torch.int64)
+        ending[-1] = 2 if index == 3 else 1
+        actions = torch.zeros(5, dtype=torch.int64)
+        episodes.append(LatentEpisode(z, z, actions, torch.zeros(5), ending, torch.arange(1, 6)))
+
+    bank = make_bank(memory, episodes, better, branches=400)
+
+    assert len(bank.mean) == 10
+    assert bank.branches.z[:, 0].mean().item() == pytest.approx(share, abs=0.06)
+    assert set(bank.branches.step.tolist()) == {0, 1, 2, 3, 4}
 
 
 def unforeseeable_episode(seed, limit=20, hazards=(0.06, 0.015)):

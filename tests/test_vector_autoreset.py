@@ -97,6 +97,22 @@ def test_bfloat16_dreams_differ_by_rounding_only(single_start_world):
     assert 0.0 < np.abs(one - two).max() < 0.1
 
 
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_a_scheduled_temperature_holds_from_the_next_episode_on(dot_world, mode):
+    batch = DreamVectorEnv(dot_world, 4, temperature=1.0, autoreset_mode=mode)
+    batch.reset(seed=0)
+    batch.set_temperature(np.array([0.1, 0.2, 0.3, 0.4]))
+    begun = np.zeros(4, bool)
+    for _ in range(2 * dot_world.config.max_episode_steps):
+        begins = batch._done.copy()
+        *_, terminated, truncated, info = batch.step(np.full(4, STAY))
+        begun |= (terminated | truncated) if mode is AutoresetMode.SAME_STEP else begins
+        assert info["temperature"] == pytest.approx(np.where(begun, [0.1, 0.2, 0.3, 0.4], 1.0))
+    assert begun.all()
+    with pytest.raises(ValueError, match="expected a temperature"):
+        batch.set_temperature(-1.0)
+
+
 def test_environments_that_left_stand_still_and_the_others_go_on_as_before(world, random_actions):
     whole, rest = (
         DreamVectorEnv(world, 6, batch_invariant=True, dropout=0.1, autoreset_mode=AutoresetMode.DISABLED)

@@ -170,6 +170,17 @@ class DreamVectorEnv(VectorEnv):
             observation, info = self._reset_done(observation, info)
         return observation, reward, terminated, truncated, info
 
+    def set_temperature(self, temperature: float | tuple[float, float] | NDArray) -> None:
+        """Sets the temperature of all episodes that begin from now on, for a schedule in a training for example.
+
+        Args:
+            temperature: Non-negative number, (N,) array, or a pair (low, high).
+
+        Raises:
+            ValueError: If it is out of range.
+        """
+        self._temperature_range = check_temperature(temperature, self.num_envs)
+
     def leave(self, mask: NDArray[np.bool_]) -> None:
         """Takes environments out of the batch until they are reset: steps neither move nor compute them.
 

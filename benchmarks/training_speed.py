@@ -1,0 +1,155 @@
+"""Speed of training V and M, in bfloat16 autocast beside float32, and of the real environment seen through a world.
+
+Run `python benchmarks/training_speed.py`; `--help` lists the settings. Collects some real frames first. All that is
+compared takes turns in one run, one thread, seconds of processor time; the best turn counts.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from speed import rates
+from tabulate import tabulate
+
+import dreamenv
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.real import make_real
+from dreamenv.files import write_json
+from dreamenv.latents import encode_episodes
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import train_memory
+from dreamenv.training.vision import train_vision
+
+PRECISIONS = ("float32", "bfloat16")
+SAMPLERS = ("_sample_frames", "_sample_batch")  # what waits for data
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is timed.
+
+    Attributes:
+        world: A name or a folder.
+        frames: Real frames to train on.
+        steps: Gradient steps per turn.
+        turns: Per measurement.
+        seconds: Of a turn in the real environment.
+        num_envs: Real environments side by side.
+        out: Takes all figures as JSON.
+    """
+
+    world: str = "sidewalk"
+    frames: int = 2_000
+    steps: int = 6
+    turns: int = 4
+    seconds: float = 1.0
+    num_envs: int = 8
+    out: Path = Path("runs/training_speed.json")
+
+
+Train = Callable[[FitConfig, Path], object]
+
+
+def trainings(world: dreamenv.World, store: dreamenv.EpisodeStore) -> dict[str, tuple[Train, FitConfig]]:
+    """How V and M are trained with given settings of the fit, and their default settings."""
+    episodes = list(store)
+    config = dreamenv.TrainConfig(
+        vision=replace(dreamenv.TrainConfig().vision, model=world.config.vision),
+        memory=replace(dreamenv.TrainConfig().memory, model=world.config.memory),
+    )
+    latents = encode_episodes(world.vision, episodes, world.config)
+    return {
+        "V": (lambda fit, place: train_vision(episodes, replace(config.vision, fit=fit), place, 0), config.vision.fit),
+        "M": (
+            lambda fit, place: train_memory(latents, world.config, replace(config.memory, fit=fit), place, 0),
+            config.memory.fit,
+        ),
+    }
+
+
+def seconds_per_step(train: Train, fit: FitConfig, steps: int) -> float:
+    """Of processor time, without what a training costs before its first step."""
+
+    def spent(count: int) -> float:
+        with tempfile.TemporaryDirectory() as place:
+            begin = time.process_time()
+            train(replace(fit, steps=count), Path(place))
+            return time.process_time() - begin
+
+    return (spent(2 + steps) - spent(2)) / steps
+
+
+def waiting(train: Train, fit: FitConfig, steps: int) -> float:
+    """Share of a training's seconds in which it draws its batches."""
+    profile = cProfile.Profile()
+    with tempfile.TemporaryDirectory() as place:
+        profile.runcall(train, replace(fit, steps=steps), Path(place))
+    found = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    inside = {name: cumulative for (_, _, name), (*_, cumulative, _) in found.items()}
+    return sum(inside.get(name, 0.0) for name in SAMPLERS) / inside["fit"]
+
+
+def training_rows(world: dreamenv.World, store: dreamenv.EpisodeStore, settings: Settings) -> list[dict[str, Any]]:
+    rows = []
+    for name, (train, fit) in trainings(world, store).items():
+        best = dict.fromkeys(PRECISIONS, float("inf"))
+        for _ in range(settings.turns):
+            for precision in PRECISIONS:
+                found = seconds_per_step(train, replace(fit, precision=precision), settings.steps)
+                best[precision] = min(best[precision], found)
+        row = {"model": name, **{f"s a step, {precision}": best[precision] for precision in PRECISIONS}}
+        faster, share = best["float32"] / best["bfloat16"], waiting(train, fit, 2 * settings.steps)
+        rows.append({**row, "times faster": faster, "share waiting for data": share})
+    return rows
+
+
+def stepping(env: VectorEnv) -> Callable[[], object]:
+    """One step of real environments with random actions."""
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    return lambda: env.step(env.action_space.sample())
+
+
+def reality(world: dreamenv.World, settings: Settings) -> dict[str, float]:
+    """Steps per second of the real environment as it is, and seen through the world."""
+    env_id, count = world.config.env_id, settings.num_envs
+    envs = {
+        "bare": SyncVectorEnv([lambda: make_real(env_id)] * count, autoreset_mode=AutoresetMode.NEXT_STEP),
+        "seen through the world": make_latent_vector(world, count),
+    }
+    found = rates({name: stepping(env) for name, env in envs.items()}, settings.turns, settings.seconds)
+    for env in envs.values():
+        env.close()
+    return {name: rate * count for name, rate in found.items()}
+
+
+def main(settings: Settings) -> None:
+    """Prints tables, and writes JSON."""
+    torch.set_num_threads(1)
+    world = dreamenv.load(settings.world)
+    with tempfile.TemporaryDirectory() as place:
+        store = dreamenv.collect(world.config.env_id, Path(place) / "episodes", dreamenv.CollectConfig(settings.frames))
+        rows = training_rows(world, store, settings)
+    print(tabulate(rows, headers="keys", floatfmt=".3f"))
+    print("targets: V 1.3 times faster, M 1.8 times")
+    real = reality(world, settings)
+    share = real["seen through the world"] / real["bare"]
+    print(
+        ", ".join(f"{name} {rate:,.0f} steps/s" for name, rate in real.items()) + f": {share:.2f} of it (target 0.75)"
+    )
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(settings.out, {"training": rows, "reality": {**real, "share": share}})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))
