@@ -63,7 +63,7 @@ def load(name_or_path: str | Path) -> World:
     try:
         vision, memory = build_models(config)
         vision.load_state_dict(_under("vision.", tensors))
-        vision.to(memory_format=torch.channels_last)  # or every convolution rearranges its weights
+        vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
         memory.load_state_dict(_under("memory.", tensors))
         bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
         return World(config, vision.eval(), memory.eval(), bank, folder)
