@@ -38,7 +38,8 @@ def parameter_count(kind: MixtureKind, components: int, latent_size: int) -> int
 def split_parameters(raw: Tensor, kind: MixtureKind, components: int, latent_size: int) -> Mixture:
     """Reads a mixture from (..., parameter_count) raw outputs; scales are bounded so that samples stay finite."""
     weights = latent_size if kind == "per_dim" else 1
-    logits, means, log_scales = raw.unflatten(-1, (components, -1)).split([weights, latent_size, latent_size], dim=-1)
+    parts = raw.view(*raw.shape[:-1], components, weights + 2 * latent_size)
+    logits, means, log_scales = parts.split_with_sizes([weights, latent_size, latent_size], dim=-1)
     return Mixture(logits, means, log_scales.clamp(*LOG_SCALE_RANGE))
 
 
@@ -66,17 +67,18 @@ def sample(mixture: Mixture, temperature: Tensor, uniform: Tensor, normal: Tenso
     Returns:
         z, (B, Z).
     """
-    temperature = temperature[:, None]
-    tempered = mixture.logits / temperature.clamp(min=1e-6)[..., None]
+    temperature = temperature[:, None, None]
+    tempered = mixture.logits / temperature.clamp(min=1e-6)
     weights = (tempered - tempered.amax(-2, keepdim=True)).exp()
     *cumulative, total = accumulate(weights.unbind(-2), torch.add)  # several times faster than cumsum and sum over K
     threshold = uniform[:, : weights.shape[-1]] * total
-    passed = [(partial <= threshold).view(torch.uint8) for partial in cumulative]
-    component = sum(passed, start=torch.zeros((), dtype=torch.uint8, device=threshold.device))
-    index = component.long().expand(threshold.shape)[:, None].expand(-1, -1, normal.shape[-1])
-    mean = mixture.means.gather(-2, index).squeeze(-2)
-    scale = mixture.log_scales.gather(-2, index).squeeze(-2).exp()
-    return torch.addcmul(mean, scale * temperature.sqrt(), normal)
+    component = torch.zeros_like(threshold, dtype=torch.uint8)
+    for partial in cumulative:
+        component += (partial <= threshold).view(torch.uint8)
+    index = component.long()[:, None].expand_as(mixture.means[:, :1])
+    mean = mixture.means.gather(-2, index)
+    scale = mixture.log_scales.gather(-2, index).exp()
+    return torch.addcmul(mean, scale * temperature.sqrt(), normal[:, None]).squeeze(1)
 
 
 def weight_entropy(mixture: Mixture) -> Tensor:

@@ -37,7 +37,7 @@ class PackedMDNRNN:
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`dreamenv.models.memory.Memory.advance`."""
-        inputs = torch.cat([self._memory.input(z, action), h], dim=1).to(self._dtype)
+        inputs = torch.cat([z, self._memory.embedding(action), h], dim=1).to(self._dtype)
         gates = F.linear(inputs, self._gates, self._gate_bias).float().sigmoid_()
         into, forget, candidate, out = gates.chunk(4, dim=1)
         c = (forget * c).addcmul_(into, candidate, value=2.0).sub_(into)
@@ -48,7 +48,7 @@ class PackedMDNRNN:
         """See :meth:`dreamenv.models.memory.Memory.outlook`."""
         memory = self._memory
         raw = F.linear(h.to(self._dtype), self._heads, self._head_bias).float()
-        mixture, endings, rewards = raw.split(self._head_sizes, dim=1)
+        mixture, endings, rewards = raw.split_with_sizes(self._head_sizes, dim=1)
         return Outlook(
             mdn.split_parameters(mixture, memory.config.mixture, memory.config.components, memory.latent_size),
             memory.endings.calibrate(endings),
