@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from dreamenv.bundle import load
 from dreamenv.envs.blocks import CACHED, INVARIANT
+from dreamenv.envs.settings import check_reset_options, check_start, check_temperature, matrix_dtype, time_limit
 from dreamenv.envs.streams import NoiseStreams, StreamsState
 from dreamenv.models.memory import State
 from dreamenv.world import Noise, Transition, World
@@ -99,12 +99,12 @@ class DreamVectorEnv(VectorEnv):
         self.single_action_space = self.world.config.action.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._fixed_start = _check_start(start, self.world, num_envs, branched_starts)
-        self._limit = _limit(self.world.config.max_episode_steps, max_episode_steps)
+        self._fixed_start = check_start(start, self.world, num_envs, branched_starts)
+        self._limit = time_limit(self.world.config.max_episode_steps, max_episode_steps)
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature_range = check_temperature(default, num_envs)
         self._temperature = self._temperature_range[0].clone()
-        self._packed = self.world.packed(_dtype(dtype))
+        self._packed = self.world.packed(matrix_dtype(dtype))
         self._blocks = INVARIANT if batch_invariant else CACHED
         self._streams = NoiseStreams(num_envs, self.world.latent_size)
         self._dropout = dropout
@@ -128,7 +128,7 @@ class DreamVectorEnv(VectorEnv):
         Returns:
             (N, Z + H) observations, and infos with the temperatures.
         """
-        mask, temperatures = _check_options(options, self.num_envs)
+        mask, temperatures = check_reset_options(options, self.num_envs)
         if self._state is None and not mask.all():
             raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
         rows = self._rows[mask]
@@ -384,59 +384,3 @@ def observation_space(world: World) -> gym.spaces.Box:
     """The space of [z, h] in the dream and in reality."""
     low, high = world.feature_bounds
     return gym.spaces.Box(low, high, dtype=np.float32)
-
-
-def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
-    """Turns a number, an (N,) array or a pair (low, high) into (2, N) float64: the range of every environment.
-
-    Raises:
-        ValueError: If it is not a number, negative, nan, infinite, of another length, or if low is above high.
-    """
-    pair = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(bound) for bound in value)
-    array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
-    ranges = np.asarray(value, np.float64) if pair or array or _is_number(value) else np.full(1, np.nan)
-    low, high = ranges if pair else (ranges, ranges)
-    if not np.all((low >= 0) & (low <= high) & (high <= np.finfo(np.float32).max)):
-        many = f", or an array of {num_envs} of them" if num_envs > 1 else ""
-        raise ValueError(f"expected a temperature: a finite number >= 0{many}, or a pair (low, high); got {value!r}")
-    return torch.from_numpy(np.stack([np.broadcast_to(bound, (num_envs,)) for bound in (low, high)]))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _check_start(start: State | None, world: World, num_envs: int, branched_starts: float) -> State | None:
-    if start is None:
-        return None
-    if branched_starts:
-        raise ValueError(f"expected branched_starts 0 beside a start, got {branched_starts}")
-    expected, got = world.feature_size, tuple(world.features(start).shape)
-    if got not in ((1, expected), (num_envs, expected)):
-        raise ValueError(f"expected a start of 1 or {num_envs} states with {expected} features, got {got}")
-    return start if len(start.step) == num_envs else start.rows(torch.zeros(num_envs, dtype=torch.int64))
-
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in ("float32", "bfloat16"):
-        raise ValueError(f"expected dtype 'float32' or 'bfloat16', got {name!r}")
-    return getattr(torch, name)
-
-
-def _limit(real: int, asked: int | None) -> int:
-    if asked is None or asked == -1:  # -1 is how gymnasium.make asks for no limit of its own
-        return real
-    if not isinstance(asked, int | np.integer) or asked < 1:
-        raise ValueError(f"expected max_episode_steps >= 1, got {asked!r}")
-    return min(real, int(asked))
-
-
-def _check_options(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_], torch.Tensor | None]:
-    options = dict(options or {})
-    mask = options.pop("reset_mask", np.ones(num_envs, bool))
-    if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and mask.any()):
-        raise ValueError(f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {mask!r}")
-    temperature = options.pop("temperature", None)
-    if options:
-        raise ValueError(f"expected the options 'temperature' and 'reset_mask', got {sorted(options)}")
-    return mask, None if temperature is None else check_temperature(temperature, num_envs)

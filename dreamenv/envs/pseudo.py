@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from gymnasium.vector import VectorEnv
 
-from dreamenv.envs.dream import check_temperature
 from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_real_vector
+from dreamenv.envs.settings import check_temperature
 from dreamenv.models.memory import State
 from dreamenv.world import Noise, World
 

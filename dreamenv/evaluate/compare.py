@@ -13,8 +13,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from dreamenv.bundle import load, world_id
-from dreamenv.envs.dream import DreamVectorEnv, check_temperature
+from dreamenv.envs.dream import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.settings import check_temperature
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
 from dreamenv.progress import progress
 from dreamenv.rollout import Policy
