@@ -19,12 +19,12 @@ import torch
 import tyro
 from gymnasium.vector import AutoresetMode
 from tabulate import tabulate
-from torch.nn import functional as F  # noqa: N812
 
 import dreamenv
 from dreamenv.agents.dreams import make_dreams
 from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
 from dreamenv.files import write_json
+from dreamenv.models.packed import AffineMap, PackedMDNRNN
 from dreamenv.rollout import rollout
 from dreamenv.world import StartBank, build_models
 
@@ -73,10 +73,14 @@ def rates(calls: Calls, turns: int, seconds: float, clock: Callable[[], float] =
 
 def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[], object]:
     """The two matrix products of a step, and nothing else."""
-    memory = world.packed(dtype)._stepper
-    inputs = torch.rand(rows, memory._gates.shape[1]).to(dtype)  # type: ignore[attr-defined]
-    h = torch.rand(rows, world.memory.hidden_size).to(dtype)
-    return lambda: (F.linear(inputs, memory._gates), F.linear(h, memory._heads))  # type: ignore[attr-defined]
+    maps = packed_maps(world, dtype)
+    inputs = [torch.rand(rows, one.shape[1]).to(dtype) for one in maps]
+    return lambda: [one(x) for one, x in zip(maps, inputs, strict=True)]
+
+
+def packed_maps(world: dreamenv.World, dtype: torch.dtype = torch.float32) -> tuple[AffineMap, AffineMap]:
+    memory = PackedMDNRNN(world.memory, dtype)  # type: ignore[arg-type]
+    return memory.gates, memory.heads
 
 
 def square(dtype: torch.dtype) -> Callable[[], object]:
@@ -86,8 +90,7 @@ def square(dtype: torch.dtype) -> Callable[[], object]:
 
 def operations(world: dreamenv.World) -> int:
     """Floating point operations of a step's products: 3.36 million for z 64, h 512, 5 Gaussians."""
-    memory = world.packed()._stepper
-    return 2 * (memory._gates.numel() + memory._heads.numel())  # type: ignore[attr-defined]
+    return 2 * sum(one.shape.numel() for one in packed_maps(world))
 
 
 def stepping(world: dreamenv.World, num_envs: int, **kwargs: Any) -> Callable[[], object]:

@@ -1,11 +1,14 @@
 """M: what h knows and when, and that one step and a whole sequence are the same mathematics."""
 
+import dataclasses
+import functools
 import math
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from dreamenv.models import packed
 from dreamenv.models.mdn import log_probability
 from dreamenv.models.memory import MDNRNN, MemoryConfig, State, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import ConvVAE, VisionConfig
@@ -227,3 +230,25 @@ def test_the_loss_is_in_nats_per_dimension():
     loss = one_step_loss(memory, torch.zeros(1, H), torch.zeros(1, Z))
 
     assert loss.item() == pytest.approx(0.5 * math.log(2.0 * math.pi), rel=1e-5)
+
+
+@ACTIONS
+@pytest.mark.parametrize("mixture", ["per_dim", "joint"])
+@pytest.mark.parametrize("mkl", [True, False], ids=["mkl", "onednn"])
+def test_packed_weights_step_as_the_plain_ones(mixture, mkl, spec, monkeypatch):
+    monkeypatch.setattr(packed, "mkl_is_fast", lambda: mkl)
+    memory = make_memory(spec, mixture)
+    for name, value in (("mean", 1.0), ("spread", 2.0), ("low", -9.0), ("high", 9.0)):
+        getattr(memory.reward, name).fill_(value)
+    memory.endings.shift.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    state, action, elapsed = make_state(7), make_actions(spec, 7, 1)[:, 0], torch.linspace(0.0, 1.0, 7)
+    fast = packed.PackedMDNRNN(memory)
+
+    with torch.inference_mode():
+        steps = [one.advance(state.z, action, state.h, 3.0 * state.c) for one in (fast, memory)]
+        mine, plain = (one.outlook(state.h, elapsed) for one in (fast, memory))
+
+    close = functools.partial(torch.testing.assert_close, atol=1e-5, rtol=0.0)
+    close(*steps)
+    close(dataclasses.astuple(mine.mixture), dataclasses.astuple(plain.mixture))
+    close((mine.endings, mine.rewards), (plain.endings, plain.rewards))
