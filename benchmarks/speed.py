@@ -151,7 +151,9 @@ def by_hidden_size(world: dreamenv.World, settings: Settings) -> list[dict[str, 
         config = dataclasses.replace(world.config, memory=memory)
         vision, model = build_models(config)
         torch.nn.init.zeros_(model.endings.linear.weight)
-        model.endings.linear.bias.data = torch.tensor([5.0, *([0.0] * len(config.endings))])  # an ending in some hundred steps
+        model.endings.linear.bias.data = torch.tensor(
+            [5.0, *([0.0] * len(config.endings))]
+        )  # an ending in some hundred steps
         start = world.bank.branches
         nothing = torch.zeros(1, size)
         branches = dreamenv.State(start.z[:1], nothing, nothing, start.step[:1])
