@@ -17,9 +17,10 @@ from typing import Annotated, Any
 
 import gymnasium as gym
 import tyro
+from gymnasium.vector import AutoresetMode
 
 import dreamenv
-from dreamenv.agents.evolve import EvolveConfig, evolve
+from dreamenv.agents.evolve import EVALUATION_SEED, EvolveConfig, evolve
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.sb3 import PPOConfig, SB3Agent, train_ppo
 from dreamenv.agents.store import find_agent
@@ -27,6 +28,7 @@ from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import CONFIG, copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
+from dreamenv.envs.dream import DreamVectorEnv
 from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import RenderingError
 from dreamenv.evaluate.choose import ChooseConfig, choose
@@ -36,6 +38,7 @@ from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_
 from dreamenv.evaluate.plots import plot_comparison, plot_horizons, plot_rounds, plot_strip
 from dreamenv.evaluate.report import report
 from dreamenv.evaluate.rounds import best_round
+from dreamenv.evaluate.scores import score
 from dreamenv.evaluate.tables import (
     comparison_table,
     memory_table,
@@ -51,8 +54,11 @@ from dreamenv.evaluate.trust import TrustConfig, trust
 from dreamenv.files import write_json
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
+from dreamenv.rollout import Policy
 from dreamenv.training.world import TrainConfig, train
+from dreamenv.world import World
 
+DREAMS = 100  # that a finished training is tried in
 Flat = tyro.conf.arg(name="")
 WRONG_INPUT = (ValueError, ArithmeticError, OSError, RenderingError, gym.error.Error)
 
@@ -97,9 +103,10 @@ def evolve_command(
         agent: Folder for the agent; agents/linear in the world's folder by default.
         config: Settings.
     """
-    folder = agent or _home(world) / "agents" / "linear"
-    evolve(load(world), folder, config)
+    folder, loaded = agent or _home(world) / "agents" / "linear", load(world)
+    evolved = evolve(loaded, folder, config)
     _say(f"linear controller after {config.generations} generations in {folder}")
+    _say_dreamed(loaded, evolved)
     _next(f"dreamenv compare --world {world} --agent {folder}")
 
 
@@ -115,10 +122,22 @@ def ppo_command(
         agent: Folder for the agent; agents/ppo in the world's folder by default.
         config: Settings.
     """
-    folder = agent or _home(world) / "agents" / "ppo"
-    train_ppo(load(world), folder, config)
+    folder, loaded = agent or _home(world) / "agents" / "ppo", load(world)
+    trained = train_ppo(loaded, folder, config)
     _say(f"PPO agent after {config.timesteps:,} dream steps in {folder}")
+    _say_dreamed(loaded, trained)
     _next(f"dreamenv compare --world {world} --agent {folder}")
+
+
+def _say_dreamed(world: World, agent: Policy) -> None:
+    """Says what an agent gets in the dream it was trained in, and whether that is nothing."""
+    env = DreamVectorEnv(world, DREAMS, autoreset_mode=AutoresetMode.DISABLED)
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + DREAMS)
+    found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
+    success = "" if found.success is None else f"success {found.success:.2f}, "
+    _say(f"in {DREAMS} greedy dreams: {success}return {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
+    if found.success == 0.0:
+        _say("it met no good ending there, so it has hardly learned: try another --seed, or a longer training")
 
 
 def compare_command(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,7 @@ def test_an_agent_is_trained_and_compared(world, capsys, command, name, settings
     folder = world / "agents" / name
     out = capsys.readouterr().out
     assert f"{closing} {folder}" in out
+    assert re.search(r"in 100 greedy dreams: success [01]\.\d\d, return -?\d+\.\d{3} \(", out)
     assert f"next: dreamenv compare --world {world} --agent {folder}" in out
     assert dreamenv.load_agent(folder).predict(np.zeros((2, 12), np.float32))[0].shape == (2,)
 
@@ -466,3 +468,15 @@ def test_a_signal_stops_a_running_process(tmp_path, number):
     assert "Traceback" not in text
     assert last_line(text).startswith("dreamenv: stopped;")
     assert len(EpisodeStore(tmp_path / "episodes")) >= 40
+
+
+@pytest.mark.parametrize(("success", "hint"), [(0.0, True), (0.01, False), (None, False)])
+def test_an_agent_that_met_no_good_ending_in_the_dream_is_said_to_have_hardly_learned(
+    dot_world, capsys, monkeypatch, success, hint
+):
+    found = SimpleNamespace(success=success, mean=-0.1, low=-0.2, high=0.0)
+    monkeypatch.setattr(dreamenv.cli, "score", lambda *_, **__: found)
+    dreamenv.cli._say_dreamed(dot_world, None)
+    out = capsys.readouterr().out
+    assert "return -0.100 (-0.200 to 0.000)" in out
+    assert ("hardly learned" in out) == hint

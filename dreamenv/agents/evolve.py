@@ -28,7 +28,7 @@ from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World, WorldConfig
 
-EVALUATION_SEED = 70_000  # first seed of the mean's evaluation: dreams only, apart from every other range
+EVALUATION_SEED = 70_000  # first seed of evaluations in dreams, apart from every other range
 
 
 @dataclass(frozen=True)
