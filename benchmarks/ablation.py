@@ -1,7 +1,8 @@
 """Why the recipe works: one change at a time, the same number of real frames and dream steps, several seeds.
 
-Run `python benchmarks/ablation.py`; it goes on where it was interrupted. Every seed collects, trains V and M, and
-trains PPO in the dream, anew. Scores are on validation seeds, which choose the recipe, and on test seeds.
+Run `python benchmarks/ablation.py` after `frontier.py`, whose worlds and PPO agents are those of the unchanged recipe;
+it goes on where it was interrupted. Every seed trains PPO in the dream anew; V and M, and collects, where the change
+asks for it. Scores are on validation seeds, which choose the recipe, and on test seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from study import NARROW, Row, dream_scores, make_world, once, real_scores
+from study import ENV, NARROW, Row, dream_scores, once, real_scores
 from tabulate import tabulate
 from torch import Tensor
 
@@ -47,7 +48,6 @@ CHANGES: dict[str, tuple[str, dreamenv.PPOConfig]] = {
     "dream: no branched starts": ("recipe", replace(PPO, branched_starts=0.0)),
     "dream: temperature 0.1": ("recipe", replace(PPO, temperature=0.1)),
     "dream: temperature 1": ("recipe", replace(PPO, temperature=1.0)),
-    "dream: temperature 1.3": ("recipe", replace(PPO, temperature=1.3)),
     "agent: z only": ("recipe", PPO),
 }
 
@@ -58,7 +58,8 @@ class Ablation:
 
     Attributes:
         root: Takes everything.
-        frames: Real frames for every world.
+        frontier: Where `frontier.py` put its worlds.
+        frames: Real frames for every world, one of the budgets there.
         seeds: One chain from collecting to scores each.
         episodes: Per score.
         processes: Chains side by side, each on one core.
@@ -66,6 +67,7 @@ class Ablation:
     """
 
     root: Path = Path("runs/ablation")
+    frontier: Path = Path("runs/frontier")
     frames: int = 40_000
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 100
@@ -90,8 +92,7 @@ class SeesOnlyZ(dreamenv.World):
 
 
 def main(ablation: Ablation) -> None:
-    needed = {"recipe", *(CHANGES[change][0] for change in ablation.changes)}
-    worlds = sorted(needed, key=list(WORLDS).index)
+    worlds = sorted({CHANGES[change][0] for change in ablation.changes} - {"recipe"}, key=list(WORLDS).index)
     with get_context("spawn").Pool(ablation.processes, maxtasksperchild=1) as pool:
         pool.starmap(train_world, [(ablation, w, s) for w in worlds for s in ablation.seeds], chunksize=1)
         jobs = [(ablation, change, seed) for change in ablation.changes for seed in ablation.seeds]
@@ -101,6 +102,9 @@ def main(ablation: Ablation) -> None:
 
 
 def place(ablation: Ablation, world: str, seed: int) -> Path:
+    """The folder of a world; the recipe's is one of the frontier."""
+    if world == "recipe":
+        return ablation.frontier / f"seed{seed}" / str(ablation.frames)
     return ablation.root / f"{world}-seed{seed}"
 
 
@@ -109,12 +113,14 @@ def train_world(ablation: Ablation, name: str, seed: int) -> None:
     torch.set_num_threads(1)
     folder, recipe = place(ablation, name, seed), place(ablation, "recipe", seed)
     exploration, training = WORLDS[name]
-    if name != "recipe" and exploration == WORLDS["recipe"][0] and not folder.exists():
+    if exploration != WORLDS["recipe"][0]:
+        collecting = dreamenv.CollectConfig(frames=ablation.frames, seed=seed, exploration=exploration)
+        dreamenv.collect(ENV, folder / "episodes", collecting)
+    elif not folder.exists():
         shutil.copytree(recipe / "episodes", folder / "episodes")
         if training.vision == WORLDS["recipe"][1].vision:
             shutil.copytree(recipe / "training" / "vision", folder / "training" / "vision")
-    collecting = dreamenv.CollectConfig(frames=ablation.frames, seed=seed, exploration=exploration)
-    make_world(folder, collecting, replace(training, seed=seed))
+    dreamenv.train(folder, replace(training, seed=seed))
 
 
 def measure(ablation: Ablation, change: str, seed: int) -> Row:
@@ -122,15 +128,16 @@ def measure(ablation: Ablation, change: str, seed: int) -> Row:
     torch.set_num_threads(1)
     name, ppo = CHANGES[change]
     folder = place(ablation, name, seed)
-    home = folder / "agents" / change.replace(": ", "-").replace(" ", "-")
+    agent = "ppo" if change == "the recipe" else change.replace(": ", "-").replace(" ", "-")
+    home = folder / "agents" / agent
 
     def make() -> Row:
         world = dreamenv.load(folder)
         if change == "agent: z only":
             world = SeesOnlyZ(world.config, world.vision, world.memory, world.bank, world.path)
-        agent = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
-        found = dream_scores(world, agent, ablation.episodes, temperature=ppo.temperature)
-        return {"change": change, "seed": seed, **found, **real_scores(world, agent, ablation.episodes)}
+        trained = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
+        found = dream_scores(world, trained, ablation.episodes, temperature=ppo.temperature)
+        return {"change": change, "seed": seed, **found, **real_scores(world, trained, ablation.episodes)}
 
     return once(home / "scores.json", make)
 

@@ -37,12 +37,6 @@ def once(path: Path, make: Callable[[], Row]) -> Row:
     return row
 
 
-def make_world(folder: Path, collecting: dreamenv.CollectConfig, training: dreamenv.TrainConfig) -> dreamenv.World:
-    """Collects and trains; goes on where it was interrupted."""
-    dreamenv.collect(ENV, folder / "episodes", collecting)
-    return dreamenv.train(folder, training)
-
-
 def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:
     """Greedy and sampling, on validation seeds, for choosing, and on test seeds, for the table."""
     env = make_latent_vector(world, 8, AutoresetMode.DISABLED)
