@@ -280,6 +280,18 @@ def test_the_speed_of_training_and_reality_is_measured(tmp_path):
     assert all(0.0 < row["share waiting for data"] < 1.0 for row in found["training"])
 
 
+def test_batch_invariance_is_counted():
+    command = [
+        sys.executable,
+        ROOT / "benchmarks" / "invariance.py",
+        *"--sizes 1 3 --steps 20 --modes-steps 40".split(),
+    ]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert re.findall(r"^ +[13] +20 +(\d+)$", printed, re.MULTILINE) == ["0", "0"]
+    assert re.findall(r"^\w+ +40 +(\d+) +\d+$", printed, re.MULTILINE) == ["0", "0", "0"]
+
+
 def test_the_speed_of_dreams_is_measured(tmp_path):
     short = "--sizes 1 3 --hidden 32 --turns 1 --seconds 0.01 --generations 1 --out".split()
     command = [sys.executable, ROOT / "benchmarks" / "speed.py", *short, tmp_path / "speed.json"]
