@@ -35,7 +35,7 @@ $(CHECKED): $(INSTALLED) tools/check_system.py
 	@touch $@
 
 demo: setup  ## evolve a linear agent in the shipped dream, then try it in reality
-	$(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear
+	$(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear --generations 50
 	$(BIN)/dreamenv compare --world sidewalk --agent $(DEMO)/linear --out $(DEMO)/compare --temperatures $(TEMPERATURES)
 
 test: setup  ## run the tests

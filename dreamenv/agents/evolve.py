@@ -45,7 +45,7 @@ class EvolveConfig(DreamConfig):
         branched_starts: Share of dreams that begin in the middle of a real episode.
     """
 
-    generations: int = 50
+    generations: int = 100
     population: int = 64
     episodes: int = 16
     sigma: float = 0.1
