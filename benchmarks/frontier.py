@@ -46,6 +46,8 @@ class Frontier:
         rivals: Train on pixels instead of in the dream.
         train: V and M.
         ppo: PPO in the dream.
+        dropout: The same for few frames, where dreams are exploited.
+        few: The largest budget that it is tried at.
         evolve: CMA-ES in the dream.
     """
 
@@ -57,6 +59,8 @@ class Frontier:
     rivals: bool = False
     train: dreamenv.TrainConfig = dreamenv.TrainConfig()
     ppo: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.15)
+    dropout: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.0, dropout=0.1)
+    few: int = 20_000
     evolve: dreamenv.EvolveConfig = dreamenv.EvolveConfig()
 
 
@@ -81,8 +85,12 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
     world = dreamenv.train(place, dataclasses.replace(config.train, seed=seed))
     agents = place / "agents"
 
+    def ppo(name: str, settings: dreamenv.PPOConfig) -> Callable[[], dreamenv.Policy]:
+        return lambda: dreamenv.train_ppo(world, agents / name, dataclasses.replace(settings, seed=seed))
+
     trainers: dict[str, Callable[[], dreamenv.Policy]] = {
-        "ppo": lambda: dreamenv.train_ppo(world, agents / "ppo", dataclasses.replace(config.ppo, seed=seed)),
+        "ppo": ppo("ppo", config.ppo),
+        **({"ppo-dropout": ppo("ppo-dropout", config.dropout)} if budget <= config.few else {}),
         "linear": lambda: dreamenv.evolve(world, agents / "linear", dataclasses.replace(config.evolve, seed=seed)),
     }
     for name, trainer in trainers.items():
