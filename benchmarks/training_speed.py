@@ -125,7 +125,7 @@ def reality(world: dreamenv.World, settings: Settings) -> dict[str, float]:
     env_id, count = world.config.env_id, settings.num_envs
     envs = {
         "bare": SyncVectorEnv([lambda: make_real(env_id)] * count, autoreset_mode=AutoresetMode.NEXT_STEP),
-        "seen through the world": make_latent_vector(world, count),
+        **{f"seen in {dtype}": make_latent_vector(world, count, dtype=dtype) for dtype in PRECISIONS},
     }
     found = rates({name: stepping(env) for name, env in envs.items()}, settings.turns, settings.seconds)
     for env in envs.values():

@@ -136,6 +136,7 @@ class World:
             raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
         self._stepper: Stepper = memory
+        self._dtype = torch.float32
 
     def __repr__(self) -> str:
         """Names the environment, the sizes and where the world came from."""
@@ -143,15 +144,16 @@ class World:
         return f"World({self.config.env_id}, {sizes}, {len(self.bank.mean)} starts, from {self.path})"
 
     def packed(self, dtype: torch.dtype = torch.float32) -> World:
-        """The same world with M laid out for dreaming, see :class:`dreamenv.models.packed.PackedMDNRNN`.
+        """The same world laid out for speed, see :class:`dreamenv.models.packed.PackedMDNRNN`.
 
         Args:
-            dtype: Of M's matrix products.
+            dtype: Of the matrix products of M and of V's encoder.
 
         Returns:
-            A world that imagines faster, and does not follow later changes of M's weights.
+            A world that imagines and observes faster, and does not follow later changes of M's weights.
         """
         other = copy(self)
+        other._dtype = dtype
         other._stepper = PackedMDNRNN(self.memory, dtype) if isinstance(self.memory, MDNRNN) else self.memory
         return other
 
@@ -211,11 +213,12 @@ class World:
         Returns:
             The next state.
         """
-        h, c = self.memory.advance(state.z, action, state.h, state.c)
+        h, c = self._stepper.advance(state.z, action, state.h, state.c)
         return State(self._encode(frames, normal), h, c, state.step + 1)
 
     def _encode(self, frames: Tensor, normal: Tensor | None) -> Tensor:
-        mean, log_variance = self.vision.encode(frames)
+        with torch.autocast(frames.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            mean, log_variance = self.vision.encode(frames)
         z = mean if normal is None else sample_latent(mean, log_variance, normal)
         return z.clamp(-Z_BOUND, Z_BOUND)
 

@@ -309,6 +309,17 @@ def test_the_vector_twin_equals_single_environments(dot_world, mode, random_acti
     assert ends > 10
 
 
+def test_bfloat16_sees_reality_alike_but_for_rounding(dot_world, random_actions):
+    exact, rounded = (make_latent_vector(dot_world, 3, "Disabled", dtype) for dtype in ("float32", "bfloat16"))
+    observation, other = exact.reset(seed=0)[0], rounded.reset(seed=0)[0]
+    for action in random_actions(exact.action_space, 3, seed=1):
+        assert other.dtype == np.float32
+        assert 0.0 < np.abs(observation - other).max() < 0.2
+        observation, other = exact.step(action)[0], rounded.step(action)[0]
+    with pytest.raises(ValueError, match="expected dtype"):
+        make_latent_vector(dot_world, 3, dtype="half")
+
+
 def test_next_step_reset_starts_h_at_0_in_those_rows_only(dot_world):
     env = VectorLatentObservation(SyncVectorEnv([DotEnv] * 2), dot_world)
     env.reset(seed=0)

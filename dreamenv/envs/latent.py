@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dreamenv.bundle import load
 from dreamenv.envs.dream import DreamEnv, DreamVectorEnv, observation_space
 from dreamenv.envs.real import make_real
+from dreamenv.envs.settings import matrix_dtype
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.models.memory import State
@@ -105,14 +106,17 @@ class VectorLatentObservation(VectorWrapper):
     Args:
         env: A vector environment that resets in the next step, or by hand.
         world: A world, the name of a shipped one, or a folder.
+        dtype: Of the matrix products of V and M, ``"float32"`` or ``"bfloat16"``, see :class:`DreamVectorEnv`.
 
     Raises:
         UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
+        ValueError: If there is no such type.
     """
 
-    def __init__(self, env: VectorEnv, world: World | str | Path) -> None:
+    def __init__(self, env: VectorEnv, world: World | str | Path, dtype: str = "float32") -> None:
         super().__init__(env)
         self.world = world if isinstance(world, World) else load(world)
+        self._packed = self.world.packed(matrix_dtype(dtype))
         check_spaces(self.world, env.single_observation_space, env.single_action_space)
         if env.metadata.get("autoreset_mode") not in (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED):
             raise UnsupportedEnvironmentError(
@@ -168,10 +172,10 @@ class VectorLatentObservation(VectorWrapper):
         return DreamVectorEnv(self.world, self.num_envs, start=self._state, **kwargs)
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
-        return self.world.observe(state, action, frames, noise.normal)
+        return self._packed.observe(state, action, frames, noise.normal)
 
     def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], normal: torch.Tensor) -> None:
-        start = self.world.start(_as_tensor(frames[rows]), normal)
+        start = self._packed.start(_as_tensor(frames[rows]), normal)
         self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
 
     def _observation(self) -> NDArray[np.float32]:
@@ -191,13 +195,14 @@ def make_latent_vector(
     world: World | str | Path,
     num_envs: int = 1,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    dtype: str = "float32",
     **kwargs: Any,
 ) -> VectorLatentObservation:
     """Makes N real environments of a world in this process, seen through it as one batch."""
     world = world if isinstance(world, World) else load(world)
     env_id = world.config.env_id
     envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
-    return VectorLatentObservation(envs, world)
+    return VectorLatentObservation(envs, world, dtype)
 
 
 def _as_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:

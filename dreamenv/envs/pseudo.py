@@ -44,7 +44,7 @@ class PseudoDream(VectorLatentObservation):
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         observed = super()._advance(state, action, frames, noise)
-        dreamed, _ = self.world.imagine(state, action, self._temperature, noise)
+        dreamed, _ = self._packed.imagine(state, action, self._temperature, noise)
         seen = observed.step % self.every == 0
         return replace(observed, z=torch.where(seen[:, None], observed.z, dreamed.z))
 
