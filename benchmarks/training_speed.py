@@ -143,12 +143,11 @@ def main(settings: Settings) -> None:
     print(tabulate(rows, headers="keys", floatfmt=".3f"))
     print("targets: V 1.3 times faster, M 1.8 times")
     real = reality(world, settings)
-    share = real["seen through the world"] / real["bare"]
-    print(
-        ", ".join(f"{name} {rate:,.0f} steps/s" for name, rate in real.items()) + f": {share:.2f} of it (target 0.75)"
-    )
+    shares = [(name, rate, rate / real["bare"]) for name, rate in real.items()]
+    print(tabulate(shares, ("reality", "steps/s", "share"), floatfmt=".2f"))
+    print("target of the share: 0.75")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(settings.out, {"training": rows, "reality": {**real, "share": share}})
+    write_json(settings.out, {"training": rows, "reality": real})
 
 
 if __name__ == "__main__":
