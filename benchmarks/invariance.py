@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
 from tabulate import tabulate
 from tqdm import trange
 
@@ -59,28 +60,46 @@ def advance(env: VectorEnv, action: Any) -> list[Any]:
     return parts
 
 
-def by_size(world: dreamenv.World, settings: Settings, num_envs: int, recorded: list[list[Any]]) -> int:
+@dataclass(frozen=True)
+class Recorded:
+    """Single dreams side by side: (steps, N) actions and, after every one, (steps, N, ...) results of `step`."""
+
+    actions: NDArray
+    results: tuple[NDArray, ...]
+
+
+def dreams(world: dreamenv.World, num_envs: int, settings: Settings) -> dreamenv.DreamVectorEnv:
+    kwargs: dict[str, Any] = {"dtype": settings.dtype, "batch_invariant": True, "branched_starts": 0.3}
+    return dreamenv.DreamVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
+
+
+def record(world: dreamenv.World, settings: Settings) -> Recorded:
+    """Single dreams, one after the other, as many as the largest batch has rows."""
+    shape = (settings.steps, max(settings.sizes))
+    actions = np.random.default_rng(0).integers(world.config.action.n, size=shape)
+    results = (
+        np.zeros((*shape, world.feature_size), np.float32),
+        np.zeros(shape),
+        np.zeros(shape, bool),
+        np.zeros(shape, bool),
+    )
+    for row in trange(shape[1], desc="singles", unit="dream"):
+        env = dreams(world, 1, settings)
+        env.reset(seed=row)
+        for step, action in enumerate(actions[:, row : row + 1]):
+            for place, value in zip(results, env.step(action), strict=False):
+                place[step, row] = value[0]
+    return Recorded(actions, results)
+
+
+def by_size(world: dreamenv.World, settings: Settings, num_envs: int, recorded: Recorded) -> int:
     """Compares a batch with the recorded steps of single dreams with the same seeds."""
-    kwargs: dict[str, Any] = {"dtype": settings.dtype, "batch_invariant": True, "branched_starts": 0.3}
-    env = dreamenv.DreamVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
-    found = differing(env.reset(seed=0)[0], recorded[0][0][:num_envs])
-    for action, *expected in recorded[1:]:
-        result = env.step(action[:num_envs])
-        found += sum(differing(one, other[:num_envs]) for one, other in zip(result[:4], expected, strict=True))
+    env, found = dreams(world, num_envs, settings), 0
+    env.reset(seed=0)
+    for step, action in enumerate(recorded.actions[:, :num_envs]):
+        for expected, value in zip(recorded.results, env.step(action), strict=False):
+            found += differing(value, expected[step, :num_envs])
     return found
-
-
-def record(world: dreamenv.World, settings: Settings) -> list[list[Any]]:
-    """Single dreams, one after the other, as many as the largest batch has rows; stacked step by step."""
-    most = max(settings.sizes)
-    actions = np.random.default_rng(0).integers(world.config.action.n, size=(settings.steps, most))
-    kwargs: dict[str, Any] = {"dtype": settings.dtype, "batch_invariant": True, "branched_starts": 0.3}
-    rows = []
-    for row in trange(most, desc="singles", unit="dream"):
-        env = dreamenv.DreamVectorEnv(world, 1, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
-        rows.append([[env.reset(seed=row)[0]], *(list(env.step(action[row : row + 1])[:4]) for action in actions)])
-    steps = [[np.concatenate(parts) for parts in zip(*step, strict=True)] for step in zip(*rows, strict=True)]
-    return [steps[0], *([action, *step] for action, step in zip(actions, steps[1:], strict=True))]
 
 
 def by_mode(world: dreamenv.World, settings: Settings, mode: AutoresetMode) -> tuple[int, int]:
