@@ -34,8 +34,9 @@ $(CHECKED): $(INSTALLED) tools/check_system.py
 	@$(BIN)/python tools/check_system.py
 	@touch $@
 
+# One thread: two are hardly faster, and several times slower beside other work.
 demo: setup  ## evolve a linear agent in the shipped dream, then try it in reality
-	$(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear --generations 50
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear --generations 50
 	$(BIN)/dreamenv compare --world sidewalk --agent $(DEMO)/linear --out $(DEMO)/compare --temperatures $(TEMPERATURES)
 
 test: setup  ## run the tests
