@@ -132,13 +132,13 @@ class DreamVectorEnv(VectorEnv):
         if self._state is None and not mask.all():
             raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
         rows = self._rows[mask]
-        self._seat(self._in_batch | mask)
         self._streams.reset(rows, seed)
         if temperatures is not None:
             self._temperature_range = torch.where(torch.from_numpy(mask), temperatures, self._temperature_range)
         start = self._begin(rows, self._streams.draw(rows))
         self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
         self._done[mask] = False
+        self._seat(self._in_batch | mask)
         return self._observation(), self._info()
 
     @torch.inference_mode()
