@@ -191,7 +191,7 @@ def threads(world: dreamenv.World, settings: Settings) -> float:
 def evolution(world: dreamenv.World, settings: Settings) -> list[dict[str, float]]:
     """Generations of CMA-ES, and what their dream steps cost in a batch that only steps."""
     config = EvolveConfig()
-    env = make_dreams(world, config, AutoresetMode.DISABLED)
+    env = make_dreams(world, config, AutoresetMode.DISABLED, tensors=True)
     generator = np.random.default_rng(0)
     start = initial_parameters(world)
     candidates = start + config.sigma * generator.standard_normal((config.population, len(start)))
@@ -203,7 +203,7 @@ def evolution(world: dreamenv.World, settings: Settings) -> list[dict[str, float
         )
         seeds = list(range(generation * config.episodes, (generation + 1) * config.episodes)) * config.population
         begin = time.process_time()
-        policy = Population(candidates, world.config.action, config.episodes, seed=0)
+        policy = Population(candidates, world.config.action, config.episodes, 0, world.device)
         steps = sum(outcome.length for outcome in rollout(env, policy, seeds))
         seconds = time.process_time() - begin
         rows.append({"seconds": seconds, "steps": steps, "ratio": seconds * rate / steps})

@@ -8,7 +8,8 @@ from dreamenv.agents.store import save_linear
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import load, save
 from dreamenv.collect import CollectConfig, collect
-from dreamenv.envs.dream import DreamEnv, DreamVectorEnv
+from dreamenv.envs.dream import DreamEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
 from dreamenv.envs.pseudo import PseudoDream
 from dreamenv.envs.real import make_real

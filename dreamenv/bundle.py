@@ -44,17 +44,19 @@ def save(world: World, folder: str | Path, card: str | None = None) -> None:
     remove_partial(folder)
 
 
-def load(name_or_path: str | Path) -> World:
+def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
     """Loads a world.
 
     Args:
         name_or_path: The name of a world that ships with dreamenv, such as ``"sidewalk"``, or a folder.
+        device: Where it will compute, ``"cuda"`` for example.
 
     Returns:
         The world, in evaluation mode.
 
     Raises:
         BundleError: If it is missing, damaged, or not a world; names the file and the reason.
+        ValueError: If there is no such device.
     """
     folder = find(name_or_path)
     verify(folder, (CONFIG, WEIGHTS))
@@ -66,9 +68,10 @@ def load(name_or_path: str | Path) -> World:
         vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
         memory.load_state_dict(_under("memory.", tensors))
         bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
-        return World(config, vision.eval(), memory.eval(), bank, folder)
+        world = World(config, vision.eval(), memory.eval(), bank, folder)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
+    return world.to(device)
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -171,7 +174,7 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
     everything = {prefix + name: tensor for prefix, group in groups.items() for name, tensor in group.items()}
     facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}  # ranges of rewards and actions stay exact
     narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}
-    return {name: tensor.contiguous() for name, tensor in narrowed.items()}
+    return {name: tensor.cpu().contiguous() for name, tensor in narrowed.items()}
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import CONFIG, copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
-from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import RenderingError
 from dreamenv.evaluate.choose import ChooseConfig, choose
@@ -77,14 +77,19 @@ def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat
     _next(f"dreamenv train --world {world}")
 
 
-def train_command(world: Path, config: Annotated[TrainConfig, Flat] = TrainConfig()) -> None:  # noqa: B008
+def train_command(
+    world: Path,
+    device: str = "cpu",
+    config: Annotated[TrainConfig, Flat] = TrainConfig(),  # noqa: B008
+) -> None:
     """Train V and M on the collected episodes, and report on held-out ones.
 
     Args:
         world: Folder with the episodes; takes the world.
+        device: Where to train, as torch names it: cpu, cuda.
         config: Settings.
     """
-    trained = train(world, config)
+    trained = train(world, config, device=device)
     result = report(trained, EpisodeStore(world / "episodes"), world / "training")
     _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory)}\n")
     _say(f"world in {world}; report.json and reconstructions.png in {world / 'training'}")
@@ -94,6 +99,7 @@ def train_command(world: Path, config: Annotated[TrainConfig, Flat] = TrainConfi
 def evolve_command(
     world: str,
     agent: Path | None = None,
+    device: str = "cpu",
     config: Annotated[EvolveConfig, Flat] = EvolveConfig(),  # noqa: B008
 ) -> None:
     """Evolve a linear controller with CMA-ES in the dream.
@@ -101,9 +107,10 @@ def evolve_command(
     Args:
         world: Folder of a world, or the name of one that ships, such as sidewalk.
         agent: Folder for the agent; agents/linear in the world's folder by default.
+        device: Where to dream and train, as torch names it: cpu, cuda.
         config: Settings.
     """
-    folder, loaded = agent or _home(world) / "agents" / "linear", load(world)
+    folder, loaded = agent or _home(world) / "agents" / "linear", load(world, device)
     evolved = evolve(loaded, folder, config)
     _say(f"linear controller after {config.generations} generations in {folder}")
     _say_dreamed(loaded, evolved)
@@ -113,6 +120,7 @@ def evolve_command(
 def ppo_command(
     world: str,
     agent: Path | None = None,
+    device: str = "cpu",
     config: Annotated[PPOConfig, Flat] = PPOConfig(),  # noqa: B008
 ) -> None:
     """Train Stable-Baselines3's PPO in the dream.
@@ -120,9 +128,10 @@ def ppo_command(
     Args:
         world: Folder of a world, or the name of one that ships, such as sidewalk.
         agent: Folder for the agent; agents/ppo in the world's folder by default.
+        device: Where to dream and train, as torch names it: cpu, cuda.
         config: Settings.
     """
-    folder, loaded = agent or _home(world) / "agents" / "ppo", load(world)
+    folder, loaded = agent or _home(world) / "agents" / "ppo", load(world, device)
     trained = train_ppo(loaded, folder, config)
     _say(f"PPO agent after {config.timesteps:,} dream steps in {folder}")
     _say_dreamed(loaded, trained)

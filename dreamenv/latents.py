@@ -46,9 +46,10 @@ def encode_episodes(vision: Vision, episodes: Sequence[Episode], config: WorldCo
 
 
 def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> LatentEpisode:
-    frames = torch.from_numpy(episode.observations)
+    frames = torch.from_numpy(episode.observations).to(vision.device)
     with torch.autocast(frames.device.type, torch.bfloat16):
-        mean, log_variance = (torch.cat(parts) for parts in zip(*map(vision.encode, frames.split(256)), strict=True))
+        codes = map(vision.encode, frames.split(256))
+        mean, log_variance = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
     ending = torch.zeros(len(episode), dtype=torch.int64)
     kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
     ending[-1] = endings.index(kind) + 1 if kind in endings else 0  # a kind no training episode had cannot be known

@@ -21,7 +21,7 @@ class Policy(Protocol):
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray, Any]:
+    ) -> tuple[Any, Any]:
         """Chooses actions.
 
         Args:

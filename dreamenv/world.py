@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,10 @@ class Noise:
         """Draws noise for ``batch`` steps from a generator."""
         uniform = torch.rand(batch, latent_size + 1, generator=generator)
         return cls(uniform, torch.randn(batch, latent_size, generator=generator))
+
+    def to(self, device: str | torch.device) -> Noise:
+        """The same numbers on another device."""
+        return Noise(self.uniform.to(device), self.normal.to(device))
 
     def rows(self, index: Tensor | slice) -> Noise:
         """Takes rows by (K,) int64 index or slice."""
@@ -157,6 +161,28 @@ class World:
         other._stepper = PackedMDNRNN(self.memory, dtype) if isinstance(self.memory, MDNRNN) else self.memory
         return other
 
+    def to(self, device: str | torch.device) -> World:
+        """The same world on another device; as in :meth:`packed`, later changes are not followed.
+
+        Args:
+            device: As torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+
+        Raises:
+            ValueError: If torch does not have it.
+        """
+        if check_device(device) == self.device:
+            return self
+        bank = self.bank
+        moved = StartBank(bank.mean.to(device), bank.log_variance.to(device), bank.branches.to(device))
+        vision, memory = deepcopy(self.vision).to(device), deepcopy(self.memory).to(device)
+        other = World(self.config, vision, memory, moved, self.path)
+        return other if self._stepper is self.memory else other.packed(self._dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.bank.mean.device
+
     @property
     def latent_size(self) -> int:
         """Z."""
@@ -179,7 +205,7 @@ class World:
 
     def _start_at(self, z: Tensor) -> State:
         h = z.new_zeros(len(z), self.memory.hidden_size)
-        return State(z, h, h.clone(), torch.zeros(len(z), dtype=torch.int64))
+        return State(z, h, h.clone(), torch.zeros(len(z), dtype=torch.int64, device=z.device))
 
     def sample_start(self, noise: Noise, branched: float = 0.0) -> State:
         """Begins dreams with moments of the bank.
@@ -255,7 +281,7 @@ class World:
         h, c = self._stepper.advance(state.z, action, state.h, state.c)
         step = state.step + 1
         outlook = self._stepper.outlook(h if mask is None else h * mask, step / self.config.max_episode_steps)
-        temperature = torch.as_tensor(temperature, dtype=h.dtype).expand(len(h))
+        temperature = torch.as_tensor(temperature, dtype=h.dtype, device=h.device).expand(len(h))
         z = mdn.sample(outlook.mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
         ending = decide_ending(outlook.endings, self.config.ending_rules, noise.uniform[:, 0])
         reward = outlook.rewards.gather(1, ending[:, None]).squeeze(1)
@@ -267,7 +293,19 @@ class World:
 
     def decode(self, state: State) -> np.ndarray:
         """Draws states as frames of the real environment's size, (B, H, W, 3) uint8."""
-        return self.vision.decode(state.z, self.config.frame_shape).numpy()
+        return self.vision.decode(state.z, self.config.frame_shape).cpu().numpy()
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Makes sure that torch can compute there.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"expected a device that torch has here, got {str(device)!r}: {error}") from None
 
 
 def build_models(config: WorldConfig) -> tuple[Vision, Memory]:

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import scipy.special
+import torch
 
 import dreamenv
 from dreamenv import DreamVectorEnv, LinearAgent, rollout
 from dreamenv.agents.evolve import Population
 from dreamenv.spaces import ActionSpec
 
+CPU = torch.device("cpu")
 THREE = ActionSpec(n=3)
 BOX = ActionSpec(low=(-1.0, 0.0), high=(1.0, 4.0))
 
@@ -108,8 +110,8 @@ def test_an_agent_survives_its_files(tmp_path, dot_world, action):
 def test_a_population_acts_as_its_members_would(action):
     parameters = np.random.default_rng(2).normal(size=(4, action.size * 6))
     observation = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
-    population = Population(parameters, action, episodes=3, seed=0)
-    actions, _ = population.predict(observation, None, np.ones(12, bool), deterministic=True)
+    population = Population(parameters, action, 3, 0, CPU)
+    actions, _ = population.predict(torch.from_numpy(observation), None, np.ones(12, bool), deterministic=True)
     for row in range(12):
         member = LinearAgent.from_parameters(parameters[row // 3], action)
         assert np.allclose(actions[row], member.predict(observation[row], deterministic=True)[0], atol=1e-6)
@@ -118,8 +120,8 @@ def test_a_population_acts_as_its_members_would(action):
 def test_members_follow_the_episodes_when_slots_refill():
     always = np.zeros((3, 3, 2))
     always[[0, 1, 2], [0, 1, 2], 1] = 1.0
-    population = Population(always.reshape(3, 6), THREE, episodes=2, seed=0)
-    observation, state = np.zeros((2, 1), np.float32), None
+    population = Population(always.reshape(3, 6), THREE, 2, 0, CPU)
+    observation, state = torch.zeros(2, 1), None
     acted = []
     for start in ([1, 1], [0, 1], [0, 0], [1, 1], [1, 0]):
         actions, state = population.predict(observation, state, np.array(start, bool), deterministic=True)
@@ -131,21 +133,22 @@ def test_members_follow_the_episodes_when_slots_refill():
 def test_slots_beyond_the_last_episode_are_played_by_the_last_member():
     always = np.zeros((2, 3, 2))
     always[[0, 1], [0, 1], 1] = 1.0
-    population = Population(always.reshape(2, 6), THREE, episodes=1, seed=0)
-    actions, _ = population.predict(np.zeros((4, 1), np.float32), None, np.ones(4, bool), deterministic=True)
+    population = Population(always.reshape(2, 6), THREE, 1, 0, CPU)
+    actions, _ = population.predict(torch.zeros(4, 1), None, np.ones(4, bool), deterministic=True)
     assert actions.tolist() == [0, 1, 1, 1]
 
 
 def test_a_population_scores_every_member_as_it_would_score_alone(dot_world):
     parameters = np.random.default_rng(4).normal(size=(5, 3 * (dot_world.feature_size + 1)))
-    env = DreamVectorEnv(dot_world, 7, autoreset_mode="Disabled")
+    env = DreamVectorEnv(dot_world, 7, autoreset_mode="Disabled", tensors=True)
+    single = DreamVectorEnv(dot_world, 7, autoreset_mode="Disabled")
     seeds = list(range(100, 106))
-    population = Population(parameters, THREE, episodes=6, seed=0)
+    population = Population(parameters, THREE, 6, 0, CPU)
     outcomes = {o.index: o for o in rollout(env, population, seeds * 5, deterministic=True)}
     assert sorted(outcomes) == list(range(30))
     for member in range(5):
         agent = LinearAgent.from_parameters(parameters[member], THREE)
-        alone = {o.index: o for o in rollout(env, agent, seeds, deterministic=True)}
+        alone = {o.index: o for o in rollout(single, agent, seeds, deterministic=True)}
         for index in range(6):
             together = outcomes[6 * member + index]
             assert together.seed == alone[index].seed
@@ -156,8 +159,8 @@ def test_a_population_scores_every_member_as_it_would_score_alone(dot_world):
 def test_sampling_members_draw_from_their_own_softmax():
     parameters = np.zeros((2, 3, 2))
     parameters[0, :, 1], parameters[1, :, 1] = [0.0, 1.0, -1.0], [2.0, 0.0, 0.0]
-    population = Population(parameters.reshape(2, 6), THREE, episodes=20_000, seed=0)
-    actions, _ = population.predict(np.zeros((40_000, 1), np.float32), None, np.ones(40_000, bool))
+    population = Population(parameters.reshape(2, 6), THREE, 20_000, 0, CPU)
+    actions, _ = population.predict(torch.zeros(40_000, 1), None, np.ones(40_000, bool))
     for member, half in enumerate((actions[:20_000], actions[20_000:])):
         shares = np.bincount(half, minlength=3) / 20_000
         assert shares == pytest.approx(scipy.special.softmax(parameters[member, :, 1]), abs=0.015)

@@ -402,7 +402,7 @@ def test_bad_actions_are_refused_and_the_batch_goes_on(dot_world, actions):
     env, undisturbed = DreamVectorEnv(dot_world, 3), DreamVectorEnv(dot_world, 3)
     env.reset(seed=0)
     undisturbed.reset(seed=0)
-    with pytest.raises(gym.error.InvalidAction, match="expected actions in"):
+    with pytest.raises(gym.error.InvalidAction, match="expected 3 actions in"):
         env.step(actions)
     assert np.array_equal(env.step(np.full(3, STAY))[0], undisturbed.step(np.full(3, STAY))[0])
 
@@ -421,7 +421,7 @@ def test_bad_actions_are_refused_and_the_batch_goes_on(dot_world, actions):
 def test_bad_continuous_actions_are_refused(continuous_world, actions):
     env = DreamVectorEnv(continuous_world, 2)
     env.reset(seed=0)
-    with pytest.raises(gym.error.InvalidAction, match="expected actions in"):
+    with pytest.raises(gym.error.InvalidAction, match="expected 2 actions in"):
         env.step(actions)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.world import World
 
@@ -32,7 +32,7 @@ class DreamConfig:
     seed: int = 0
 
 
-def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode) -> VectorEnv:
+def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode, tensors: bool = False) -> VectorEnv:
     """Makes a batch of dreams, with shaped rewards if the settings ask for an action penalty."""
     env: VectorEnv = DreamVectorEnv(
         world,
@@ -40,6 +40,7 @@ def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode
         temperature=config.temperature,
         branched_starts=config.branched_starts,
         dropout=config.dropout,
+        tensors=tensors,
         autoreset_mode=autoreset_mode,
     )
     return VectorActionPenalty(env, config.action_penalty) if config.action_penalty else env

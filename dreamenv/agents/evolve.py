@@ -11,9 +11,11 @@ from typing import Any
 
 import cma
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -87,17 +89,18 @@ class Population:
         action: The action space.
         episodes: Episodes per candidate.
         seed: Of the draws.
+        device: Where the observations come from, and the actions go to.
     """
 
-    def __init__(self, parameters: NDArray, action: ActionSpec, episodes: int, seed: int) -> None:
-        rows = parameters.reshape(len(parameters), action.size, -1).astype(np.float32)
-        self._weight, self._bias = rows[..., :-1], rows[..., -1]
-        self._action, self._episodes = action, episodes
-        self._generator = np.random.default_rng(seed)
+    def __init__(self, parameters: NDArray, action: ActionSpec, episodes: int, seed: int, device: torch.device) -> None:
+        rows = torch.from_numpy(parameters.reshape(len(parameters), action.size, -1).astype(np.float32)).to(device)
+        self._weight, self._bias = rows[..., :-1].contiguous(), rows[..., -1].contiguous()
+        self._action, self._episodes, self._device = action, episodes, device
+        self._generator = torch.Generator(device).manual_seed(seed)
 
     def predict(
-        self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[NDArray, Any]:
+        self, observation: Tensor, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Tensor, Any]:
         """Chooses (B,) actions; ``state`` carries which candidate acts in which row, and the episodes begun so far."""
         member, begun = state if state is not None else (np.zeros(len(observation), np.int64), 0)
         starts = np.flatnonzero(episode_start)
@@ -105,11 +108,17 @@ class Population:
             member = member.copy()
             numbers = begun + np.arange(len(starts))
             member[starts] = np.minimum(numbers // self._episodes, len(self._weight) - 1)
-        outputs = np.matmul(self._weight[member], observation[:, :, None])[:, :, 0] + self._bias[member]
-        return act(outputs, self._action, None if deterministic else self._generator), (
-            member,
-            begun + len(starts),
-        )
+        outputs = self._outputs(observation, member)
+        gumbel = None if deterministic else -torch.empty_like(outputs).exponential_(generator=self._generator).log()
+        return act(outputs, self._action, gumbel), (member, begun + len(starts))
+
+    def _outputs(self, observation: Tensor, member: NDArray[np.int64]) -> Tensor:
+        """(B, A): one product with all members at play, few neighbours, of which each row keeps its own."""
+        first, last = int(member.min()), int(member.max()) + 1
+        weight, bias = self._weight[first:last], self._bias[first:last]
+        everyone = torch.addmm(bias.flatten(), observation, weight.flatten(0, 1).T)
+        own = torch.from_numpy(member - first).to(self._device)[:, None, None].expand(-1, 1, self._action.size)
+        return everyone.view(len(member), last - first, -1).gather(1, own).squeeze(1)
 
 
 def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None) -> LinearAgent:
@@ -131,7 +140,7 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
     strategy = _strategy(world, config)
     for fitness in record.fitness:
         strategy.tell(strategy.ask(), [-value for value in fitness])
-    env = make_dreams(world, config, AutoresetMode.DISABLED)
+    env = make_dreams(world, config, AutoresetMode.DISABLED, tensors=True)
     first = len(record.fitness)
     with SummaryWriter(str(folder), purge_step=first) as writer:
         bar = progress(
@@ -175,7 +184,7 @@ def _score(
     """Mean shaped return of every candidate, on starts and noise that all candidates of a generation share."""
     first = 10_000_000 * (config.seed + 1) + generation * config.episodes
     seeds = list(range(first, first + config.episodes)) * len(candidates)
-    policy = Population(candidates, world.config.action, config.episodes, seed=first)
+    policy = Population(candidates, world.config.action, config.episodes, first, world.device)
     returns = np.zeros(len(seeds))
     for outcome in rollout(env, policy, seeds):
         returns[outcome.index] = outcome.episode_return
@@ -194,8 +203,8 @@ def _extend(
     evaluations = dict(record.evaluations)
     if generation % config.evaluation_every == 0 or generation == config.generations:
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + config.evaluation_episodes)
-        agent = _mean_agent(strategy, world)
-        evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, agent, seeds)]))
+        mean = Population(np.asarray(strategy.mean)[None], world.config.action, len(seeds), generation, world.device)
+        evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, mean, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
     return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
 

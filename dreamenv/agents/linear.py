@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dreamenv.spaces import ActionSpec
 
@@ -54,25 +56,25 @@ class LinearAgent:
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses actions for (B, F) observations, or one for (F,); see :class:`dreamenv.rollout.Policy`."""
-        outputs = np.atleast_2d(observation) @ self.weight.T + self.bias
-        actions = act(outputs, self.action, None if deterministic else self._generator)
+        outputs = torch.from_numpy(np.atleast_2d(observation) @ self.weight.T + self.bias)
+        gumbel = None if deterministic else torch.from_numpy(self._generator.gumbel(size=outputs.shape))
+        actions = act(outputs, self.action, gumbel).numpy()
         return (actions if observation.ndim == 2 else actions[0]), state
 
 
-def act(outputs: NDArray, action: ActionSpec, generator: np.random.Generator | None) -> NDArray:
+def act(outputs: Tensor, action: ActionSpec, gumbel: Tensor | None) -> Tensor:
     """Turns (B, A) linear outputs into actions.
 
     Args:
         outputs: Logits of discrete actions, or continuous actions before squashing.
         action: The action space.
-        generator: Draws discrete actions from the softmax by the Gumbel-max trick; None takes the largest.
+        gumbel: (B, A) standard Gumbel numbers, which draw discrete actions from the softmax (the Gumbel-max trick);
+            None takes the largest.
 
     Returns:
         (B,) int64, or (B, A) float32 within bounds.
     """
-    if not action.discrete:
-        low, high = np.asarray(action.low), np.asarray(action.high)
-        return (low + (high - low) * 0.5 * (1.0 + np.tanh(outputs))).astype(np.float32)
-    if generator is not None:
-        outputs = outputs + generator.gumbel(size=outputs.shape)
-    return outputs.argmax(1)
+    if action.discrete:
+        return (outputs if gumbel is None else outputs + gumbel).argmax(1)
+    low, high = (torch.tensor(bound, dtype=torch.float64, device=outputs.device) for bound in (action.low, action.high))
+    return (low + (high - low) * 0.5 * (1.0 + torch.tanh(outputs))).float()

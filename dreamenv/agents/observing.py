@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dreamenv.envs.latent import as_tensor
 from dreamenv.models.memory import State
 from dreamenv.rollout import Policy
 from dreamenv.world import World
@@ -38,8 +39,8 @@ class ObservingAgent:
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
             self._episodes[slot] = self._draw(seed)
             self._begun += 1
-        now = self._observe(torch.from_numpy(np.array(observation)), state, episode_start)
-        features = self._world.features(now).numpy()
+        now = self._observe(as_tensor(observation, self._world.device), state, episode_start)
+        features = self._world.features(now).cpu().numpy()
         actions = np.array(self._agent.predict(features, None, episode_start, True)[0])
         for slot, (noise, generator) in self._episodes.items():
             if generator.random() < noise:
@@ -59,9 +60,10 @@ class ObservingAgent:
         normal = torch.empty(shape)
         for slot, (_, generator) in self._episodes.items():
             normal[slot] = torch.from_numpy(generator.standard_normal(shape[1], dtype=np.float32))
+        normal = normal.to(self._world.device)
         if state is None:
             return self._world.start(frames, normal)
         before, actions = state
-        now = self._world.observe(before, torch.from_numpy(actions), frames, normal)
-        rows = torch.from_numpy(np.flatnonzero(begins))
+        now = self._world.observe(before, as_tensor(actions, self._world.device), frames, normal)
+        rows = as_tensor(np.flatnonzero(begins), self._world.device)
         return now.with_rows(rows, self._world.start(frames[rows], normal[rows])) if len(rows) else now

@@ -115,10 +115,12 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
         policy_kwargs={"net_arch": list(config.net_arch)},
         tensorboard_log=str(folder),
         seed=config.seed,
+        device=world.device,
     )
     if world.config.action_prior:
         with torch.no_grad():
-            model.policy.get_parameter("action_net.bias").add_(torch.as_tensor(log_action_prior(world.config)).float())
+            bias = model.policy.get_parameter("action_net.bias")
+            bias.add_(torch.as_tensor(log_action_prior(world.config)).to(bias))
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
     checkpoint = folder / "checkpoint.safetensors"
     done = load_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint)
@@ -158,7 +160,7 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World) -> SB3Agent
         raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig("sb3", *facts, algorithm=name, net_arch=None if net_arch is None else tuple(net_arch))
-    save_agent(Path(folder), config, dict(model.policy.state_dict()))
+    save_agent(Path(folder), config, {name: tensor.cpu() for name, tensor in model.policy.state_dict().items()})
     return SB3Agent(model.policy, config)
 
 

@@ -6,7 +6,7 @@ from gymnasium.envs.registration import register
 
 _DREAM: dict[str, Any] = {
     "entry_point": "dreamenv.envs.dream:DreamEnv",
-    "vector_entry_point": "dreamenv.envs.dream:DreamVectorEnv",
+    "vector_entry_point": "dreamenv.envs.dream_vector:DreamVectorEnv",
 }
 _LATENT: dict[str, Any] = {
     "entry_point": "dreamenv.envs.latent:make_latent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -60,5 +61,6 @@ class Blocks:
         return State.cat(states).rows(slice(rows)), Transition(reward, ending)
 
 
+WHOLE = Blocks(sys.maxsize, fixed=False)
 CACHED = Blocks(256, fixed=False)  # measured: docs/results/speed.md
 INVARIANT = Blocks(32, fixed=True)

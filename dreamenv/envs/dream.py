@@ -1,302 +1,19 @@
-"""The dream as a Gymnasium environment: a thin shell over ``World.imagine``."""
+"""One dream as a Gymnasium environment: a batch of one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from dreamenv.bundle import load
-from dreamenv.envs.blocks import CACHED, INVARIANT
-from dreamenv.envs.settings import check_reset_options, check_start, check_temperature, matrix_dtype, time_limit
-from dreamenv.envs.streams import NoiseStreams, StreamsState
+from dreamenv.envs.dream_vector import DreamVectorEnv, Snapshot
 from dreamenv.models.memory import State
-from dreamenv.world import Noise, Transition, World
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that a :class:`DreamVectorEnv` goes on from: states, settings of the episodes, who is in, random numbers."""
-
-    state: State
-    temperature: torch.Tensor
-    temperature_range: torch.Tensor
-    mask: torch.Tensor | None
-    done: NDArray[np.bool_]
-    in_batch: NDArray[np.bool_]
-    streams: StreamsState
-
-
-class DreamVectorEnv(VectorEnv):
-    """N dreams that advance as one batch.
-
-    Observations are [z, h], (N, Z + H) float32; actions are those of the real environment. ``terminated`` is what the
-    world says, ``truncated`` the time limit. Environment i of a vector seeded with s draws the same random numbers as a
-    single :class:`DreamEnv` seeded with s + i.
-
-    Args:
-        world: A world, the name of a shipped one, or a folder.
-        num_envs: N.
-        temperature: Non-negative number, (N,) array, or a pair (low, high) from which every episode draws its own; the
-            world's default if None. Each reset may set another one by ``options={"temperature": ...}``, which holds
-            until the next such reset.
-        branched_starts: Probability that an episode begins in the middle of a real one.
-        start: Where every episode begins, of batch size 1 or N, see :meth:`dreamenv.World.replay` and
-            :meth:`LatentObservation.branch`; the world's bank of real moments if None.
-        dropout: Share of h that M's heads do not see, drawn anew for every episode: another way to make a dream
-            uncertain, see :meth:`dreamenv.World.imagine`.
-        max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
-        dtype: Of M's matrix products, ``"float32"`` or ``"bfloat16"``: on many processors several times faster, and
-            rounded to three digits. Observations are float32 in either case.
-        batch_invariant: Give an episode the same bits in a batch of any size. Costs speed, most in small batches:
-            every number of dreams is filled up to a multiple of 32.
-        autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
-        render_mode: None or ``"rgb_array"``: the decoded dream.
-
-    Raises:
-        BundleError: If the world cannot be loaded.
-        ValueError: If a setting is out of range.
-    """
-
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
-
-    def __init__(
-        self,
-        world: World | str | Path,
-        num_envs: int = 1,
-        *,
-        temperature: float | tuple[float, float] | NDArray | None = None,
-        branched_starts: float = 0.0,
-        start: State | None = None,
-        dropout: float = 0.0,
-        max_episode_steps: int | None = None,
-        dtype: str = "float32",
-        batch_invariant: bool = False,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        render_mode: str | None = None,
-    ) -> None:
-        if not 0.0 <= branched_starts <= 1.0:
-            raise ValueError(f"expected branched_starts in [0, 1], got {branched_starts}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(
-                f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
-            )
-        self.world = world if isinstance(world, World) else load(world)
-        self.num_envs, self.render_mode, self.branched_starts = num_envs, render_mode, branched_starts
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space = observation_space(self.world)
-        self.single_action_space = self.world.config.action.space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._fixed_start = check_start(start, self.world, num_envs, branched_starts)
-        self._limit = time_limit(self.world.config.max_episode_steps, max_episode_steps)
-        default = self.world.config.temperature if temperature is None else temperature
-        self._temperature_range = check_temperature(default, num_envs)
-        self._temperature = self._temperature_range[0].clone()
-        self._packed = self.world.packed(matrix_dtype(dtype))
-        self._blocks = INVARIANT if batch_invariant else CACHED
-        self._streams = NoiseStreams(num_envs, self.world.latent_size)
-        self._dropout = dropout
-        self._mask = torch.ones(num_envs, self.world.memory.hidden_size) if dropout else None
-        self._rows = self._present = np.arange(num_envs)
-        self._in_batch = np.ones(num_envs, bool)
-        self._done = np.zeros(num_envs, bool)
-        self._state: State | None = None
-
-    @torch.inference_mode()
-    def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins episodes with real first frames.
-
-        Args:
-            seed: One for all (environment i takes seed + i), one each, or None to go on with the streams.
-            options: ``temperature``: number, (N,) or (low, high); ``reset_mask``: (N,) bool, which environments to
-                reset.
-
-        Returns:
-            (N, Z + H) observations, and infos with the temperatures.
-        """
-        mask, temperatures = check_reset_options(options, self.num_envs)
-        if self._state is None and not mask.all():
-            raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
-        rows = self._rows[mask]
-        self._streams.reset(rows, seed)
-        if temperatures is not None:
-            self._temperature_range = torch.where(torch.from_numpy(mask), temperatures, self._temperature_range)
-        start = self._begin(rows, self._streams.draw(rows))
-        self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
-        self._done[mask] = False
-        self._seat(self._in_batch | mask)
-        return self._observation(), self._info()
-
-    @torch.inference_mode()
-    def step(
-        self, actions: NDArray
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Dreams one step in every environment; those that were done begin anew as the autoreset mode says."""
-        if self._state is None:
-            raise gym.error.ResetNeeded("expected reset before step")
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
-            raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
-        if not self._in_batch.any():
-            raise gym.error.ResetNeeded("expected reset before step: all environments have left")
-        action = torch.from_numpy(self._check_actions(actions))
-        resetting = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
-        noise = self._streams.draw(self._present)
-        state, transition = self._imagine(self._state, action, noise)
-        reward = transition.reward.double().numpy()
-        terminated = transition.terminated.numpy()
-        truncated = ~terminated & (state.step >= self._limit).numpy() & self._in_batch
-        if resetting.any():
-            reward[resetting], terminated[resetting], truncated[resetting] = 0.0, False, False
-            rows = np.flatnonzero(resetting)
-            again = torch.from_numpy(rows)
-            state = state.put_rows_(again, self._begin(rows, noise.rows(again)))
-        self._state, self._done = state, terminated | truncated
-        observation, info = self._observation(), self._info()
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
-            observation, info = self._reset_done(observation, info)
-        return observation, reward, terminated, truncated, info
-
-    def set_temperature(self, temperature: float | tuple[float, float] | NDArray) -> None:
-        """Sets the temperature of all episodes that begin from now on, for a schedule in a training for example.
-
-        Args:
-            temperature: Non-negative number, (N,) array, or a pair (low, high).
-
-        Raises:
-            ValueError: If it is out of range.
-        """
-        self._temperature_range = check_temperature(temperature, self.num_envs)
-
-    def leave(self, mask: NDArray[np.bool_]) -> None:
-        """Takes environments out of the batch until they are reset: steps neither move nor compute them.
-
-        For a batch with fewer episodes left than environments. Those that have left pay 0 and do not end.
-
-        Args:
-            mask: (N,) bool, which environments leave.
-
-        Raises:
-            ValueError: If environments reset themselves.
-        """
-        if self.autoreset_mode is not AutoresetMode.DISABLED:
-            raise ValueError(f"expected autoreset mode DISABLED, got {self.autoreset_mode}")
-        self._seat(self._in_batch & ~mask)
-        self._done[mask] = False
-
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Draws every dream, (H, W, 3) uint8 each; None without a render mode."""
-        if self.render_mode is None:
-            return None
-        if self._state is None:
-            raise gym.error.ResetNeeded("expected reset before render")
-        with torch.inference_mode():
-            return tuple(self.world.decode(self._state))
-
-    def snapshot(self) -> Snapshot:
-        """Keeps where the dreams stand; :meth:`restore` goes on from there bitwise, in this process or a copy of it.
-
-        Raises:
-            ResetNeeded: If no episode has begun.
-        """
-        if self._state is None:
-            raise gym.error.ResetNeeded("expected reset before snapshot")
-        mask = None if self._mask is None else self._mask.clone()
-        temperatures = self._temperature.clone(), self._temperature_range
-        return Snapshot(self._state, *temperatures, mask, self._done.copy(), self._in_batch, self._streams.state)
-
-    def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
-        """Goes back to a snapshot of an environment of this world and size.
-
-        Returns:
-            The (N, Z + H) observations there.
-
-        Raises:
-            ValueError: If the snapshot is of another size.
-        """
-        expected, got = (self.num_envs, self.world.feature_size), self.world.features(snapshot.state).shape
-        if expected != got:
-            raise ValueError(f"expected a snapshot of {expected} features, got {tuple(got)}")
-        if (self._mask is None) != (snapshot.mask is None):
-            raise ValueError(f"expected a snapshot of dreams {'with' if self._dropout else 'without'} dropout")
-        self._state, self._done = snapshot.state, snapshot.done.copy()
-        self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
-        self._mask = None if snapshot.mask is None else snapshot.mask.clone()
-        self._streams.state = snapshot.streams
-        self._seat(snapshot.in_batch)
-        return self._observation()
-
-    def _seat(self, in_batch: NDArray[np.bool_]) -> None:
-        self._in_batch, self._present = in_batch, np.flatnonzero(in_batch)
-
-    def _imagine(self, state: State, action: torch.Tensor, noise: Noise) -> tuple[State, Transition]:
-        """One step of all environments that are in the batch; the others stand still."""
-        if len(self._present) == self.num_envs:
-            return self._blocks.imagine(self._packed, state, action, self._temperature, noise, self._mask)
-        rows = torch.from_numpy(self._present)
-        mask = None if self._mask is None else self._mask[rows]
-        moved, part = self._blocks.imagine(
-            self._packed, state.rows(rows), action[rows], self._temperature[rows], noise, mask
-        )
-        nothing = Transition(torch.zeros(self.num_envs), torch.zeros(self.num_envs, dtype=torch.int64))
-        reward = nothing.reward.index_copy(0, rows, part.reward)
-        return state.with_rows(rows, moved), Transition(reward, nothing.ending.index_copy(0, rows, part.ending))
-
-    def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
-        """Draws a temperature, a mask and a start for the next episode of ``rows``."""
-        low, high = self._temperature_range[:, rows]
-        self._temperature[rows] = low + noise.uniform[:, -1] * (high - low)
-        if self._mask is not None:
-            self._mask[rows] = self._streams.draw_mask(rows, self._mask.shape[1], self._dropout)
-        if self._fixed_start is None:
-            return self._blocks.start(self.world, noise, self.branched_starts)
-        return self._fixed_start.rows(torch.from_numpy(rows))
-
-    def _reset_done(self, observation: NDArray, info: dict[str, Any]) -> tuple[NDArray, dict[str, Any]]:
-        """SAME_STEP: hands out final observations, and begins the next episodes at once."""
-        assert self._state is not None
-        rows = np.flatnonzero(self._done)
-        final = np.full(self.num_envs, None, dtype=object)
-        for row in rows:
-            final[row] = observation[row].copy()
-        self._state.put_rows_(torch.from_numpy(rows), self._begin(rows, self._streams.draw(rows)))  # made by this step
-        done = self._done
-        self._done = np.zeros(self.num_envs, bool)
-        final_info = {"temperature": info["temperature"].copy(), "_temperature": done.copy()}
-        extra = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done.copy()}
-        return self._observation(), {**self._info(), **extra}
-
-    def _observation(self) -> NDArray[np.float32]:
-        assert self._state is not None
-        return self.world.features(self._state).numpy()
-
-    def _info(self) -> dict[str, Any]:
-        return {"temperature": self._temperature.numpy().copy(), "_temperature": np.ones(self.num_envs, bool)}
-
-    def _check_actions(self, actions: NDArray) -> NDArray:
-        spec = self.world.config.action
-        values = np.asarray(actions)
-        shape = (self.num_envs,) if spec.discrete else (self.num_envs, spec.size)
-        wrong_type = values.dtype.kind not in ("iu" if spec.discrete else "iuf")
-        if values.shape != shape or wrong_type:
-            raise gym.error.InvalidAction(f"expected actions in {self.action_space}, got {values.dtype}{values.shape}")
-        low, high = (0, spec.n - 1) if spec.discrete else (np.asarray(spec.low), np.asarray(spec.high))
-        if not ((values >= low) & (values <= high)).all():
-            raise gym.error.InvalidAction(f"expected actions in {self.action_space}, got {values}")
-        return values.astype(np.int64 if spec.discrete else np.float32)
+from dreamenv.world import World
 
 
 class DreamEnv(gym.Env):
@@ -311,6 +28,7 @@ class DreamEnv(gym.Env):
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
         dtype: Of M's matrix products, see :class:`DreamVectorEnv`.
         batch_invariant: Give an episode the bits it has in every batch, see :class:`DreamVectorEnv`.
+        device: Where to compute, see :class:`DreamVectorEnv`.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
     Example:
@@ -333,6 +51,7 @@ class DreamEnv(gym.Env):
         dropout: float = 0.0,
         dtype: str = "float32",
         batch_invariant: bool = False,
+        device: str | torch.device | None = None,
         render_mode: str | None = None,
     ) -> None:
         self._dreams = DreamVectorEnv(
@@ -343,6 +62,7 @@ class DreamEnv(gym.Env):
             dropout=dropout,
             dtype=dtype,
             batch_invariant=batch_invariant,
+            device=device,
             autoreset_mode=AutoresetMode.DISABLED,
             render_mode=render_mode,
         )
@@ -378,9 +98,3 @@ class DreamEnv(gym.Env):
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Goes back to a snapshot; returns the (Z + H,) observation there."""
         return self._dreams.restore(snapshot)[0]
-
-
-def observation_space(world: World) -> gym.spaces.Box:
-    """The space of [z, h] in the dream and in reality."""
-    low, high = world.feature_bounds
-    return gym.spaces.Box(low, high, dtype=np.float32)

@@ -13,7 +13,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dreamenv.bundle import load
-from dreamenv.envs.dream import DreamEnv, DreamVectorEnv, observation_space
+from dreamenv.envs.dream import DreamEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
 from dreamenv.envs.real import make_real
 from dreamenv.envs.settings import matrix_dtype
 from dreamenv.envs.streams import NoiseStreams
@@ -62,7 +63,7 @@ class LatentObservation(gym.Wrapper):
         """Begins a real episode; h is 0. The seed fixes the draws of z as well."""
         self._frame, info = self.env.reset(seed=seed, options=options)
         self._streams.reset(_FIRST, seed)
-        self._state = self.world.start(_as_tensor(self._frame[None]), self._streams.draw(_FIRST).normal)
+        self._state = self.world.start(self._there(self._frame[None]), self._normal())
         return self._observation(), info
 
     @torch.inference_mode()
@@ -73,9 +74,8 @@ class LatentObservation(gym.Wrapper):
         if not self.action_space.contains(action):
             raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
         self._frame, reward, terminated, truncated, info = self.env.step(action)
-        actions = torch.from_numpy(np.asarray(action)[None])
-        normal = self._streams.draw(_FIRST).normal
-        self._state = self.world.observe(self._state, actions, _as_tensor(self._frame[None]), normal)
+        actions, frames = self._there(np.asarray(action)[None]), self._there(self._frame[None])
+        self._state = self.world.observe(self._state, actions, frames, self._normal())
         return self._observation(), float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -97,7 +97,13 @@ class LatentObservation(gym.Wrapper):
 
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None
-        return self.world.features(self._state)[0].numpy()
+        return self.world.features(self._state)[0].cpu().numpy()
+
+    def _normal(self) -> torch.Tensor:
+        return self._streams.draw(_FIRST).normal.to(self.world.device)
+
+    def _there(self, array: NDArray) -> torch.Tensor:
+        return as_tensor(array, self.world.device)
 
 
 class VectorLatentObservation(VectorWrapper):
@@ -139,7 +145,7 @@ class VectorLatentObservation(VectorWrapper):
         self._frames = frames
         self._streams.reset(self._rows[mask], seed)
         rows = self._rows[mask]
-        self._start(frames, rows, self._streams.draw(rows).normal)
+        self._start(frames, rows, self._streams.draw(rows).to(self.world.device).normal)
         self._begins[mask] = False
         return self._observation(), info
 
@@ -149,8 +155,9 @@ class VectorLatentObservation(VectorWrapper):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        noise = self._streams.draw(self._rows)
-        self._state = self._advance(self._state, torch.from_numpy(np.asarray(actions)), _as_tensor(frames), noise)
+        device, noise = self.world.device, self._streams.draw(self._rows).to(self.world.device)
+        action = as_tensor(np.asarray(actions), device)
+        self._state = self._advance(self._state, action, as_tensor(frames, device), noise)
         self._frames = frames
         if self._begins.any():
             self._start(frames, self._rows[self._begins], noise.normal[self._begins])
@@ -175,12 +182,13 @@ class VectorLatentObservation(VectorWrapper):
         return self._packed.observe(state, action, frames, noise.normal)
 
     def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], normal: torch.Tensor) -> None:
-        start = self._packed.start(_as_tensor(frames[rows]), normal)
-        self._state = start if self._state is None else self._state.with_rows(torch.from_numpy(rows), start)
+        start = self._packed.start(as_tensor(frames[rows], self.world.device), normal)
+        index = as_tensor(rows, self.world.device)
+        self._state = start if self._state is None else self._state.with_rows(index, start)
 
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None
-        return self.world.features(self._state).numpy()
+        return self.world.features(self._state).cpu().numpy()
 
 
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
@@ -205,9 +213,9 @@ def make_latent_vector(
     return VectorLatentObservation(envs, world, dtype)
 
 
-def _as_tensor(frames: NDArray[np.uint8]) -> torch.Tensor:
-    """Copies frames, which may be read-only or flipped views."""
-    return torch.from_numpy(np.array(frames))
+def as_tensor(array: NDArray, device: torch.device) -> torch.Tensor:
+    """Copies an array, which may be a read-only or flipped view, to a device."""
+    return torch.from_numpy(np.array(array)).to(device)
 
 
 def check_spaces(world: World, observation: gym.Space, action: gym.Space) -> None:

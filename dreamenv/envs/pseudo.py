@@ -40,7 +40,7 @@ class PseudoDream(VectorLatentObservation):
         super().__init__(env, world)
         self.every = every
         value = self.world.config.temperature if temperature is None else temperature
-        self._temperature = check_temperature(value, env.num_envs)[0]
+        self._temperature = check_temperature(value, env.num_envs)[0].to(self.world.device)
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         observed = super()._advance(state, action, frames, noise)

@@ -1,4 +1,4 @@
-"""What callers may ask of a dream, checked: temperatures, starts, time limits, options."""
+"""What callers may ask of a dream, checked: temperatures, starts, time limits, options, actions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
 from dreamenv.models.memory import State
+from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
 
@@ -46,6 +48,7 @@ def check_start(start: State | None, world: World, num_envs: int, branched_start
     expected, got = world.feature_size, tuple(world.features(start).shape)
     if got not in ((1, expected), (num_envs, expected)):
         raise ValueError(f"expected a start of 1 or {num_envs} states with {expected} features, got {got}")
+    start = start.to(world.device)
     return start if len(start.step) == num_envs else start.rows(torch.zeros(num_envs, dtype=torch.int64))
 
 
@@ -71,6 +74,29 @@ def time_limit(real: int, asked: int | None) -> int:
     if not isinstance(asked, int | np.integer) or asked < 1:
         raise ValueError(f"expected max_episode_steps >= 1, got {asked!r}")
     return min(real, int(asked))
+
+
+def check_actions(actions: Any, spec: ActionSpec, num_envs: int) -> torch.Tensor:
+    """Turns N actions, an array or an int64 or float32 tensor, into (N,) int64 or (N, A) float32.
+
+    Raises:
+        InvalidAction: If there are not N of them, or one is not in the space.
+    """
+    shape = (num_envs,) if spec.discrete else (num_envs, spec.size)
+    exact = torch.int64 if spec.discrete else torch.float32
+    if isinstance(actions, torch.Tensor):
+        values, fits = actions, actions.dtype is exact
+    else:
+        array = np.asarray(actions)
+        fits = array.dtype.kind in ("iu" if spec.discrete else "iuf")
+        values = torch.from_numpy(array.astype(np.int64 if spec.discrete else np.float32)) if fits else torch.empty(0)
+    if tuple(values.shape) != shape or not fits:
+        got = actions if isinstance(actions, torch.Tensor) else np.asarray(actions)
+        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {got.dtype}{tuple(got.shape)}")
+    low, high = (0, spec.n - 1) if spec.discrete else (values.new_tensor(spec.low), values.new_tensor(spec.high))
+    if not ((values >= low) & (values <= high)).all():
+        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {values}")
+    return values
 
 
 def check_reset_options(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_], torch.Tensor | None]:

@@ -68,12 +68,7 @@ class NoiseStreams:
         Raises:
             ValueError: If there is not one seed for each environment.
         """
-        if seed is None:
-            return
-        number = len(self._cursor)
-        seeds = [int(seed) + i for i in range(number)] if isinstance(seed, int | np.integer) else seed
-        if len(seeds) != number:
-            raise ValueError(f"expected {number} seeds, got {len(seeds)}")
+        seeds = seeds_of(seed, len(self._cursor))
         self.seed(rows, [seeds[row] for row in rows])
 
     def draw_mask(self, rows: NDArray[np.int64], size: int, dropout: float) -> torch.Tensor:
@@ -90,3 +85,17 @@ class NoiseStreams:
         steps = self._cursor[rows]
         self._cursor[rows] += 1
         return Noise(torch.from_numpy(self._uniform[rows, steps]), torch.from_numpy(self._normal[rows, steps]))
+
+
+def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequence[int | None]:
+    """The seed of every environment, as a vector environment's reset has it: s stands for s, s + 1, ...
+
+    Raises:
+        ValueError: If there is not one seed for each environment.
+    """
+    if seed is None:
+        return [None] * num_envs
+    seeds = [int(seed) + i for i in range(num_envs)] if isinstance(seed, int | np.integer) else seed
+    if len(seeds) != num_envs:
+        raise ValueError(f"expected {num_envs} seeds, got {len(seeds)}")
+    return seeds

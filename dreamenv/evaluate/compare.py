@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from dreamenv.bundle import load, world_id
-from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.settings import check_temperature
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.evaluate.scores import is_success
 from dreamenv.models.memory import State
 from dreamenv.rollout import Outcome, Policy, rollout

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.files import write_bytes
 from dreamenv.rollout import Policy, rollout

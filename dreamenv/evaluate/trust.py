@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import load
-from dreamenv.envs.dream import DreamVectorEnv
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.real import make_real_vector
 from dreamenv.episodes import EpisodeStore
 from dreamenv.evaluate.choose import VALIDATION_SEED

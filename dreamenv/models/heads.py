@@ -155,5 +155,5 @@ def scale_action(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 def mean_per_kind(losses: Tensor, kind: Tensor, kinds: int) -> Tensor:
     """Sum over the kinds of the mean of (N,) losses over the steps of a kind; kinds without steps count nothing."""
-    total = torch.zeros(kinds).index_add(0, kind, losses)
+    total = losses.new_zeros(kinds).index_add(0, kind, losses)
     return (total / torch.bincount(kind, minlength=kinds).clamp(min=1)).sum()

@@ -43,6 +43,10 @@ class State:
         """Takes rows by (K,) int64 index or slice."""
         return State(self.z[index], self.h[index], self.c[index], self.step[index])
 
+    def to(self, device: str | torch.device) -> State:
+        """The same states on another device."""
+        return State(*(getattr(self, name).to(device) for name in ("z", "h", "c", "step")))
+
     def put_rows_(self, index: Tensor, other: State) -> State:
         """As :meth:`with_rows`, but in place: only for tensors that nobody else holds."""
         for name in ("z", "h", "c", "step"):
@@ -173,7 +177,7 @@ def state_after(memory: Memory, z: Tensor, action: Tensor) -> State:
     if len(action):
         outputs, c = memory.unroll(z[None, :-1], action[None])
         h = outputs[:, -1]
-    return State(z[-1:], h, c, torch.tensor([len(action)]))
+    return State(z[-1:], h, c, torch.tensor([len(action)], device=z.device))
 
 
 class _Rescale(nn.Module):

@@ -60,8 +60,8 @@ class PackedMDNRNN:
         self._memory = memory
         size = memory.hidden_size
         input_weight, hidden_weight, input_bias, hidden_bias = (p.detach() for p in memory.lstm.all_weights[0])
-        doubled = torch.ones(4, device=input_weight.device).index_fill_(0, torch.tensor(2), 2.0)
-        doubled = doubled.repeat_interleave(size)  # the rows of the cell's candidate: input, forget, candidate, output
+        rows = [1.0, 1.0, 2.0, 1.0]  # doubled for the cell's candidate; the order is input, forget, candidate, output
+        doubled = input_weight.new_tensor(rows).repeat_interleave(size)
         gate_weight = torch.cat([input_weight, hidden_weight], 1) * doubled[:, None]
         self.gates = AffineMap(gate_weight, (input_bias + hidden_bias) * doubled, dtype)
         heads = (memory.mixture, memory.endings.linear, memory.reward.linear)

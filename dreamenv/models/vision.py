@@ -30,6 +30,11 @@ class Vision(nn.Module, ABC):
 
     config: VisionConfig
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
+
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes frames.
 

@@ -55,6 +55,7 @@ def train_memory(
     identity: object,
     source: Memory | None = None,
     seed: int = 0,
+    device: str | torch.device = "cpu",
 ) -> Memory:
     """Trains M; resumes from ``folder``.
 
@@ -66,6 +67,7 @@ def train_memory(
         identity: JSON-able description of data, V and ``source``.
         source: M to begin with; a fresh one if None.
         seed: Of everything random.
+        device: Where to train.
 
     Returns:
         The trained M, in evaluation mode, its ending probabilities calibrated to the data.
@@ -79,9 +81,11 @@ def train_memory(
     memory.reward.fit_range(torch.cat([e.reward for e in episodes]), torch.cat([e.ending for e in episodes]))
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        batch = _sample_batch(windows, draw, config, generator)
+        batch = _sample_batch(windows, draw, config, generator).to(device)
         return _batch_loss(memory, batch, weights, config, world.max_episode_steps, generator)
 
+    memory.to(device)
+    weights = weights.to(device)
     fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return memory.eval()
 
@@ -97,6 +101,9 @@ class _Batch:
     ending: Tensor
     step: Tensor
     valid: Tensor
+
+    def to(self, device: str | torch.device) -> _Batch:
+        return _Batch(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 def _sample_batch(
@@ -115,7 +122,8 @@ def _batch_loss(
     memory: Memory, batch: _Batch, weights: Tensor, config: MemoryTraining, limit: int, generator: torch.Generator
 ) -> tuple[Tensor, Metrics]:
     """The whole loss, and its parts; ``weights`` are those of the kinds of endings, (K,)."""
-    z = sample_latent(batch.mean, batch.log_variance, torch.randn(batch.mean.shape, generator=generator))
+    normal = torch.randn(batch.mean.shape, generator=generator).to(batch.mean.device)
+    z = sample_latent(batch.mean, batch.log_variance, normal)
     sequence, _ = memory.unroll(z[:, :-1], batch.action)
     h = sequence.float()[batch.valid]
     nll = one_step_loss(memory, h, z[:, 1:][batch.valid]).mean()

@@ -55,6 +55,7 @@ def train_vision(
     identity: object,
     source: Vision | None = None,
     seed: int = 0,
+    device: str | torch.device = "cpu",
 ) -> Vision:
     """Trains V on the frames of ``episodes``; resumes from ``folder``.
 
@@ -65,6 +66,7 @@ def train_vision(
         identity: JSON-able description of the data, and of ``source``.
         source: V to begin with; a fresh one if None.
         seed: Of everything random.
+        device: Where to train.
 
     Returns:
         The trained V, in evaluation mode.
@@ -73,15 +75,16 @@ def train_vision(
         torch.manual_seed(seed)
         vision = ConvVAE(config.model)
     warm_start(vision, source)
+    vision.to(device)
     frames = [torch.from_numpy(episode.observations) for episode in episodes]
-    table = _colour_table(frames, config, seed)
+    table = _colour_table(frames, config, seed).to(device)
     warmup_steps = max(1.0, config.beta_warmup * config.fit.steps)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        batch = _sample_frames(frames, config.batch_size, generator)
+        batch = _sample_frames(frames, config.batch_size, generator).to(device)
         target = vision.to_pixels(batch)
         mean, log_variance = (part.float() for part in vision.encode_pixels(target))
-        z = sample_latent(mean, log_variance, torch.randn(mean.shape, generator=generator))
+        z = sample_latent(mean, log_variance, torch.randn(mean.shape, generator=generator).to(device))
         error = (vision.decode_pixels(z).float() - target).square().sum(1)
         weighted = (error * table[colour_bins(_as_frames(target))]).sum((1, 2)).mean()
         kl = kl_divergence(mean, log_variance).sum(1).mean()

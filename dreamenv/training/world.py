@@ -18,7 +18,7 @@ from dreamenv.models.memory import Memory, State, state_after
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
-from dreamenv.world import StartBank, World, WorldConfig
+from dreamenv.world import StartBank, World, WorldConfig, check_device
 
 BRANCHES = 256
 
@@ -46,6 +46,7 @@ def train(
     *,
     episodes: str | Path | None = None,
     source: World | None = None,
+    device: str | torch.device = "cpu",
 ) -> World:
     """Trains a world on the episodes of a folder and saves it there; goes on where an earlier call stopped.
 
@@ -54,6 +55,7 @@ def train(
         config: Settings.
         episodes: The episodes; ``folder/episodes`` if None.
         source: A world whose weights V and M begin with; fresh ones if None.
+        device: Where to train, ``"cuda"`` for example; the world that is returned is on the processor.
 
     Returns:
         The world as it was saved.
@@ -61,18 +63,22 @@ def train(
     Raises:
         StoreError: If there are no episodes, or too few to hold any out.
         ResumeError: If ``training/`` belongs to other settings or data.
+        ValueError: If there is no such device.
     """
     config, folder = config or TrainConfig(), Path(folder)
+    check_device(device)
     store = EpisodeStore(episodes or folder / "episodes")
     train_episodes, _ = store.split()
     world_config = world_config_of(store, train_episodes, config)
     place = folder / "training"
     vision_source, memory_source = (None, None) if source is None else (source.vision, source.memory)
     identity: list[object] = [store.spec.env_id, *store.shard_names, *([world_id(source)] if source else [])]
-    vision = train_vision(train_episodes, config.vision, place / "vision", identity, vision_source, config.seed)
+    vision = train_vision(train_episodes, config.vision, place / "vision", identity, vision_source, config.seed, device)
     latents = encode_episodes(vision, train_episodes, world_config)
     identity = [*identity, dataclasses.asdict(config.vision)]
-    memory = train_memory(latents, world_config, config.memory, place / "memory", identity, memory_source, config.seed)
+    memory = train_memory(
+        latents, world_config, config.memory, place / "memory", identity, memory_source, config.seed, device
+    ).cpu()
     endings = world_config.endings
     better = 1 + endings.index("better") if "better" in endings else None
     save(World(world_config, vision, memory, make_bank(memory, latents, better)), folder)

@@ -1,0 +1,107 @@
+"""Random numbers for a batch of dreams on an accelerator: computed there, from a key and a counter per environment."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamenv.envs.streams import NoiseStreams, seeds_of
+from dreamenv.world import Noise
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # constants of SplitMix64, as signed numbers
+_FIRST = 0xBF58476D1CE4E5B9 - 2**64
+_SECOND = 0x94D049BB133111EB - 2**64
+
+
+@dataclass(frozen=True)
+class CountersState:
+    """Where the counters of a :class:`CounterStreams` stand."""
+
+    key: Tensor
+    counter: Tensor
+
+
+class CounterStreams:
+    """Draws the noise of dream steps on the device where it is needed, one stream per environment.
+
+    The twin of :class:`dreamenv.envs.streams.NoiseStreams`, which draws other numbers from the same seeds. Number k of
+    an environment is SplitMix64's (Steele, Lea and Flood 2014) of its seed, whatever the other environments do.
+
+    Args:
+        num_envs: N.
+        latent_size: Z.
+        device: Where.
+    """
+
+    def __init__(self, num_envs: int, latent_size: int, device: torch.device) -> None:
+        self._latent_size, self._device = latent_size, device
+        self._key = _mix(torch.tensor([secrets.randbits(63) for _ in range(num_envs)], device=device))
+        self._counter = torch.zeros(num_envs, dtype=torch.int64, device=device)
+
+    @property
+    def state(self) -> CountersState:
+        """Where the streams stand; set it to draw the same numbers again."""
+        return CountersState(self._key.clone(), self._counter.clone())
+
+    @state.setter
+    def state(self, state: CountersState) -> None:
+        self._key, self._counter = state.key.clone(), state.counter.clone()
+
+    def reset(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
+        """Restarts the streams of ``rows`` as a vector environment's reset with this seed does.
+
+        Raises:
+            ValueError: If there is not one seed for each environment.
+        """
+        seeds = seeds_of(seed, len(self._key))
+        checked = ((row, seeds[row]) for row in rows.tolist())
+        fresh = [(row, seeding.np_random(int(value))[1] % 2**63) for row, value in checked if value is not None]
+        if fresh:
+            index, values = torch.tensor(fresh, device=self._device).T
+            self._key[index] = _mix(values)
+            self._counter[index] = 0
+
+    def draw_mask(self, rows: NDArray[np.int64], size: int, dropout: float) -> Tensor:
+        """Draws (K, size) dropout masks for K ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
+        return (self._uniform(rows, size) >= dropout) / (1.0 - dropout)
+
+    def draw(self, rows: NDArray[np.int64]) -> Noise:
+        """Draws one step of noise for each of ``rows``."""
+        numbers = self._uniform(rows, 2 * self._latent_size + 1)
+        uniform, quantile = numbers.split([self._latent_size + 1, self._latent_size], dim=1)
+        middle = (quantile * 2.0**23).floor().add(0.5) * 2.0**-23  # never 0 or 1
+        return Noise(uniform, torch.special.ndtri(middle))
+
+    def _uniform(self, rows: NDArray[np.int64], count: int) -> Tensor:
+        """The next ``count`` numbers in [0, 1) of each of ``rows``, with 24 random bits, (K, count) float32."""
+        index = torch.from_numpy(rows).to(self._device)
+        counter = self._counter[index][:, None] + torch.arange(1, count + 1, device=self._device)
+        self._counter[index] += count
+        bits = _mix(self._key[index][:, None] + counter * _GOLDEN)
+        return _shift(bits, 40).float() * 2.0**-24
+
+
+def _mix(x: Tensor) -> Tensor:
+    """SplitMix64's finaliser of int64 tensors, whose products wrap around."""
+    x = (x ^ _shift(x, 30)) * _FIRST
+    x = (x ^ _shift(x, 27)) * _SECOND
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """A logical shift to the right; that of torch repeats the sign."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
+
+
+def make_streams(num_envs: int, latent_size: int, device: torch.device) -> NoiseStreams | CounterStreams:
+    """The streams for a device: NumPy's generators for the processor, where they are faster."""
+    if device.type == "cpu":
+        return NoiseStreams(num_envs, latent_size)
+    return CounterStreams(num_envs, latent_size, device)
