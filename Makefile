@@ -15,7 +15,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint sidewalk ship bench clean
+.PHONY: help setup demo test lint sidewalk candidates ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,24 +47,34 @@ lint: setup  ## run the linter, the formatter's check and the type checker
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-sidewalk: setup  ## make the shipped world anew: collect, train, twelve agents, choose, compare
-	$(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66000
-	$(BIN)/dreamenv train --world $(RUN)
-	@$(MAKE) --no-print-directory --jobs 2 candidates
+STAGES := $(RUN)/stages.txt
+STAGE = printf '%-10s %5d s\n' $(1) $$(( $$(date +%s) - begin )) >>$(STAGES)
+
+sidewalk: setup  ## make a world and two agents anew: collect, train, dream, compare, seconds by stage (15 minutes)
+	@mkdir -p $(RUN) && rm -f $(STAGES)
+	@begin=$$(date +%s); $(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66000 && $(call STAGE,collect)
+	@begin=$$(date +%s); $(BIN)/dreamenv train --world $(RUN) && $(call STAGE,train)
+	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 linear-0 ppo-1.15-0 && $(call STAGE,dream)
+	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 compare-linear-0 compare-ppo-1.15-0 && $(call STAGE,compare)
+	@cat $(STAGES)
+
+# Two trainings side by side, on a core each: faster than one after the other on both.
+.PHONY: $(LINEAR) $(PPO)
+$(LINEAR): linear-%:
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $*
+$(PPO): ppo-%:  # % is TEMPERATURE-SEED
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/agents/$@ --temperature $(firstword $(subst -, ,$*)) --seed $(lastword $(subst -, ,$*))
+compare-%:
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/$*
+
+candidates: setup  ## train twelve agents in the world of `make sidewalk`, choose on validation seeds, compare
+	@$(MAKE) --no-print-directory --jobs 2 $(LINEAR) $(PPO)
 	$(BIN)/dreamenv choose --world $(RUN) --agents $(LINEAR:%=$(RUN)/agents/%) --keep $(RUN)/agents/linear
 	$(BIN)/dreamenv choose --world $(RUN) --agents $(PPO:%=$(RUN)/agents/%) --keep $(RUN)/agents/ppo
 	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/linear --temperatures $(TEMPERATURES)
 	$(BIN)/dreamenv compare --world $(RUN) --agent $(RUN)/agents/ppo --temperatures $(TEMPERATURES)
 
-# Two trainings side by side, on a core each: faster than one after the other on both.
-.PHONY: candidates $(LINEAR) $(PPO)
-candidates: $(LINEAR) $(PPO)
-$(LINEAR): linear-%:
-	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $*
-$(PPO): ppo-%:  # % is TEMPERATURE-SEED
-	OMP_NUM_THREADS=1 $(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/agents/$@ --temperature $(firstword $(subst -, ,$*)) --seed $(lastword $(subst -, ,$*))
-
-ship: setup  ## put the world of `make sidewalk` into the package, and its record into docs/results
+ship: setup  ## put that world and the chosen agents into the package, and the record into docs/results
 	$(BIN)/python tools/ship_world.py $(RUN)
 
 bench: setup  ## measure the speed of dreams, training, reality and other libraries, beside this machine's limits
