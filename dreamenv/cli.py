@@ -41,6 +41,7 @@ from dreamenv.evaluate.rounds import best_round
 from dreamenv.evaluate.scores import score
 from dreamenv.evaluate.tables import (
     comparison_table,
+    groups_table,
     memory_table,
     open_loop_table,
     rounds_table,
@@ -170,6 +171,8 @@ def compare_command(
     plot_comparison(comparison, folder / "comparison.png")
     write_film(loaded, actor, folder / "film.gif", seed=config.seed, temperature=loaded.config.temperature)
     _say(f"\n{comparison_table(comparison)}\n")
+    if comparison.groups:
+        _say(f"{groups_table(comparison.groups)}\n")
     _say(f"comparison.json, comparison.csv, comparison.png and film.gif in {folder}")
 
 

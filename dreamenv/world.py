@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,9 +17,11 @@ from dreamenv.models import mdn
 from dreamenv.models.heads import EndingRule, decide_ending
 from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, Stepper, state_after
 from dreamenv.models.packed import PackedMDNRNN
+from dreamenv.models.unet import UNetVAE
 from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
 from dreamenv.spaces import ActionSpec
 
+Input = Literal["z", "h", "c"]
 Z_BOUND = 10.0  # ten standard deviations of the prior: never reached by a frame, a fence for hot dreams
 
 
@@ -131,6 +135,9 @@ class World:
         memory: M.
         bank: Where dreams begin.
         path: The folder it was loaded from, if any.
+
+    Attributes:
+        inputs: What of a state agents see, in this order; see :meth:`showing`.
     """
 
     def __init__(
@@ -139,6 +146,7 @@ class World:
         if len(config.endings) != len(config.ending_rules):
             raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
+        self.inputs: tuple[Input, ...] = ("z", "h")
         self._stepper: Stepper = memory
         self._dtype = torch.float32
 
@@ -161,6 +169,25 @@ class World:
         other._stepper = PackedMDNRNN(self.memory, dtype) if isinstance(self.memory, MDNRNN) else self.memory
         return other
 
+    def showing(self, inputs: Sequence[Input]) -> World:
+        """The same world with other observations, such as [z], [h] or [z, c, h] (World Models compares them).
+
+        Args:
+            inputs: Names of parts of the state, each at most once.
+
+        Raises:
+            ValueError: If they are others, or none.
+        """
+        if not inputs or len(set(inputs)) != len(inputs) or not set(inputs) <= set(get_args(Input)):
+            raise ValueError(f"expected some of {', '.join(get_args(Input))}, each once, got {inputs!r}")
+        other = copy(self)
+        other.inputs = tuple(inputs)
+        return other
+
+    def seen_by(self, agent: object) -> World:
+        """The same world with the observations that an agent was trained on, if it says which."""
+        return self.showing(getattr(agent, "inputs", self.inputs))
+
     def to(self, device: str | torch.device) -> World:
         """The same world on another device; as in :meth:`packed`, later changes are not followed.
 
@@ -175,7 +202,7 @@ class World:
         bank = self.bank
         moved = StartBank(bank.mean.to(device), bank.log_variance.to(device), bank.branches.to(device))
         vision, memory = deepcopy(self.vision).to(device), deepcopy(self.memory).to(device)
-        other = World(self.config, vision, memory, moved, self.path)
+        other = World(self.config, vision, memory, moved, self.path).showing(self.inputs)
         return other if self._stepper is self.memory else other.packed(self._dtype)
 
     @property
@@ -190,14 +217,22 @@ class World:
 
     @property
     def feature_size(self) -> int:
-        """Z + H, the length of an agent's observation."""
-        return self.latent_size + self.memory.hidden_size
+        """F, the length of an agent's observation: Z + H for [z, h]."""
+        return sum(self._sizes)
 
     @property
     def feature_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds of [z, h], (Z + H,) float32 each: z is cut at Z_BOUND, h lies in [-1, 1] as an LSTM's output."""
-        high = np.repeat(np.array([Z_BOUND, 1.0], np.float32), [self.latent_size, self.memory.hidden_size])
+        """Bounds of an observation, (F,) float32 each.
+
+        z is cut at Z_BOUND, h lies in [-1, 1] as an LSTM's output, and c grows by less than 1 in a step.
+        """
+        bounds = {"z": Z_BOUND, "h": 1.0, "c": float(self.config.max_episode_steps)}
+        high = np.repeat(np.array([bounds[name] for name in self.inputs], np.float32), self._sizes)
         return -high, high
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [self.latent_size if name == "z" else self.memory.hidden_size for name in self.inputs]
 
     def start(self, frames: Tensor, normal: Tensor | None = None) -> State:
         """Begins episodes with real first frames, (B, H, W, 3) uint8; h is 0. For ``normal`` see :meth:`observe`."""
@@ -288,12 +323,20 @@ class World:
         return State(z, h, c, step), Transition(reward, ending)
 
     def features(self, state: State) -> Tensor:
-        """What an agent sees: [z, h], (B, Z + H) float32."""
-        return torch.cat([state.z, state.h], dim=1)
+        """What an agent sees: (B, F) float32, [z, h] by default."""
+        return torch.cat([getattr(state, name) for name in self.inputs], dim=1)
 
-    def decode(self, state: State) -> np.ndarray:
-        """Draws states as frames of the real environment's size, (B, H, W, 3) uint8."""
-        return self.vision.decode(state.z, self.config.frame_shape).cpu().numpy()
+    def decode(self, state: State, beside: Tensor | None = None) -> np.ndarray:
+        """Draws states as frames of the real environment's size, (B, H, W, 3) uint8.
+
+        Args:
+            state: Of batch size B.
+            beside: (B, H, W, 3) uint8 real frames, see :meth:`dreamenv.models.vision.Vision.decode`.
+
+        Returns:
+            The frames.
+        """
+        return self.vision.decode(state.z, self.config.frame_shape, beside).cpu().numpy()
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -308,8 +351,13 @@ def check_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"expected a device that torch has here, got {str(device)!r}: {error}") from None
 
 
+def build_vision(config: VisionConfig) -> Vision:
+    """Makes V with fresh weights."""
+    return {"conv": ConvVAE, "unet": UNetVAE}[config.kind](config)
+
+
 def build_models(config: WorldConfig) -> tuple[Vision, Memory]:
     """Makes V and M of a world with fresh weights."""
-    vision = ConvVAE(config.vision)
+    vision = build_vision(config.vision)
     memory = MDNRNN(config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
     return vision, memory

@@ -9,7 +9,9 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from dreamenv.models.mdn import (
     LOG_SCALE_RANGE,
     Mixture,
+    live_components,
     log_probability,
+    overlap,
     parameter_count,
     sample,
     split_parameters,
@@ -225,3 +227,62 @@ def test_weight_entropy_matches_torch(kind):
     mixture = mixture_of(kind, (6,))
 
     torch.testing.assert_close(weight_entropy(mixture), Categorical(logits=mixture.logits.mT).entropy().mean(-1))
+
+
+def two(distance, log_scales=(0.0, 0.0)):
+    """Two components of one dimension, so far apart."""
+    return Mixture(torch.zeros(2, 1), torch.tensor([[0.0], [distance]]), torch.tensor([[s] for s in log_scales]))
+
+
+@pytest.mark.parametrize(("distance", "log_scales"), [(0.0, (0.0, 0.0)), (1.5, (0.3, -0.7)), (-4.0, (1.0, 0.5))])
+def test_overlap_is_the_integral_of_the_root_of_both_densities(distance, log_scales):
+    mixture = two(distance, log_scales)
+    x = torch.linspace(-40.0, 40.0, 400_001, dtype=torch.float64)
+    densities = [
+        Normal(mean.double(), scale.double().exp()).log_prob(x)
+        for mean, scale in zip(mixture.means, mixture.log_scales, strict=True)
+    ]
+    expected = torch.trapezoid(torch.exp(0.5 * sum(densities)), x)
+
+    assert overlap(mixture).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_overlap_is_one_for_equal_components_and_vanishes_far_apart():
+    assert overlap(two(0.0)) == 1.0
+    assert overlap(two(1000.0)) == 0.0
+    assert overlap(two(0.0, LOG_SCALE_RANGE)) > 0.0
+    assert torch.isfinite(overlap(two(1e6, (LOG_SCALE_RANGE[0],) * 2)))
+
+
+@KINDS
+def test_overlap_knows_no_order_no_scale_and_no_shift(kind):
+    mixture = mixture_of(kind, (3, 2))
+    order = torch.tensor([2, 0, 4, 1, 3])
+    shuffled = Mixture(*(part[..., order, :] for part in mixture.parts))
+    moved = Mixture(mixture.logits, 7.0 * mixture.means + 3.0, mixture.log_scales + math.log(7.0))
+
+    assert overlap(mixture).shape == (3, 2)
+    assert ((overlap(mixture) > 0.0) & (overlap(mixture) <= 1.0)).all()
+    torch.testing.assert_close(overlap(shuffled), overlap(mixture))
+    torch.testing.assert_close(overlap(moved), overlap(mixture))
+
+
+@KINDS
+def test_less_overlap_means_components_farther_apart(kind):
+    mixture = mixture_of(kind)
+    means = (0.01 * mixture.means).requires_grad_()
+    before = means.detach().var(-2).sum()
+    for _ in range(50):
+        (gradient,) = torch.autograd.grad(overlap(Mixture(mixture.logits, means, mixture.log_scales)).sum(), means)
+        means = (means - gradient).detach().requires_grad_()
+
+    assert means.var(-2).sum() > 10.0 * before
+
+
+def test_live_components_are_those_that_weigh_something():
+    weights = torch.tensor([0.5, 0.4, 0.06, 0.04, 0.0]).log()[:, None]
+    parts = torch.zeros(2, 5, 1)
+    mixture = Mixture(weights.expand(2, 5, 3), parts.expand(2, 5, 3), parts.expand(2, 5, 3))
+
+    assert live_components(mixture).tolist() == [3.0, 3.0]
+    assert live_components(mixture, threshold=0.45).tolist() == [1.0, 1.0]

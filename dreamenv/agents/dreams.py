@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.shaping import VectorActionPenalty
-from dreamenv.world import World
+from dreamenv.world import Input, World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class DreamConfig:
         branched_starts: Share of dreams that begin in the middle of a real episode.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
         action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
+        inputs: What the agent sees of a state, see :meth:`dreamenv.World.showing`.
         seed: Of everything random.
     """
 
@@ -29,6 +30,7 @@ class DreamConfig:
     branched_starts: float = 0.3
     dropout: float = 0.0
     action_penalty: float = 0.0
+    inputs: tuple[Input, ...] = ("z", "h")
     seed: int = 0
 
 

@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
-from dreamenv.agents.linear import LinearAgent, act
+from dreamenv.agents.linear import LinearAgent, act, unpack
 from dreamenv.agents.store import save_linear
 from dreamenv.bundle import world_id
 from dreamenv.errors import ResumeError
@@ -45,6 +45,7 @@ class EvolveConfig(DreamConfig):
         evaluation_every: Generations between evaluations of the distribution's mean on fixed seeds.
         evaluation_episodes: Dreams per evaluation.
         branched_starts: Share of dreams that begin in the middle of a real episode.
+        hidden: Units of a hidden layer; 0 for a linear controller.
     """
 
     generations: int = 100
@@ -54,11 +55,12 @@ class EvolveConfig(DreamConfig):
     evaluation_every: int = 10
     evaluation_episodes: int = 100
     branched_starts: float = 0.0
+    hidden: int = 0
 
     def __post_init__(self) -> None:
         """Refuses settings that no evolution can have."""
         counts = (self.generations, self.population - 1, self.episodes, self.num_envs, self.evaluation_every)
-        if min(counts) < 1 or not self.sigma > 0.0:
+        if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0:
             raise ValueError(f"expected a population of at least 2, and positive counts and sigma; got {self}")
 
 
@@ -85,16 +87,25 @@ class Population:
     """Many linear controllers as one policy: episode number i is played by candidate i // episodes.
 
     Args:
-        parameters: (P, A * (F + 1)), see :meth:`LinearAgent.from_parameters`.
+        parameters: Of P controllers, see :func:`dreamenv.agents.linear.unpack`.
         action: The action space.
         episodes: Episodes per candidate.
         seed: Of the draws.
         device: Where the observations come from, and the actions go to.
+        hidden: Units of a hidden layer; 0 for none.
     """
 
-    def __init__(self, parameters: NDArray, action: ActionSpec, episodes: int, seed: int, device: torch.device) -> None:
-        rows = torch.from_numpy(parameters.reshape(len(parameters), action.size, -1).astype(np.float32)).to(device)
-        self._weight, self._bias = rows[..., :-1].contiguous(), rows[..., -1].contiguous()
+    def __init__(
+        self,
+        parameters: NDArray,
+        action: ActionSpec,
+        episodes: int,
+        seed: int,
+        device: torch.device,
+        hidden: int = 0,
+    ) -> None:
+        self._layers = [(weight.to(device), bias.to(device)) for weight, bias in unpack(parameters, action, hidden)]
+        self._size = len(parameters)
         self._action, self._episodes, self._device = action, episodes, device
         self._generator = torch.Generator(device).manual_seed(seed)
 
@@ -107,7 +118,7 @@ class Population:
         if len(starts):
             member = member.copy()
             numbers = begun + np.arange(len(starts))
-            member[starts] = np.minimum(numbers // self._episodes, len(self._weight) - 1)
+            member[starts] = np.minimum(numbers // self._episodes, self._size - 1)
         outputs = self._outputs(observation, member)
         gumbel = None if deterministic else -torch.empty_like(outputs).exponential_(generator=self._generator).log()
         return act(outputs, self._action, gumbel), (member, begun + len(starts))
@@ -115,10 +126,14 @@ class Population:
     def _outputs(self, observation: Tensor, member: NDArray[np.int64]) -> Tensor:
         """(B, A): one product with all members at play, few neighbours, of which each row keeps its own."""
         first, last = int(member.min()), int(member.max()) + 1
-        weight, bias = self._weight[first:last], self._bias[first:last]
-        everyone = torch.addmm(bias.flatten(), observation, weight.flatten(0, 1).T)
-        own = torch.from_numpy(member - first).to(self._device)[:, None, None].expand(-1, 1, self._action.size)
-        return everyone.view(len(member), last - first, -1).gather(1, own).squeeze(1)
+        own = torch.from_numpy(member - first).to(self._device)[:, None, None]
+        outputs = observation
+        for number, (weight, bias) in enumerate(self._layers):
+            inner = outputs.tanh() if number else outputs
+            everyone = torch.addmm(bias[first:last].flatten(), inner, weight[first:last].flatten(0, 1).T)
+            everyone = everyone.view(len(member), last - first, -1)
+            outputs = everyone.gather(1, own.expand(-1, 1, everyone.shape[2])).squeeze(1)
+        return outputs
 
 
 def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None) -> LinearAgent:
@@ -136,6 +151,7 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
         ResumeError: If the folder holds an evolution with other settings or in another world.
     """
     config, folder = config or EvolveConfig(), Path(folder)
+    world = world.showing(config.inputs)
     record = _open_record(folder, world, config)
     strategy = _strategy(world, config)
     for fitness in record.fitness:
@@ -157,19 +173,19 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
             record = _extend(record, fitness, strategy, world, env, config)
             _log(writer, bar, record)
             write_json(folder / "evolution.json", dataclasses.asdict(record))
-            save_linear(_mean_agent(strategy, world), folder, world)
-    agent = _mean_agent(strategy, world)
+            save_linear(_mean_agent(strategy, world, config), folder, world)
+    agent = _mean_agent(strategy, world, config)
     save_linear(agent, folder, world)
     return agent
 
 
-def initial_parameters(world: World) -> NDArray[np.float64]:
-    """Zero weights, and biases that reproduce the world's action prior."""
+def initial_parameters(world: World, hidden: int = 0) -> NDArray[np.float64]:
+    """Zero weights, and biases that reproduce the world's action prior; see :func:`dreamenv.agents.linear.unpack`."""
     action = world.config.action
-    parameters = np.zeros((action.size, world.feature_size + 1))
+    outputs = np.zeros((action.size, (hidden or world.feature_size) + 1))
     if world.config.action_prior:
-        parameters[:, -1] = log_action_prior(world.config)
-    return parameters.flatten()
+        outputs[:, -1] = log_action_prior(world.config)
+    return np.concatenate([np.zeros(hidden * (world.feature_size + 1)), outputs.flatten()])
 
 
 def log_action_prior(config: WorldConfig) -> NDArray[np.float64]:
@@ -184,7 +200,7 @@ def _score(
     """Mean shaped return of every candidate, on starts and noise that all candidates of a generation share."""
     first = 10_000_000 * (config.seed + 1) + generation * config.episodes
     seeds = list(range(first, first + config.episodes)) * len(candidates)
-    policy = Population(candidates, world.config.action, config.episodes, first, world.device)
+    policy = Population(candidates, world.config.action, config.episodes, first, world.device, config.hidden)
     returns = np.zeros(len(seeds))
     for outcome in rollout(env, policy, seeds):
         returns[outcome.index] = outcome.episode_return
@@ -203,7 +219,8 @@ def _extend(
     evaluations = dict(record.evaluations)
     if generation % config.evaluation_every == 0 or generation == config.generations:
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + config.evaluation_episodes)
-        mean = Population(np.asarray(strategy.mean)[None], world.config.action, len(seeds), generation, world.device)
+        parameters, action = np.asarray(strategy.mean)[None], world.config.action
+        mean = Population(parameters, action, len(seeds), generation, world.device, config.hidden)
         evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, mean, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
     return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
@@ -232,11 +249,13 @@ def _strategy(world: World, config: EvolveConfig) -> Any:
         "tolfunhist": 0,
         "tolstagnation": 1_000_000,
     }
-    return cma.CMAEvolutionStrategy(initial_parameters(world), config.sigma, options)
+    return cma.CMAEvolutionStrategy(initial_parameters(world, config.hidden), config.sigma, options)
 
 
-def _mean_agent(strategy: Any, world: World) -> LinearAgent:
-    return LinearAgent.from_parameters(np.asarray(strategy.mean), world.config.action)
+def _mean_agent(strategy: Any, world: World, config: EvolveConfig) -> LinearAgent:
+    return LinearAgent.from_parameters(
+        np.asarray(strategy.mean), world.config.action, inputs=config.inputs, hidden=config.hidden
+    )
 
 
 def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.spaces import ActionSpec
+from dreamenv.world import Input
+
+Layer = tuple[Tensor, Tensor]
 
 
 class LinearAgent:
@@ -18,30 +21,60 @@ class LinearAgent:
     Discrete actions are the largest logit, or a draw from their softmax; continuous ones the squashed outputs.
 
     Args:
-        weight: (A, F).
+        weight: (A, F), or (A, U) after a hidden layer.
         bias: (A,).
         action: The action space, of size A.
         seed: Of the draws.
+        inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
+        hidden: Weight (U, F) and bias (U,) of a layer of U tanh units before the linear one, which World Models tries.
+
+    Raises:
+        ValueError: If the shapes do not fit.
     """
 
-    def __init__(self, weight: NDArray, bias: NDArray, action: ActionSpec, seed: int = 0) -> None:
+    def __init__(
+        self,
+        weight: NDArray,
+        bias: NDArray,
+        action: ActionSpec,
+        seed: int = 0,
+        inputs: tuple[Input, ...] = ("z", "h"),
+        hidden: tuple[NDArray, NDArray] | None = None,
+    ) -> None:
         if weight.ndim != 2 or weight.shape[0] != action.size or bias.shape != (action.size,):
             raise ValueError(
                 f"expected weight ({action.size}, F) and bias ({action.size},), got {weight.shape}, {bias.shape}"
             )
+        if hidden is not None and (hidden[0].ndim != 2 or {len(hidden[0]), *hidden[1].shape} != {weight.shape[1]}):
+            units = weight.shape[1]
+            raise ValueError(f"expected hidden ({units}, F) and ({units},), got {hidden[0].shape}, {hidden[1].shape}")
         self.weight, self.bias, self.action = weight.astype(np.float32), bias.astype(np.float32), action
+        self.hidden = None if hidden is None else tuple(part.astype(np.float32) for part in hidden)
+        self.inputs = inputs
         self.set_random_seed(seed)
 
     @classmethod
-    def from_parameters(cls, parameters: NDArray, action: ActionSpec, seed: int = 0) -> LinearAgent:
-        """Reads an agent from a flat vector of A * (F + 1): rows of W, each followed by its bias."""
-        rows = parameters.reshape(action.size, -1)
-        return cls(rows[:, :-1], rows[:, -1], action, seed)
+    def from_parameters(
+        cls,
+        parameters: NDArray,
+        action: ActionSpec,
+        seed: int = 0,
+        inputs: tuple[Input, ...] = ("z", "h"),
+        hidden: int = 0,
+    ) -> LinearAgent:
+        """Reads an agent from a flat vector: rows of W, each followed by its bias; those of U hidden units first."""
+        *before, (weight, bias) = [(w[0].numpy(), b[0].numpy()) for w, b in unpack(parameters[None], action, hidden)]
+        return cls(weight, bias, action, seed, inputs, before[0] if before else None)
+
+    @property
+    def feature_size(self) -> int:
+        """F, the length of an observation."""
+        return (self.weight if self.hidden is None else self.hidden[0]).shape[1]
 
     @property
     def num_parameters(self) -> int:
-        """A * (F + 1)."""
-        return self.weight.size + self.bias.size
+        """A * (F + 1), or U * (F + 1) + A * (U + 1)."""
+        return self.weight.size + self.bias.size + sum(part.size for part in self.hidden or ())
 
     @property
     def stochastic(self) -> bool:
@@ -56,10 +89,31 @@ class LinearAgent:
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses actions for (B, F) observations, or one for (F,); see :class:`dreamenv.rollout.Policy`."""
-        outputs = torch.from_numpy(np.atleast_2d(observation) @ self.weight.T + self.bias)
+        inner = np.atleast_2d(observation)
+        if self.hidden is not None:
+            inner = np.tanh(inner @ self.hidden[0].T + self.hidden[1])
+        outputs = torch.from_numpy(inner @ self.weight.T + self.bias)
         gumbel = None if deterministic else torch.from_numpy(self._generator.gumbel(size=outputs.shape))
         actions = act(outputs, self.action, gumbel).numpy()
         return (actions if observation.ndim == 2 else actions[0]), state
+
+
+def unpack(parameters: NDArray, action: ActionSpec, hidden: int = 0) -> list[Layer]:
+    """Reads the layers of P controllers from their flat parameters.
+
+    Args:
+        parameters: (P, A * (F + 1)), or (P, U * (F + 1) + A * (U + 1)) with U hidden units.
+        action: The action space, of size A.
+        hidden: U; 0 for none.
+
+    Returns:
+        Weights (P, O, I) and biases (P, O) of one or two layers.
+    """
+    flat = torch.from_numpy(parameters.astype(np.float32))
+    last = action.size * (hidden + 1)
+    groups = [(flat[:, :-last], hidden), (flat[:, -last:], action.size)] if hidden else [(flat, action.size)]
+    rows = [group.reshape(len(flat), outputs, -1) for group, outputs in groups]
+    return [(row[..., :-1].contiguous(), row[..., -1].contiguous()) for row in rows]
 
 
 def act(outputs: Tensor, action: ActionSpec, gumbel: Tensor | None) -> Tensor:

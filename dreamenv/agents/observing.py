@@ -26,7 +26,7 @@ class ObservingAgent:
     """
 
     def __init__(self, world: World, agent: Policy, noise: Sequence[float], seeds: Sequence[int]) -> None:
-        self._world, self._agent, self._noise, self._seeds = world, agent, noise, list(seeds)
+        self._world, self._agent, self._noise, self._seeds = world.seen_by(agent), agent, noise, list(seeds)
         self._begun = 0
         self._episodes: dict[int, tuple[float, np.random.Generator]] = {}
 

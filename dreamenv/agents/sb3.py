@@ -74,7 +74,7 @@ class SB3Agent:
     """
 
     def __init__(self, policy: BasePolicy, config: AgentConfig) -> None:
-        self.policy, self.config = policy.eval(), config
+        self.policy, self.config, self.inputs = policy.eval(), config, config.inputs
 
     def predict(
         self,
@@ -102,6 +102,7 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
         ResumeError: If the folder holds a run with other settings or in another world.
     """
     config, folder = config or PPOConfig(), Path(folder)
+    world = world.showing(config.inputs)
     env = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP)))
     model = stable_baselines3.PPO(
         "MlpPolicy",
@@ -159,7 +160,9 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World) -> SB3Agent
     if not plain or any(key not in own or own[key] != value for key, value in extra.items()):
         raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
-    config = AgentConfig("sb3", *facts, algorithm=name, net_arch=None if net_arch is None else tuple(net_arch))
+    config = AgentConfig(
+        "sb3", *facts, algorithm=name, net_arch=None if net_arch is None else tuple(net_arch), inputs=world.inputs
+    )
     save_agent(Path(folder), config, {name: tensor.cpu() for name, tensor in model.policy.state_dict().items()})
     return SB3Agent(model.policy, config)
 

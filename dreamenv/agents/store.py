@@ -18,7 +18,7 @@ from dreamenv.bundle import CONFIG, MANIFEST, manifest, read_config, read_tensor
 from dreamenv.errors import BundleError
 from dreamenv.files import write_bytes, write_json
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import World
+from dreamenv.world import Input, World
 
 WEIGHTS = "agent.safetensors"
 
@@ -36,6 +36,7 @@ class AgentConfig:
         algorithm: Name of the Stable-Baselines3 algorithm; empty for a linear agent.
         net_arch: Hidden layers of its networks; None for the algorithm's own default.
         members: How many vote, for an agent of the kind "vote".
+        inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
     """
 
     kind: Literal["linear", "sb3", "vote"]
@@ -46,6 +47,7 @@ class AgentConfig:
     algorithm: str = ""
     net_arch: tuple[int, ...] | None = None
     members: int = 0
+    inputs: tuple[Input, ...] = ("z", "h")
 
 
 def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:
@@ -61,8 +63,12 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
 
 def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:
     """Writes a linear agent that was evolved in ``world``."""
-    config = AgentConfig("linear", world.config.env_id, world_id(world), agent.weight.shape[1], agent.action)
-    save_agent(Path(folder), config, {"weight": torch.from_numpy(agent.weight), "bias": torch.from_numpy(agent.bias)})
+    facts = (world.config.env_id, world_id(world), agent.feature_size, agent.action)
+    arrays = {"weight": agent.weight, "bias": agent.bias}
+    if agent.hidden is not None:
+        arrays |= {"hidden.weight": agent.hidden[0], "hidden.bias": agent.hidden[1]}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    save_agent(Path(folder), AgentConfig("linear", *facts, inputs=agent.inputs), tensors)
 
 
 def find_agent(name_or_path: str | Path) -> Path:
@@ -104,6 +110,9 @@ def read_linear(config: AgentConfig, tensors: dict[str, Tensor]) -> LinearAgent:
     """
     try:
         weight, bias = (np.asarray(tensors[name]) for name in ("weight", "bias"))
-        return LinearAgent(weight, bias, config.action)
+        hidden = None
+        if "hidden.weight" in tensors:
+            hidden = np.asarray(tensors["hidden.weight"]), np.asarray(tensors["hidden.bias"])
+        return LinearAgent(weight, bias, config.action, inputs=config.inputs, hidden=hidden)
     except (KeyError, ValueError) as error:
         raise BundleError(f"not a linear agent with actions {config.action.space}: {error}") from None

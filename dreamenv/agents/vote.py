@@ -38,6 +38,7 @@ class VotingAgent:
             raise ValueError(f"expected agents with probabilities of discrete actions, got {config.algorithm}")
         self.members = tuple(members)
         self.config = dataclasses.replace(config, kind="vote", members=len(self.members))
+        self.inputs = config.inputs
 
     def predict(
         self,

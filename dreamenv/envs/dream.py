@@ -25,6 +25,7 @@ class DreamEnv(gym.Env):
             default if None. ``reset(options={"temperature": ...})`` changes it.
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
+        first_frames: The real frame at ``start``, (1, H, W, 3) uint8, see :class:`DreamVectorEnv`.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
         dtype: Of M's matrix products, see :class:`DreamVectorEnv`.
         batch_invariant: Give an episode the bits it has in every batch, see :class:`DreamVectorEnv`.
@@ -48,6 +49,7 @@ class DreamEnv(gym.Env):
         temperature: float | tuple[float, float] | None = None,
         branched_starts: float = 0.0,
         start: State | None = None,
+        first_frames: NDArray[np.uint8] | None = None,
         dropout: float = 0.0,
         dtype: str = "float32",
         batch_invariant: bool = False,
@@ -59,6 +61,7 @@ class DreamEnv(gym.Env):
             temperature=temperature,
             branched_starts=branched_starts,
             start=start,
+            first_frames=first_frames,
             dropout=dropout,
             dtype=dtype,
             batch_invariant=batch_invariant,

@@ -19,6 +19,7 @@ from dreamenv.envs.blocks import CACHED, INVARIANT, WHOLE
 from dreamenv.envs.counters import CountersState, make_streams
 from dreamenv.envs.settings import (
     check_actions,
+    check_first_frames,
     check_reset_options,
     check_start,
     check_temperature,
@@ -59,6 +60,8 @@ class DreamVectorEnv(VectorEnv):
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1 or N, see :meth:`dreamenv.World.replay` and
             :meth:`LatentObservation.branch`; the world's bank of real moments if None.
+        first_frames: Real frames at ``start``, (1 or N, H, W, 3) uint8, whose skips a V with skips draws with; without
+            them it draws from z alone.
         dropout: Share of h that M's heads do not see, drawn anew for every episode: another way to make a dream
             uncertain, see :meth:`dreamenv.World.imagine`.
         max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
@@ -87,6 +90,7 @@ class DreamVectorEnv(VectorEnv):
         temperature: float | tuple[float, float] | NDArray | None = None,
         branched_starts: float = 0.0,
         start: State | None = None,
+        first_frames: NDArray[np.uint8] | None = None,
         dropout: float = 0.0,
         max_episode_steps: int | None = None,
         dtype: str = "float32",
@@ -115,6 +119,7 @@ class DreamVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._fixed_start = check_start(start, self.world, num_envs, branched_starts)
+        self._beside = check_first_frames(first_frames, start, self.world, num_envs)
         self._limit = time_limit(self.world.config.max_episode_steps, max_episode_steps)
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature_range = check_temperature(default, num_envs).to(self._device)
@@ -222,7 +227,7 @@ class DreamVectorEnv(VectorEnv):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before render")
         with torch.inference_mode():
-            return tuple(self.world.decode(self._state))
+            return tuple(self.world.decode(self._state, self._beside))
 
     def snapshot(self) -> Snapshot:
         """Keeps where the dreams stand; :meth:`restore` goes on from there bitwise, in this process or a copy of it.

@@ -85,15 +85,20 @@ class LatentObservation(gym.Wrapper):
         with torch.inference_mode():
             return np.concatenate([self._frame, self.world.decode(self._state)[0]], axis=1)
 
-    def branch(self, **kwargs: Any) -> DreamEnv:
-        """Makes a dream whose episodes all begin at this very moment; ``kwargs`` go to :class:`DreamEnv`.
+    def branch(self, skips: bool = False, **kwargs: Any) -> DreamEnv:
+        """Makes a dream whose episodes all begin at this very moment.
+
+        Args:
+            skips: Whether a V with skips draws the dream with those of the frame that is seen now.
+            kwargs: Go to :class:`DreamEnv`.
 
         Raises:
             ResetNeeded: If no episode has begun.
         """
-        if self._state is None:
+        if self._state is None or self._frame is None:
             raise gym.error.ResetNeeded("expected reset before branch")
-        return DreamEnv(self.world, start=self._state, **kwargs)
+        frames = np.array(self._frame[None]) if skips else None
+        return DreamEnv(self.world, start=self._state, first_frames=frames, **kwargs)
 
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None
@@ -172,11 +177,12 @@ class VectorLatentObservation(VectorWrapper):
         with torch.inference_mode():
             return tuple(np.concatenate([self._frames, self.world.decode(self._state)], axis=2))
 
-    def branch(self, **kwargs: Any) -> DreamVectorEnv:
+    def branch(self, skips: bool = False, **kwargs: Any) -> DreamVectorEnv:
         """Makes dreams that all begin where these environments stand, see :meth:`LatentObservation.branch`."""
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before branch")
-        return DreamVectorEnv(self.world, self.num_envs, start=self._state, **kwargs)
+        frames = np.array(self._frames) if skips else None
+        return DreamVectorEnv(self.world, self.num_envs, start=self._state, first_frames=frames, **kwargs)
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         return self._packed.observe(state, action, frames, noise.normal)

@@ -1,4 +1,4 @@
-"""The real environment of a world: made headless where there is no display, checked before it is used."""
+"""The real environment of a world: headless where there is no display, checked; and what it tells an evaluation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import importlib
 import importlib.util
 import io
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch  # noqa: F401  Miniworld draws other pixels in processes without torch (Miniworld issue 142).
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy.typing import NDArray
 
 from dreamenv.episodes import StoreSpec
 from dreamenv.errors import RenderingError, UnsupportedEnvironmentError
@@ -20,6 +22,23 @@ from dreamenv.spaces import ActionSpec
 
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
 _REGISTERED_BY = {"MiniWorld-": "miniworld"}  # id prefix -> the module whose import registers it
+_TARGET_OF = {"MiniWorld-": "box"}  # id prefix -> the environment's attribute that is to be reached
+_GRID = np.stack(np.meshgrid([-0.5, 0.0, 0.5], [0.0, 0.5, 1.0], [-0.5, 0.0, 0.5]), -1).reshape(-1, 3)  # of a unit box
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Where an agent stands and whether its target is in its frame; for evaluations, never for training.
+
+    Attributes:
+        position: On the ground, (x, z), in the environment's unit of length.
+        heading: In radians; grows beyond a full turn.
+        in_view: Whether some part of the target is within the frame, and no wall in between.
+    """
+
+    position: tuple[float, float]
+    heading: float
+    in_view: bool
 
 
 def make_real(env_id: str, **kwargs: Any) -> gym.Env:
@@ -82,6 +101,60 @@ def describe(env: gym.Env, env_id: str) -> StoreSpec:
         )
     height, width, _ = space.shape
     return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(env.action_space))
+
+
+def sight(env: gym.Env) -> Sight | None:
+    """Reads where the agent of a real environment stands and what it has in view.
+
+    Occlusion queries of the library itself (2.1.0) see a small cube at the target's foot only, so that a target right
+    before the agent counts as hidden; and they cost nearly as much as a step.
+
+    Args:
+        env: A real environment that was reset.
+
+    Returns:
+        What it tells, None where it has no position or not exactly one target.
+    """
+    world: Any = env.unwrapped
+    target = _target(world)
+    if target is None:
+        return None
+    agent = world.agent
+    return Sight((float(agent.pos[0]), float(agent.pos[2])), float(agent.dir), _in_view(world, target))
+
+
+def _target(world: Any) -> Any:
+    """The one thing of its kind that is to be reached; None where there is none, or several."""
+    env_id = world.spec.id if world.spec else ""
+    target = next((getattr(world, name, None) for start, name in _TARGET_OF.items() if env_id.startswith(start)), None)
+    alike = [thing for thing in world.entities if type(thing) is type(target)] if target else []
+    return target if len(alike) == 1 else None
+
+
+def _in_view(world: Any, target: Any) -> bool:
+    """Whether a point of a grid on the target is within the camera's field of view, and no wall before it."""
+    camera, (height, width, _) = world.agent, world.observation_space.shape
+    eye, ahead, right = camera.cam_pos, camera.cam_dir, camera.right_vec
+    axes = np.stack([target.dir_vec, (0.0, 1.0, 0.0), target.right_vec])
+    points = target.pos + (_GRID * target.size) @ axes - eye
+    depth, across, along = (points @ axis for axis in (ahead, right, np.cross(right, ahead)))
+    reach = depth * np.tan(np.radians(camera.cam_fov_y) / 2)
+    inside = (depth > 0) & (abs(along) < reach) & (abs(across) < reach * width / height)
+    return bool(inside.any()) and not _hidden(points[inside], world.wall_segs - eye).all()
+
+
+def _hidden(points: NDArray, walls: NDArray) -> NDArray[np.bool_]:
+    """Which of (P, 3) points lie behind one of (W, 2, 3) walls, seen from the origin; walls have no upper end."""
+    ends, points = walls[:, :, (0, 2)], points[:, None, (0, 2)]
+    start, end = ends[:, 0], ends[:, 1]
+    astride = _cross(points, start) * _cross(points, end) < 0  # the line of sight parts the ends of the wall
+    behind = _cross(end - start, -start) * _cross(end - start, points - start) < 0  # the wall parts eye and point
+    return (astride & behind).any(1)
+
+
+def _cross(one: NDArray, other: NDArray) -> NDArray:
+    """Cross product of (..., 2) vectors."""
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
 
 
 def _prepare_headless() -> None:

@@ -52,6 +52,24 @@ def check_start(start: State | None, world: World, num_envs: int, branched_start
     return start if len(start.step) == num_envs else start.rows(torch.zeros(num_envs, dtype=torch.int64))
 
 
+def check_first_frames(
+    frames: NDArray[np.uint8] | None, start: State | None, world: World, num_envs: int
+) -> torch.Tensor | None:
+    """Turns 1 or N real frames into N.
+
+    Raises:
+        ValueError: If they are not frames of the world, or without a start.
+    """
+    if frames is None:
+        return None
+    shape = world.config.frame_shape
+    if start is None:
+        raise ValueError("expected a start beside first_frames, got none")
+    if frames.dtype != np.uint8 or frames.shape not in ((1, *shape), (num_envs, *shape)):
+        raise ValueError(f"expected first_frames of 1 or {num_envs} {shape} uint8, got {frames.dtype}{frames.shape}")
+    return torch.from_numpy(np.broadcast_to(frames, (num_envs, *shape)).copy()).to(world.device)
+
+
 def matrix_dtype(name: str) -> torch.dtype:
     """The type of M's matrix products by its name.
 

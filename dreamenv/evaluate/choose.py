@@ -56,11 +56,10 @@ def choose(
     world = world if isinstance(world, World) else load(world)
     for agent in agents.values():
         check_agent(world, agent)
-    env = make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
     seeds = range(config.seed, config.seed + config.episodes)
-    scores = {
-        name: score(env, agent, seeds, world.config, name=name, deterministic=True)
-        for name, agent in progress(iterable=agents.items(), total=len(agents), unit="agent", desc="choose")
-    }
-    env.close()
+    scores = {}
+    for name, agent in progress(iterable=agents.items(), total=len(agents), unit="agent", desc="choose"):
+        env = make_latent_vector(world.seen_by(agent), min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
+        scores[name] = score(env, agent, seeds, world.config, name=name, deterministic=True)
+        env.close()
     return dict(sorted(scores.items(), key=lambda item: -item[1].mean))

@@ -16,6 +16,7 @@ from dreamenv.bundle import load, world_id
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.settings import check_temperature
+from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
 from dreamenv.progress import progress
 from dreamenv.rollout import Policy
@@ -53,6 +54,8 @@ class Comparison:
         versions: Of the packages that matter.
         commit: Of dreamenv's checkout; None where it is installed without one.
         scores: One per policy, place and temperature.
+        groups: The real scores once more, split by what went on in the episodes; empty where the environment does not
+            tell, and in records from before.
     """
 
     env_id: str
@@ -62,6 +65,7 @@ class Comparison:
     versions: dict[str, str]
     commit: str | None
     scores: tuple[Score, ...]
+    groups: tuple[GroupScore, ...] = ()
 
 
 def compare(
@@ -92,10 +96,11 @@ def compare(
         raise ValueError(f"expected num_envs >= 1, got {config.num_envs}")
     for value in config.temperatures:
         check_temperature(value, 1)
-    world = world if isinstance(world, World) else load(world)
+    world = (world if isinstance(world, World) else load(world)).seen_by(agent)
     check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
-    scores = []
+    scores: list[Score] = []
+    groups: list[GroupScore] = []
     with progress(
         desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score"
     ) as bar:
@@ -107,9 +112,12 @@ def compare(
                     name=policy_name, deterministic=deterministic, temperature=temperature,
                 )  # fmt: skip
                 scores.append(row)
+                if isinstance(env, SightLog):
+                    groups += group_scores(row, env.take())
                 bar.update()
             env.close()
-    return Comparison(world.config.env_id, name, world_id(world), config, versions(), commit(), tuple(scores))
+    facts = (world.config.env_id, name, world_id(world), config, versions(), commit())
+    return Comparison(*facts, tuple(scores), tuple(groups))
 
 
 def versions() -> dict[str, str]:
@@ -143,6 +151,7 @@ def check_agent(world: World, agent: Policy) -> None:
     Raises:
         ValueError: If the agent cannot act on the world's features, or acts outside of its action space.
     """
+    world = world.seen_by(agent)
     space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
     try:
         actions, _ = agent.predict(observation, None, np.ones(2, bool), True)
@@ -154,7 +163,7 @@ def check_agent(world: World, agent: Policy) -> None:
 
 def _places(world: World, config: CompareConfig) -> Sequence[tuple[str, VectorEnv, float | None]]:
     dream = DreamVectorEnv(world, min(config.episodes, 256), autoreset_mode=AutoresetMode.DISABLED)
-    real = make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
+    real = SightLog(make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED))
     return [*(("dream", dream, temperature) for temperature in config.temperatures), ("real", real, None)]
 
 

@@ -31,6 +31,7 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
         temperature: Of the dream.
         fps: Frames per second.
     """
+    world = world.seen_by(agent)
     dream = DreamVectorEnv(
         world, 1, temperature=temperature, autoreset_mode=AutoresetMode.DISABLED, render_mode="rgb_array"
     )

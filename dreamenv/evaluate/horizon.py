@@ -97,7 +97,7 @@ def open_loop(
 
 def score_by_sight(world: World, agent: Policy, config: HorizonConfig | None = None) -> dict[int, Score]:
     """Real scores of an agent, greedy, that sees every k-th frame and dreams the others, by k."""
-    config = config or HorizonConfig()
+    config, world = config or HorizonConfig(), world.seen_by(agent)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = {}
     for every in progress(iterable=config.every, unit="score", desc="horizon"):

@@ -69,7 +69,7 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
     error = (predicted.gather(1, ending[:, None]).squeeze(1) - reward).abs()
     return MemoryReport(
         steps=len(ending),
-        nll=one_step_loss(memory, hidden, next_z).mean().item(),
+        nll=one_step_loss(memory.prior(hidden), next_z).mean().item(),
         reward_error=float(error[ending == 0].mean()),
         endings=tuple(
             report_ending(kind, ending == index, probabilities[:, index], error)

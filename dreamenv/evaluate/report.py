@@ -46,14 +46,14 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
     latents = encode_episodes(world.vision, episodes, world.config)
     result = WorldReport(report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config))
     write_json(folder / "report.json", dataclasses.asdict(result))
-    frames = _telling_frames(episodes)
+    frames = telling_frames(episodes)
     with torch.inference_mode():
         state = world.start(torch.from_numpy(frames))
         plot_reconstructions(frames, world.decode(state), folder / "reconstructions.png")
     return result
 
 
-def _telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
+def telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
     """Frames with more and more pixels of the rarest dominating colour; evenly spaced ones where there is none."""
     frames = np.concatenate([episode.observations for episode in episodes])
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255.0

@@ -12,6 +12,7 @@ from typing import Any
 from tabulate import tabulate
 
 from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.groups import GROUPS, GroupScore
 from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.memory_report import MemoryReport
 from dreamenv.evaluate.rounds import Round, best_round
@@ -48,6 +49,23 @@ def scores_table(scores: Iterable[Score], style: str = "simple") -> str:
         for score in scores
     ]
     headers = ("policy", "place", "success", "return", "std", "95% interval", "steps")
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+
+
+def groups_table(groups: Iterable[GroupScore], style: str = "simple") -> str:
+    """A row per group and policy; groups without episodes have none."""
+    rows = [
+        (
+            score.group,
+            score.policy,
+            len(score.seeds),
+            "-" if score.success is None else f"{score.success:.2f}",
+            "-" if score.low is None or score.high is None else f"[{score.low:.2f}, {score.high:.2f}]",
+        )
+        for score in sorted(groups, key=lambda score: (GROUPS.index(score.group), *_agent_first(score.policy)))
+        if score.seeds
+    ]
+    headers = ("real episodes", "policy", "count", "success", "95% interval")
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
 
 
@@ -109,9 +127,12 @@ def vision_table(report: VisionReport) -> str:
     ]
     headers = ("regions", "pixels", "frames", "squared error", "colour", "reconstructed")
     title = (
-        f"V, {report.frames} held-out frames: squared error {report.squared_error:.4f}, KL {report.kl:.1f} nats, "
+        f"V, {report.frames} held-out frames: squared error {report.squared_error:.4f}, "
+        f"spread {report.spread:.2f} of the frames', KL {report.kl:.1f} nats, "
         f"{report.active_dimensions} active dimensions"
     )
+    if report.squared_error_beside is not None:
+        title += f"; with skips, squared error {report.squared_error_beside:.4f}"
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
 
 
@@ -201,4 +222,8 @@ def _short(value: float) -> str:
 def _order(score: Score) -> tuple[bool, str, float]:
     """The agent before the others; then by policy, dreams from cold to hot, reality last."""
     temperature = float("inf") if score.temperature is None else score.temperature
-    return not score.policy.startswith("agent"), score.policy, temperature
+    return *_agent_first(score.policy), temperature
+
+
+def _agent_first(policy: str) -> tuple[bool, str]:
+    return not policy.startswith("agent"), policy

@@ -173,6 +173,10 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
     if config.dreams < 1 or config.real_episodes < 0:
         raise ValueError(f"expected dreams >= 1 and real_episodes >= 0, got {config.dreams} and {config.real_episodes}")
     world = world if isinstance(world, World) else load(world)
+    if world.seen_by(agent).inputs != ("z", "h"):
+        raise ValueError(
+            f"expected an agent that sees z and h, got one that sees {', '.join(world.seen_by(agent).inputs)}"
+        )
     if store.spec.env_id != world.config.env_id:
         raise ValueError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")
     check_agent(world, agent)

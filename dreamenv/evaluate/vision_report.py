@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamenv.episodes import Episode
-from dreamenv.models.vision import Vision, kl_divergence
+from dreamenv.models.vision import Vision, kl_divergence, reconstruction_spread
 
 COLOURS = ("red", "green", "blue")
 SIZES = (1, 15, 40, 150, 1_000_000)  # pixels: edges of the size classes
@@ -45,6 +45,8 @@ class VisionReport:
     Attributes:
         frames: How many.
         squared_error: Per pixel and channel, of a full scale of 1: an average that hides lost details.
+        squared_error_beside: The same with the skips of the frame itself, for a V that has them.
+        spread: Variance of reconstructions across frames as a share of that of the frames; 0 for a collapsed V.
         kl: Nats per frame.
         active_dimensions: Latent dimensions whose posterior mean varies by more than 0.1 (Burda et al. 2015: 0.01 of
             variance).
@@ -53,6 +55,8 @@ class VisionReport:
 
     frames: int
     squared_error: float
+    squared_error_beside: float | None
+    spread: float
     kl: float
     active_dimensions: int
     regions: tuple[RegionReport, ...]
@@ -63,18 +67,21 @@ def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int =
     """Measures V on an evenly spaced choice of the frames of ``episodes``, reconstructed from the posterior's mean."""
     frames = np.concatenate([episode.observations for episode in episodes])
     chosen = torch.from_numpy(frames[np.linspace(0, len(frames) - 1, min(max_frames, len(frames))).astype(int)])
-    real, dreamed, means, kls = [], [], [], []
+    real, dreamed, beside, means, kls = [], [], [], [], []
     for batch in chosen.split(256):
         pixels = vision.to_pixels(batch)
         mean, log_variance = vision.encode_pixels(pixels)
         real.append(pixels)
         dreamed.append(vision.decode_pixels(mean))
+        beside.append((vision.decode_beside(mean, pixels) - pixels).square().mean((1, 2, 3)))
         means.append(mean)
         kls.append(kl_divergence(mean, log_variance).sum(1))
     target, output = torch.cat(real), torch.cat(dreamed)
     return VisionReport(
         frames=len(target),
         squared_error=(target - output).square().mean().item(),
+        squared_error_beside=torch.cat(beside).mean().item() if vision.config.kind == "unet" else None,
+        spread=reconstruction_spread(target, output).item(),
         kl=torch.cat(kls).mean().item(),
         active_dimensions=int((torch.cat(means).var(0) > 0.01).sum()),
         regions=tuple(region for channel in range(3) for region in _regions(target, output, channel)),

@@ -29,6 +29,15 @@ class Mixture:
     means: Tensor
     log_scales: Tensor
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All its parameters."""
+        return self.logits, self.means, self.log_scales
+
+    def float(self) -> Mixture:
+        """The same in float32."""
+        return Mixture(*(part.float() for part in self.parts))
+
 
 def parameter_count(kind: MixtureKind, components: int, latent_size: int) -> int:
     """Outputs that a network needs for one mixture: 3 K Z per dimension, K (2 Z + 1) jointly."""
@@ -79,6 +88,36 @@ def sample(mixture: Mixture, temperature: Tensor, uniform: Tensor, normal: Tenso
     mean = mixture.means.gather(-2, index)
     scale = mixture.log_scales.gather(-2, index).exp()
     return torch.addcmul(mean, scale * temperature.sqrt(), normal[:, None]).squeeze(1)
+
+
+def overlap(mixture: Mixture) -> Tensor:
+    """How much the components of a mixture are the same one: the repulsion that keeps them apart.
+
+    The mean, over pairs of components and dimensions, of the Bhattacharyya coefficient of two Gaussians (Bhattacharyya
+    1943): sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))). It lies in (0, 1], is 1 for equal components,
+    knows no order of them, and does not change when z is scaled or shifted.
+
+    Args:
+        mixture: Of batch shape (...), with at least two components.
+
+    Returns:
+        (...).
+    """
+    components = mixture.means.shape[-2]
+    first, second = torch.triu_indices(components, components, offset=1, device=mixture.means.device)
+    scales = mixture.log_scales
+    difference = scales[..., first, :] - scales[..., second, :]
+    distance = mixture.means[..., first, :] - mixture.means[..., second, :]
+    # (s^2 + t^2) = 2 s t cosh(log s - log t), which neither over- nor underflows within the bounds of the scales
+    mean_scale = 0.5 * (scales[..., first, :] + scales[..., second, :])
+    hyperbolic = torch.cosh(difference)
+    exponent = -(distance * torch.exp(-mean_scale)).square() / (8.0 * hyperbolic)
+    return (hyperbolic.rsqrt() * torch.exp(exponent)).mean((-2, -1))
+
+
+def live_components(mixture: Mixture, threshold: float = 0.05) -> Tensor:
+    """Mean number of components that weigh more than ``threshold``, shape (...)."""
+    return (torch.softmax(mixture.logits, dim=-2) > threshold).sum(-2).double().mean(-1)
 
 
 def weight_entropy(mixture: Mixture) -> Tensor:

@@ -195,10 +195,8 @@ class _Rescale(nn.Module):
         return scale_action(action, self.low, self.high)
 
 
-def one_step_loss(memory: Memory, h: Tensor, next_z: Tensor) -> Tensor:
-    """Negative log-likelihood of the next z in nats per latent dimension, (...), from h (..., H) that predicts it."""
-    mixture = memory.prior(h)
-    mixture = mdn.Mixture(mixture.logits.float(), mixture.means.float(), mixture.log_scales.float())
+def one_step_loss(mixture: mdn.Mixture, next_z: Tensor) -> Tensor:
+    """Negative log-likelihood of the next z (..., Z) in nats per latent dimension, (...), under what was predicted."""
     return -mdn.log_probability(mixture, next_z) / next_z.shape[-1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +19,13 @@ class VisionConfig:
         frame_shape: (H, W, 3) that V works on; other frames are resized to it.
         latent_size: Z, the number of latent dimensions.
         channels: Output channels of the encoder's stride-2 convolutions; the decoder mirrors them.
+        kind: ``conv`` is :class:`ConvVAE`, ``unet`` :class:`dreamenv.models.unet.UNetVAE`.
     """
 
     frame_shape: tuple[int, int, int] = (60, 80, 3)
     latent_size: int = 64
     channels: tuple[int, ...] = (32, 64, 128, 256)
+    kind: Literal["conv", "unet"] = "conv"
 
 
 class Vision(nn.Module, ABC):
@@ -63,9 +66,36 @@ class Vision(nn.Module, ABC):
     def decode_pixels(self, z: Tensor) -> Tensor:
         """Decodes (B, Z) to (B, 3, H', W') in [0, 1]."""
 
-    def decode(self, z: Tensor, frame_shape: tuple[int, int, int]) -> Tensor:
-        """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``."""
-        pixels = self.decode_pixels(z).float()
+    def decode_beside(self, z: Tensor, pixels: Tensor) -> Tensor:
+        """Decodes (B, Z) to (B, 3, H', W') with the help of real ones, for a V that can use it."""
+        return self.decode_pixels(z)
+
+    def forward(self, pixels: Tensor, normal: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """What training needs of a batch.
+
+        Args:
+            pixels: (B, 3, H', W') in [0, 1].
+            normal: (B, Z) standard normal numbers that draw z.
+            generator: Of whatever else is random.
+
+        Returns:
+            Mean and log-variance of z, (B, Z) float32 each, and the reconstruction from a drawn z, (B, 3, H', W').
+        """
+        mean, log_variance = (part.float() for part in self.encode_pixels(pixels))
+        return mean, log_variance, self.decode_pixels(sample_latent(mean, log_variance, normal))
+
+    def decode(self, z: Tensor, frame_shape: tuple[int, int, int], beside: Tensor | None = None) -> Tensor:
+        """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``.
+
+        Args:
+            z: Latents.
+            frame_shape: Of the frames.
+            beside: (B, H, W, 3) uint8 real frames whose skips a V with skips draws with, such as the first of a dream.
+
+        Returns:
+            The frames.
+        """
+        pixels = (self.decode_pixels(z) if beside is None else self.decode_beside(z, self.to_pixels(beside))).float()
         if pixels.shape[2:] != frame_shape[:2]:
             pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(0.0, 1.0)
         return (pixels * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
@@ -83,28 +113,14 @@ class ConvVAE(Vision):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
-        height, width, colours = config.frame_shape
-        channels = (colours, *config.channels)
-        sizes = [(height, width)]
-        for _ in config.channels:
-            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-        if min(sizes[-1]) < 1:
-            raise ValueError(
-                f"expected frames of at least {2 ** len(config.channels)} pixels a side, got {config.frame_shape}"
-            )
-        self._inner_shape = (channels[-1], *sizes[-1])
-        features = channels[-1] * sizes[-1][0] * sizes[-1][1]
-
-        encoder: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
-            encoder += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+        sizes, inner = stage_sizes(config), config.channels[-1]
+        self._inner_shape = (inner, *sizes[-1])
+        features = inner * sizes[-1][0] * sizes[-1][1]
+        encoder = [layer for stage in conv_stages(config) for layer in stage]
         self.encoder = nn.Sequential(*encoder, nn.Flatten(), nn.Linear(features, 2 * config.latent_size))
-
         decoder: list[nn.Module] = []
         for level in range(len(config.channels), 0, -1):
-            odd = (sizes[level - 1][0] % 2, sizes[level - 1][1] % 2)
-            layer = nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
-            decoder += [nn.ReLU(), layer]
+            decoder += [nn.ReLU(), up_convolution(config, level)]
         self.expand = nn.Linear(config.latent_size, features)
         self.decoder = nn.Sequential(*decoder, nn.Sigmoid())
 
@@ -119,6 +135,37 @@ class ConvVAE(Vision):
         return self.decoder(inner.contiguous(memory_format=torch.channels_last))
 
 
+def stage_sizes(config: VisionConfig) -> list[tuple[int, int]]:
+    """Heights and widths of the frame and of the features after each of the encoder's convolutions.
+
+    Raises:
+        ValueError: If the frames are too small for so many.
+    """
+    sizes = [config.frame_shape[:2]]
+    for _ in config.channels:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    if min(sizes[-1]) < 1:
+        least = 2 ** len(config.channels)
+        raise ValueError(f"expected frames of at least {least} pixels a side, got {config.frame_shape}")
+    return sizes
+
+
+def conv_stages(config: VisionConfig) -> list[nn.Sequential]:
+    """The encoder's convolutions, of kernel 4 and stride 2, each with its ReLU."""
+    channels = (config.frame_shape[2], *config.channels)
+    return [
+        nn.Sequential(nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU())
+        for before, after in zip(channels, channels[1:], strict=False)
+    ]
+
+
+def up_convolution(config: VisionConfig, level: int) -> nn.ConvTranspose2d:
+    """The decoder's way back through the encoder's convolution number ``level``, from 1."""
+    channels, size = (config.frame_shape[2], *config.channels), stage_sizes(config)[level - 1]
+    odd = (size[0] % 2, size[1] % 2)
+    return nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
+
+
 def sample_latent(mean: Tensor, log_variance: Tensor, normal: Tensor) -> Tensor:
     """Reparameterised sample z = mean + exp(log_variance / 2) * normal, all (..., Z) (Kingma and Welling 2013)."""
     return mean + torch.exp(0.5 * log_variance) * normal
@@ -127,6 +174,21 @@ def sample_latent(mean: Tensor, log_variance: Tensor, normal: Tensor) -> Tensor:
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL of N(mean, exp(log_variance)) from N(0, 1), per dimension, (..., Z), in nats."""
     return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
+
+
+def reconstruction_spread(real: Tensor, reconstructed: Tensor) -> Tensor:
+    """Variance of reconstructions across the batch, summed over pixels, as a share of that of the real ones.
+
+    Near 1 for a good V, 0 for one that collapsed: whatever comes, it draws the same grey frame.
+
+    Args:
+        real: (B, 3, H, W).
+        reconstructed: Of the same shape.
+
+    Returns:
+        A scalar.
+    """
+    return reconstructed.var(0).sum() / real.var(0).sum().clamp(min=1e-12)
 
 
 def rare_colour_table(frames: Tensor, clip: tuple[float, float]) -> Tensor:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from dreamenv.progress import progress
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 
+LOG_EVERY = 10  # steps between entries of the log
 Metrics = dict[str, float]
 Loss = Callable[[int, torch.Generator], tuple[Tensor, Metrics]]
 
@@ -88,7 +89,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
                 raise FloatingPointError(
                     f"the gradient of {folder.name} has norm {norm.item()} at step {step}; checkpoint: {path}"
                 )
-            if step % 10 == 0:
+            if step % LOG_EVERY == 0:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save_checkpoint(path, model, optimizer, fingerprint, step + 1)
@@ -124,4 +125,5 @@ def _log(writer: SummaryWriter, bar: tqdm, step: int, value: Tensor, metrics: Me
     metrics = {"loss": value.item(), **metrics}
     for name, scalar in metrics.items():
         writer.add_scalar(name, scalar, step)
-    bar.set_postfix({name: f"{scalar:.4g}" for name, scalar in metrics.items()}, refresh=False)
+    shown = {name: f"{scalar:.4g}" for name, scalar in metrics.items() if "/" not in name}
+    bar.set_postfix(shown, refresh=False)

@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.latents import LatentEpisode
+from dreamenv.models import mdn
 from dreamenv.models.heads import mean_per_kind
 from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import sample_latent
-from dreamenv.training.fit import FitConfig, Metrics, fit, warm_start
+from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
+from dreamenv.training.gradients import gradient_facts
 from dreamenv.world import WorldConfig
 
 
@@ -30,6 +32,7 @@ class MemoryTraining:
         window: Steps of the windows that longer episodes are cut into; every window begins with h = 0.
         ending_weight: Weight of the ending head's cross entropy.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
+        repulsion_weight: Weight of the overlap of the mixture's components, see :func:`dreamenv.models.mdn.overlap`.
         action_weight: Weight of the next action's loss, for a model that predicts it.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
         step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1. Both
@@ -42,6 +45,7 @@ class MemoryTraining:
     window: int = 200
     ending_weight: float = 2.0
     reward_weight: float = 0.1
+    repulsion_weight: float = 0.0
     action_weight: float = 0.1
     episode_balance: float = 0.5
     step_balance: float = 0.3
@@ -82,7 +86,7 @@ def train_memory(
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         batch = _sample_batch(windows, draw, config, generator).to(device)
-        return _batch_loss(memory, batch, weights, config, world.max_episode_steps, generator)
+        return _batch_loss(memory, batch, weights, config, world.max_episode_steps, step, generator)
 
     memory.to(device)
     weights = weights.to(device)
@@ -119,14 +123,21 @@ def _sample_batch(
 
 
 def _batch_loss(
-    memory: Memory, batch: _Batch, weights: Tensor, config: MemoryTraining, limit: int, generator: torch.Generator
+    memory: Memory,
+    batch: _Batch,
+    weights: Tensor,
+    config: MemoryTraining,
+    limit: int,
+    step: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Metrics]:
     """The whole loss, and its parts; ``weights`` are those of the kinds of endings, (K,)."""
     normal = torch.randn(batch.mean.shape, generator=generator).to(batch.mean.device)
     z = sample_latent(batch.mean, batch.log_variance, normal)
     sequence, _ = memory.unroll(z[:, :-1], batch.action)
     h = sequence.float()[batch.valid]
-    nll = one_step_loss(memory, h, z[:, 1:][batch.valid]).mean()
+    mixture = memory.prior(h).float()
+    nll = one_step_loss(mixture, z[:, 1:][batch.valid]).mean()
     ending = batch.ending[batch.valid]
     cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
     elapsed = batch.step[batch.valid] / limit
@@ -135,6 +146,12 @@ def _batch_loss(
     reward_loss = mean_per_kind(error.square(), ending, len(weights))
     value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
     metrics = {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
+    if config.repulsion_weight:
+        repulsion = config.repulsion_weight * mdn.overlap(mixture).mean()
+        value = value + repulsion
+        metrics["repulsion"] = repulsion.item() / config.repulsion_weight
+        if step % LOG_EVERY == 0:
+            metrics |= gradient_facts({"mixture": nll, "repulsion": repulsion}, mixture.parts)
     if memory.action is not None:
         followed = batch.valid[:, 1:]
         losses = memory.action.loss(sequence[:, :-1][followed], batch.action[:, 1:][followed])

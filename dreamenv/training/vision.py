@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamenv.episodes import Episode
 from dreamenv.models.vision import (
-    ConvVAE,
     Vision,
     VisionConfig,
     colour_bins,
     kl_divergence,
     rare_colour_table,
-    sample_latent,
+    reconstruction_spread,
 )
-from dreamenv.training.fit import FitConfig, Metrics, fit, warm_start
+from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
+from dreamenv.training.gradients import gradient_facts
+from dreamenv.training.vision_gan import VAEGAN
+from dreamenv.world import build_vision
+
+COLLAPSED = 0.05  # share of the frames' variance that a V which still sees something keeps
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class VisionTraining:
         beta_warmup: Share of the steps in which beta grows from 0 to its value.
         rare_colours: Weigh pixel errors by the rareness of their colour; without it small things vanish from dreams.
         colour_weights: Smallest and largest of these weights.
+        adversarial: Train as a VAE-GAN instead, see :mod:`dreamenv.training.vision_gan`: errors are those that a
+            discriminator sees, and colours weigh alike.
+        gamma: Weight of these errors against the fooling of the discriminator, for the decoder of a VAE-GAN.
     """
 
     model: VisionConfig = field(default_factory=VisionConfig)
@@ -46,6 +54,8 @@ class VisionTraining:
     beta_warmup: float = 0.1
     rare_colours: bool = True
     colour_weights: tuple[float, float] = (0.5, 20.0)
+    adversarial: bool = False
+    gamma: float = 1.0
 
 
 def train_vision(
@@ -73,31 +83,64 @@ def train_vision(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        vision = ConvVAE(config.model)
+        vision = build_vision(config.model)
+        model: nn.Module = VAEGAN(vision) if config.adversarial else vision
     warm_start(vision, source)
-    vision.to(device)
+    model.to(device)
     frames = [torch.from_numpy(episode.observations) for episode in episodes]
     table = _colour_table(frames, config, seed).to(device)
     warmup_steps = max(1.0, config.beta_warmup * config.fit.steps)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        batch = _sample_frames(frames, config.batch_size, generator).to(device)
-        target = vision.to_pixels(batch)
-        mean, log_variance = (part.float() for part in vision.encode_pixels(target))
-        z = sample_latent(mean, log_variance, torch.randn(mean.shape, generator=generator).to(device))
-        error = (vision.decode_pixels(z).float() - target).square().sum(1)
-        weighted = (error * table[colour_bins(_as_frames(target))]).sum((1, 2)).mean()
-        kl = kl_divergence(mean, log_variance).sum(1).mean()
+        pixels = vision.to_pixels(_sample_frames(frames, config.batch_size, generator).to(device))
         beta = config.beta * min(1.0, step / warmup_steps)
-        value = config.reconstruction_scale * weighted + beta * kl
-        return value, {
-            "squared_error": error.mean().item() / 3,
-            "weighted_error": weighted.item(),
-            "kl": kl.item(),
-        }
+        if isinstance(model, VAEGAN):
+            normal, prior = _normal(pixels, config, generator), _normal(pixels, config, generator)
+            value, terms = model.loss(pixels, normal, prior, beta, config.reconstruction_scale, config.gamma)
+            return value, {name: term.item() for name, term in terms.items()}
+        return _plain_loss(vision, pixels, table, beta, config, step, generator)
 
-    fit(vision, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
-    return vision.eval()
+    fit(model, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
+    _warn_of_collapse(vision.eval(), _sample_frames(frames, 256, torch.Generator().manual_seed(seed)).to(device))
+    return vision
+
+
+def _plain_loss(
+    vision: Vision,
+    pixels: Tensor,
+    table: Tensor,
+    beta: float,
+    config: VisionTraining,
+    step: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Metrics]:
+    """Weighted squared error and KL, and what they ask of the posterior."""
+    mean, log_variance, output = vision(pixels, _normal(pixels, config, generator), generator)
+    error = (output.float() - pixels).square().sum(1)
+    weighted = (error * table[colour_bins(_as_frames(pixels))]).sum((1, 2)).mean()
+    kl = kl_divergence(mean, log_variance).sum(1).mean()
+    terms = {"reconstruction": config.reconstruction_scale * weighted, "kl": beta * kl}
+    facts = {"squared_error": error.mean().item() / 3, "weighted_error": weighted.item(), "kl": kl.item()}
+    if step % LOG_EVERY == 0:
+        facts |= gradient_facts(terms, (mean, log_variance))
+    return terms["reconstruction"] + terms["kl"], facts
+
+
+def _normal(pixels: Tensor, config: VisionTraining, generator: torch.Generator) -> Tensor:
+    return torch.randn(len(pixels), config.model.latent_size, generator=generator).to(pixels.device)
+
+
+@torch.no_grad()
+def _warn_of_collapse(vision: Vision, frames: Tensor) -> None:
+    pixels = vision.to_pixels(frames)
+    spread = float(reconstruction_spread(pixels, vision.decode_pixels(vision.encode_pixels(pixels)[0])))
+    if spread < COLLAPSED:
+        warnings.warn(
+            f"V has collapsed: its reconstructions vary {spread:.3f} times as much as the frames, they all look alike. "
+            "Lower beta, let it grow for longer (beta_warmup), or raise reconstruction_scale; TensorBoard shows "
+            "the share of each term in the gradient.",
+            stacklevel=3,
+        )
 
 
 def _colour_table(frames: list[Tensor], config: VisionTraining, seed: int) -> Tensor:

@@ -1,0 +1,152 @@
+"""Success in reality by what went on: was the target in view at first, was it lost in a turn, did the agent stick?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from gymnasium.vector import VectorEnv, VectorWrapper
+from numpy.typing import NDArray
+
+from dreamenv.envs.real import Sight, sight
+from dreamenv.evaluate.scores import Score
+
+GROUPS = ("visible", "hidden", "lost", "stuck")
+LOST_STEPS = 5  # a target that comes back sooner was not lost
+STUCK_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Track:
+    """What a real environment told of one episode of T steps.
+
+    Attributes:
+        positions: (T + 1, 2), on the ground.
+        headings: (T + 1,), in radians.
+        in_view: (T + 1,) bool, whether the frame shows the target.
+    """
+
+    positions: NDArray[np.float64]
+    headings: NDArray[np.float64]
+    in_view: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """How a policy did in the real episodes of one group. An episode can be in several.
+
+    Attributes:
+        policy: Who acted, and how.
+        group: One of ``GROUPS``, see :func:`groups_of`.
+        seeds: Of the group's episodes.
+        success: Share of successes; None where the group is empty or the world knows no success.
+        low: Lower end of the share's 95% interval (Wilson 1927).
+        high: Its upper end.
+    """
+
+    policy: str
+    group: str
+    seeds: tuple[int, ...]
+    success: float | None
+    low: float | None
+    high: float | None
+
+
+class SightLog(VectorWrapper):
+    """Writes down what real environments tell of every step; frames, rewards and actions pass through unchanged.
+
+    Args:
+        env: A vector of real environments in this process, autoreset disabled.
+    """
+
+    def __init__(self, env: VectorEnv) -> None:
+        super().__init__(env)
+        self._envs: Any = env.unwrapped.envs  # type: ignore[attr-defined]
+        self._logs: list[list[Sight]] = []
+        self._latest: list[list[Sight]] = [[] for _ in self._envs]
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins episodes, of all environments or of those in ``options["reset_mask"]``."""
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))  # the reset takes it out of the options
+        result = self.env.reset(seed=seed, options=options)
+        for slot in np.flatnonzero(mask).tolist():
+            self._latest[slot] = []
+            self._logs.append(self._latest[slot])
+            self._note(slot)
+        return result
+
+    def step(self, actions: Any) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:
+        """Takes steps."""
+        result = self.env.step(actions)
+        for slot in range(self.num_envs):
+            self._note(slot)
+        return result
+
+    def take(self) -> tuple[Track, ...]:
+        """Hands out the episodes in the order in which they began, and forgets them; none where nothing was told."""
+        logs, self._logs = self._logs, []
+        return tuple(_track(log) for log in logs if log)
+
+    def _note(self, slot: int) -> None:
+        if told := sight(self._envs[slot]):
+            self._latest[slot].append(told)
+
+
+def group_scores(score: Score, tracks: Sequence[Track]) -> tuple[GroupScore, ...]:
+    """Splits a real score into groups.
+
+    Args:
+        score: Of consecutive seeds.
+        tracks: One per episode, in the order of seeds; more are left out, as slots without a seed repeat the last one.
+
+    Returns:
+        A score per group; none without tracks.
+    """
+    if not tracks:
+        return ()
+    members = [groups_of(track) for track in tracks[: len(score.successes)]]
+    return tuple(_group_score(score, group, [group in own for own in members]) for group in GROUPS)
+
+
+def groups_of(track: Track) -> tuple[str, ...]:
+    """Names the groups of an episode.
+
+    ``visible`` or ``hidden``: the target is in the first frame, or not. ``lost``: it was in view, then out of view for
+    ``LOST_STEPS`` steps or more, and the agent turned in one of those. ``stuck``: ``STUCK_STEPS`` steps in a row left
+    the position as it was, whether the agent turned in them or not.
+    """
+    belongs = (bool(track.in_view[0]), not track.in_view[0], _is_lost(track), _is_stuck(track))
+    return tuple(group for group, there in zip(GROUPS, belongs, strict=True) if there)
+
+
+def _is_lost(track: Track) -> bool:
+    turned = np.diff(track.headings) != 0
+    seen = [*np.flatnonzero(track.in_view).tolist(), len(track.in_view)]
+    return any(end - last > LOST_STEPS and turned[last : end - 1].any() for last, end in itertools.pairwise(seen))
+
+
+def _is_stuck(track: Track) -> bool:
+    moves = np.flatnonzero((np.diff(track.positions, axis=0) != 0).any(1))
+    pauses = np.diff([-1, *moves, len(track.positions) - 1]) - 1  # steps between a move and the next
+    return bool(pauses.max() >= STUCK_STEPS)
+
+
+def _group_score(score: Score, group: str, member: Sequence[bool]) -> GroupScore:
+    seeds = tuple(score.seeds[0] + index for index, there in enumerate(member) if there)
+    if not seeds or score.success is None:
+        return GroupScore(score.policy, group, seeds, None, None, None)
+    won = sum(success for success, there in zip(score.successes, member, strict=True) if there)
+    wilson = scipy.stats.binomtest(won, len(seeds)).proportion_ci(method="wilson")
+    return GroupScore(score.policy, group, seeds, won / len(seeds), float(wilson.low), float(wilson.high))
+
+
+def _track(log: Sequence[Sight]) -> Track:
+    return Track(
+        positions=np.array([told.position for told in log]),
+        headings=np.array([told.heading for told in log]),
+        in_view=np.array([told.in_view for told in log]),
+    )

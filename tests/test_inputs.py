@@ -1,0 +1,128 @@
+"""What agents see of a state: other observations than [z, h], and controllers with a hidden layer."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import DOT_EVOLVE
+
+import dreamenv
+from dreamenv import DreamVectorEnv, LinearAgent
+from dreamenv.agents.evolve import Population, initial_parameters
+from dreamenv.agents.linear import unpack
+from dreamenv.evaluate.choose import ChooseConfig, choose
+from dreamenv.spaces import ActionSpec
+
+THREE = ActionSpec(n=3)
+SHORT = dataclasses.replace(DOT_EVOLVE, generations=2, evaluation_every=2)
+INPUTS = [("z",), ("h",), ("h", "z"), ("z", "h", "c")]
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_observations_are_the_parts_of_the_state_in_order_and_in_bounds(dot_world, inputs):
+    env = DreamVectorEnv(dot_world.showing(inputs), 5, autoreset_mode="SameStep")
+    whole = DreamVectorEnv(dot_world.showing(("z", "h", "c")), 5, autoreset_mode="SameStep")
+    z, h = dot_world.latent_size, dot_world.memory.hidden_size
+    parts = {"z": slice(0, z), "h": slice(z, z + h), "c": slice(z + h, z + 2 * h)}
+    observation, everything = env.reset(seed=0)[0], whole.reset(seed=0)[0]
+    for k in range(60):
+        assert np.array_equal(observation, np.concatenate([everything[:, parts[name]] for name in inputs], axis=1))
+        assert env.observation_space.contains(observation)
+        observation, everything = env.step(np.full(5, k % 3))[0], whole.step(np.full(5, k % 3))[0]
+
+
+def test_what_a_world_shows_survives_the_ways_it_changes(dot_world):
+    shown = dot_world.showing(("z", "c"))
+    assert dot_world.inputs == ("z", "h")
+    for other in (shown.packed(), shown.to("meta"), shown.packed().to("meta")):
+        assert other.inputs == ("z", "c")
+        assert other.feature_size == shown.feature_size
+
+
+@pytest.mark.parametrize("inputs", [(), ("z", "z"), ("x",), ("z", "q")])
+def test_other_inputs_are_refused(dot_world, inputs):
+    with pytest.raises(ValueError, match="expected some of z, h, c, each once, got"):
+        dot_world.showing(inputs)
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_reality_shows_the_same(dot_world, inputs):
+    env = dreamenv.LatentObservation(dreamenv.make_real("dot_env:Dot-v0"), dot_world.showing(inputs))
+    assert env.reset(seed=0)[0].shape == env.observation_space.shape == (dot_world.showing(inputs).feature_size,)
+    assert env.observation_space.contains(env.step(0)[0])
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_evolved_controllers_keep_their_inputs_in_their_files_and_are_compared_by_them(
+    dot_world, tmp_path, inputs, hidden
+):
+    config = dataclasses.replace(SHORT, inputs=inputs, hidden=hidden)
+    agent = dreamenv.evolve(dot_world, tmp_path, config)
+    again = dreamenv.load_agent(tmp_path)
+    size = dot_world.showing(inputs).feature_size
+    count = hidden * (size + 1) + 3 * (hidden + 1) if hidden else 3 * (size + 1)
+    assert (again.inputs, again.feature_size, again.num_parameters) == (inputs, size, count)
+    observation = np.random.default_rng(0).normal(size=(4, size)).astype(np.float32)
+    assert np.array_equal(
+        again.predict(observation, deterministic=True)[0], agent.predict(observation, None, None, True)[0]
+    )
+    result = dreamenv.compare(dot_world, again, dreamenv.CompareConfig((1.0,), episodes=2, num_envs=2))
+    assert {score.policy for score in result.scores} >= {"agent, greedy"}
+    assert list(choose(dot_world, {"one": again, "other": agent}, ChooseConfig(episodes=2))) != []
+
+
+def test_ppo_keeps_its_inputs(dot_world, tmp_path):
+    config = dreamenv.PPOConfig(timesteps=256, num_envs=4, n_steps=16, batch_size=32, inputs=("z",))
+    assert dreamenv.train_ppo(dot_world, tmp_path, config).inputs == ("z",)
+    agent = dreamenv.load_agent(tmp_path)
+    assert dot_world.seen_by(agent).feature_size == dot_world.latent_size
+    assert agent.predict(np.zeros((2, dot_world.latent_size), np.float32))[0].shape == (2,)
+
+
+def test_trust_says_that_it_needs_z_and_h(dot_world, dot_folder):
+    agent = LinearAgent(np.zeros((3, dot_world.latent_size)), np.zeros(3), THREE, inputs=("z",))
+    with pytest.raises(ValueError, match="expected an agent that sees z and h, got one that sees z"):
+        dreamenv.trust(dot_world, agent, dreamenv.EpisodeStore(dot_folder / "episodes"))
+
+
+class TestHidden:
+    """A layer of tanh units before the linear one."""
+
+    def test_sidewalks_z_only_controller_of_world_models_size(self):
+        parameters = np.arange(40.0 * (64 + 1) + 3 * 41)
+        agent = LinearAgent.from_parameters(parameters, THREE, inputs=("z",), hidden=40)
+        assert agent.num_parameters == len(parameters)
+        assert (agent.hidden[0].shape, agent.weight.shape) == ((40, 64), (3, 40))
+        assert agent.hidden[0][1, 0] == 65.0
+        assert agent.bias[0] == 40 * 65 + 40
+
+    def test_it_is_the_formula(self):
+        generator = np.random.default_rng(0)
+        (w1, b1), (w2, b2) = ((generator.normal(size=(o, i)), generator.normal(size=o)) for o, i in ((4, 5), (3, 4)))
+        agent = LinearAgent(w2, b2, THREE, hidden=(w1, b1))
+        x = generator.normal(size=(20, 5)).astype(np.float32)
+        expected = (np.tanh(x @ w1.T + b1) @ w2.T + b2).argmax(1)
+        assert np.array_equal(agent.predict(x, deterministic=True)[0], expected)
+
+    def test_a_population_acts_as_its_members_would(self):
+        parameters = np.random.default_rng(2).normal(size=(4, 7 * 6 + 3 * 8))
+        observation = np.random.default_rng(3).normal(size=(12, 5)).astype(np.float32)
+        population = Population(parameters, THREE, 3, 0, torch.device("cpu"), hidden=7)
+        actions, _ = population.predict(torch.from_numpy(observation), None, np.ones(12, bool), deterministic=True)
+        members = [LinearAgent.from_parameters(row, THREE, hidden=7) for row in parameters]
+        assert actions.tolist() == [
+            members[row // 3].predict(observation[row], deterministic=True)[0] for row in range(12)
+        ]
+
+    def test_evolution_begins_with_the_worlds_action_prior(self, dot_world):
+        ((_, b1), (w2, b2)) = unpack(initial_parameters(dot_world, hidden=5)[None], THREE, 5)
+        assert not b1.any()
+        assert not w2.any()
+        expected = np.array(dot_world.config.action_prior)
+        assert torch.softmax(b2[0], 0).numpy() == pytest.approx(expected, abs=2e-3)
+
+    def test_shapes_that_do_not_fit_are_refused(self):
+        with pytest.raises(ValueError, match=r"expected hidden \(4, F\) and \(4,\), got"):
+            LinearAgent(np.zeros((3, 4)), np.zeros(3), THREE, hidden=(np.zeros((5, 2)), np.zeros(5)))
