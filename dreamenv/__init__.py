@@ -30,6 +30,8 @@ from dreamenv.evaluate.report import WorldReport, report
 from dreamenv.evaluate.rounds import Round
 from dreamenv.evaluate.trust import Trust, TrustConfig, trust
 from dreamenv.explore import ExplorationConfig
+from dreamenv.inspection.inspect import inspect
+from dreamenv.inspection.results import InspectConfig, Inspection
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
@@ -58,6 +60,8 @@ __all__ = [
     "ExplorationConfig",
     "FitConfig",
     "HorizonConfig",
+    "InspectConfig",
+    "Inspection",
     "IterateConfig",
     "LatentObservation",
     "LinearAgent",
@@ -91,6 +95,7 @@ __all__ = [
     "collect",
     "compare",
     "evolve",
+    "inspect",
     "iterate",
     "load",
     "load_agent",

@@ -53,6 +53,9 @@ from dreamenv.evaluate.tables import (
 )
 from dreamenv.evaluate.trust import TrustConfig, trust
 from dreamenv.files import write_json
+from dreamenv.inspection.inspect import inspect
+from dreamenv.inspection.results import InspectConfig
+from dreamenv.inspection.table import inspection_table
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
 from dreamenv.rollout import Policy
@@ -288,6 +291,27 @@ def trust_command(
     _say(f"trust.json, and strip.png with the strangest moments, in {folder}")
 
 
+def inspect_command(
+    world: str,
+    episodes: Path | None = None,
+    out: Path | None = None,
+    config: Annotated[InspectConfig, Flat] = InspectConfig(),  # noqa: B008
+) -> None:
+    """Look into a world: a page with every diagnostic of V, M, heads and agents, and what good looks like.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        episodes: Folder of recorded real episodes; episodes in the world's folder by default.
+        out: Folder for the results; inspection in the world's folder by default.
+        config: Settings.
+    """
+    home = _home(world)
+    folder = out or home / "inspection"
+    result = inspect(load(world), EpisodeStore(episodes or home / "episodes"), folder, config, logs=home)
+    _say(f"\n{inspection_table(result)}\n")
+    _say(f"inspection.html, a page to open in a browser, and inspection.json in {folder}")
+
+
 COMMANDS: dict[str, Any] = {
     "collect": collect_command,
     "train": train_command,
@@ -299,6 +323,7 @@ COMMANDS: dict[str, Any] = {
     "iterate": iterate_command,
     "horizon": horizon_command,
     "trust": trust_command,
+    "inspect": inspect_command,
 }
 RESUMABLE = ("collect", "train", "evolve", "ppo", "iterate")
 

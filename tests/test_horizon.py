@@ -1,9 +1,11 @@
 """How far a dream can be followed."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode
 
 from dreamenv import EpisodeStore, HorizonConfig, PseudoDream, load_agent, open_loop, score_by_sight
@@ -12,6 +14,7 @@ from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.memory_report import report_memory
+from dreamenv.evaluate.tables import open_loop_table
 from dreamenv.latents import encode_episodes
 
 LEFT, STAY = 0, 2
@@ -96,3 +99,11 @@ def test_the_command_writes_tables_and_picture(dot_folder, dot_agent_folder, tmp
     assert (tmp_path / "horizon.png").stat().st_size > 5000
     out = capsys.readouterr().out
     assert "every 8" in out and "predicted" in out
+
+
+def test_steps_that_all_end_alike_have_no_curve_and_no_ordinary_reward(dot_world, held_out):
+    ends = [dataclasses.replace(e, ending=torch.full_like(e.ending, 1)) for e in held_out]
+    (found,) = open_loop(dot_world, ends, HorizonConfig(horizons=(1,)))
+    assert found.reward_error is None
+    assert [ending.auc for ending in found.endings] == [None] * len(dot_world.config.endings)
+    assert "-" in open_loop_table([found])

@@ -158,7 +158,7 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
         strategy.tell(strategy.ask(), [-value for value in fitness])
     env = make_dreams(world, config, AutoresetMode.DISABLED, tensors=True)
     first = len(record.fitness)
-    with SummaryWriter(str(folder), purge_step=first) as writer:
+    with SummaryWriter(str(folder), purge_step=first + 1) as writer:
         bar = progress(
             iterable=range(first, config.generations),
             initial=first,

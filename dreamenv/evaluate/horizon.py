@@ -49,14 +49,14 @@ class OpenLoop:
         horizon: Steps since the last real frame.
         steps: How many were predicted.
         z_error: Root mean square distance of the dreamed z from V's posterior mean, per latent dimension.
-        reward_error: Mean absolute error of the rewards of steps that end nothing.
+        reward_error: Mean absolute error of the rewards of steps that end nothing; None where there are none.
         endings: Every kind: calibration, and how well it is told apart.
     """
 
     horizon: int
     steps: int
     z_error: float
-    reward_error: float
+    reward_error: float | None
     endings: tuple[EndingReport, ...]
 
 
@@ -127,11 +127,12 @@ def _compare(world: World, horizon: int, state: State, truth: dict[str, Tensor])
     probabilities = world.memory.endings.probabilities(state.h)
     rewards = world.memory.reward.rewards(state.h, state.step / world.config.max_episode_steps)
     error = (rewards.gather(1, truth["ending"][:, None]).squeeze(1) - truth["reward"]).abs()
+    ordinary = truth["ending"] == 0
     return OpenLoop(
         horizon=horizon,
         steps=len(error),
         z_error=float((state.z - truth["mean"]).square().mean().sqrt()),
-        reward_error=float(error[truth["ending"] == 0].mean()),
+        reward_error=float(error[ordinary].mean()) if ordinary.any() else None,
         endings=tuple(
             report_ending(kind, truth["ending"] == index, probabilities[:, index], error)
             for index, kind in enumerate(world.config.endings, start=1)

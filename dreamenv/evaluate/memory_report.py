@@ -97,7 +97,7 @@ def report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) 
         predicted=float(probability.sum()),
         precision=hits / int(called.sum()) if called.any() else None,
         recall=hits / positives if positives else None,
-        auc=area_under_curve(probability[truth], probability[~truth]) if positives else None,
+        auc=area_under_curve(probability[truth], probability[~truth]) if 0 < positives < len(truth) else None,
         reward_error=float(error[truth].mean()) if positives else None,
     )
 

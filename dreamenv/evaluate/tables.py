@@ -99,7 +99,7 @@ def open_loop_table(results: Sequence[OpenLoop]) -> str:
             result.horizon,
             result.steps,
             f"{result.z_error:.3f}",
-            f"{result.reward_error:.4f}",
+            "-" if result.reward_error is None else f"{result.reward_error:.4f}",
             ending.kind,
             ending.count,
             f"{ending.predicted:.1f}",

@@ -1,0 +1,144 @@
+"""How much independent information the training batches of V and M hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.episodes import Episode
+from dreamenv.inspection.quantities import autocorrelation, autocorrelation_time, effective_sample_size
+from dreamenv.models.vision import colour_bins, rare_colour_table
+from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.vision import VisionTraining
+
+FRAMES = 1000  # whose colours are counted
+T = TypeVar("T", VisionTraining, MemoryTraining)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows that M's batches are drawn from.
+
+    Attributes:
+        length: Steps, (W,).
+        kind: Index of the kind of ending of the last step, (W,); 0 goes on.
+        draw: Weights with which they are drawn, (W,).
+    """
+
+    length: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    draw: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class SampleSizes:
+    """Effective sample sizes of training batches: what a gradient is an average over.
+
+    Attributes:
+        assumed: Whether the settings are the defaults, as no checkpoint tells those of the training.
+        frames: Frames in a batch of V, drawn independently with equal probability.
+        frames_effective: What they are worth by Kish's formula, as frames with rare colours weigh more in the loss.
+        windows: Windows that M's batches are drawn from.
+        windows_effective: How many equally likely ones are as varied (Kish), as rare endings are drawn more often.
+        steps: Expected steps in a batch of M.
+        correlation_time: Steps within an episode that are worth one independent step, read from the autocorrelation
+            of M's negative log-likelihood: what the gradient averages.
+        steps_effective: Expected steps over that time, but no less than one for each window.
+        ending_effective: What the expected steps are worth to the ending head by Kish's formula, as steps with rare
+            endings weigh more in its loss.
+    """
+
+    assumed: bool
+    frames: int
+    frames_effective: float
+    windows: int
+    windows_effective: float
+    steps: float
+    correlation_time: float
+    steps_effective: float
+    ending_effective: float
+
+
+def sample_sizes(
+    episodes: Sequence[Episode],
+    kinds: NDArray[np.int64],
+    likelihoods: Sequence[NDArray[np.floating]],
+    vision: Mapping[str, Any],
+    memory: Mapping[str, Any],
+) -> SampleSizes:
+    """Computes the effective sample sizes of the batches that a world was trained on.
+
+    Args:
+        episodes: The training episodes.
+        kinds: Index of the kind of ending of each, (E,).
+        likelihoods: M's negative log-likelihood at every step of some episodes, (T,) each.
+        vision: Settings of V's training, as :func:`dreamenv.inspection.logs.read_settings` has them; may be empty.
+        memory: Those of M's.
+
+    Returns:
+        The sizes.
+    """
+    see, remember = _settings(VisionTraining(), vision), _settings(MemoryTraining(), memory)
+    lengths = np.array([len(episode) for episode in episodes])
+    windows = cut_windows(lengths, kinds, remember.window, remember.episode_balance)
+    probability = windows.draw / windows.draw.sum()
+    steps = remember.batch_size * float(probability @ windows.length)
+    time = autocorrelation_time(autocorrelation(likelihoods))
+    shares = kind_shares(windows)
+    weights = kind_weights(lengths, kinds, remember.step_balance)
+    colours = _colour_weights(episodes, see) if see.rare_colours and not see.adversarial else np.ones(1)
+    return SampleSizes(
+        assumed=not (vision and memory),
+        frames=see.batch_size,
+        frames_effective=see.batch_size * effective_sample_size(colours) / len(colours),
+        windows=len(windows.length),
+        windows_effective=effective_sample_size(windows.draw),
+        steps=steps,
+        correlation_time=time,
+        steps_effective=max(steps / time, float(remember.batch_size)),
+        ending_effective=effective_sample_size(weights, steps * shares),
+    )
+
+
+def cut_windows(lengths: NDArray[np.int64], kinds: NDArray[np.int64], window: int, balance: float) -> Windows:
+    """The windows of episodes of (E,) lengths with endings of (E,) kinds, see :class:`MemoryTraining`."""
+    cuts = [[min(window, length - first) for first in range(0, length, window)] for length in lengths]
+    kind = np.concatenate([[0] * (len(cut) - 1) + [end] for cut, end in zip(cuts, kinds, strict=True)]).astype(int)
+    share = np.bincount(kind) / len(kind)
+    return Windows(np.concatenate(cuts), kind, share[kind] ** -balance)
+
+
+def kind_shares(windows: Windows) -> NDArray[np.floating]:
+    """Expected share of each kind of ending among the steps of a batch, (K,)."""
+    endings = np.bincount(windows.kind, windows.draw)
+    endings[0] = windows.draw @ windows.length - endings[1:].sum()
+    return endings / endings.sum()
+
+
+def kind_weights(lengths: NDArray[np.int64], kinds: NDArray[np.int64], balance: float) -> NDArray[np.floating]:
+    """Weights of steps in the ending head's loss, by their kind of ending, (K,), see :class:`MemoryTraining`."""
+    steps = np.bincount(kinds).astype(float)
+    steps[0] = lengths.sum() - steps[1:].sum()
+    return (np.maximum(steps, 1.0) / steps.max()) ** -balance
+
+
+def _settings(defaults: T, known: Mapping[str, Any]) -> T:
+    """Settings from a checkpoint of whatever version: what it does not name has its default."""
+    simple = {f.name for f in dataclasses.fields(defaults)} - {"model", "fit"}
+    return dataclasses.replace(defaults, **{name: known[name] for name in simple & set(known)})
+
+
+def _colour_weights(episodes: Sequence[Episode], config: VisionTraining) -> NDArray[np.floating]:
+    """Mean weights of the pixels of evenly spaced frames, (N,)."""
+    every = np.linspace(0, sum(len(episode) + 1 for episode in episodes) - 1, FRAMES).astype(int)
+    ends = np.cumsum([len(episode) + 1 for episode in episodes])
+    owner = np.searchsorted(ends, every, side="right")
+    frames = np.stack([episodes[e].observations[i - ends[e]] for e, i in zip(owner, every, strict=True)])
+    pixels = torch.from_numpy(frames)
+    return rare_colour_table(pixels, config.colour_weights)[colour_bins(pixels)].mean((1, 2)).numpy()
