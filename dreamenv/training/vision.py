@@ -42,7 +42,8 @@ class VisionTraining:
         rare_colours: Weigh pixel errors by the rareness of their colour; without it small things vanish from dreams.
         colour_weights: Smallest and largest of these weights.
         adversarial: Train as a VAE-GAN instead, see :mod:`dreamenv.training.vision_gan`: errors are those that a
-            discriminator sees, and colours weigh alike.
+            discriminator sees, and colours weigh alike. Give the optimisation a momentum of 0.5 (Radford et al. 2015):
+            with 0.9 decoder and discriminator chase each other, and V collapses.
         gamma: Weight of these errors against the fooling of the discriminator, for the decoder of a VAE-GAN.
     """
 
