@@ -1,8 +1,8 @@
 """Why the recipe works: one change at a time, the same number of real frames and dream steps, several seeds.
 
-Run `python benchmarks/ablation.py` after `frontier.py`, whose worlds and PPO agents are those of the unchanged recipe;
-it goes on where it was interrupted. Every seed trains PPO in the dream anew; V and M, and collects, where the change
-asks for it. Scores are on validation seeds, which choose the recipe, and on test seeds.
+Run `python benchmarks/ablation.py` after `frontier.py`, whose worlds and PPO agents are those of the unchanged recipe,
+and `rounds.py`, whose first rounds are those of narrow exploration; it goes on where it was interrupted. Every seed
+trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on validation seeds, which choose the recipe, and on test seeds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from study import ENV, NARROW, Row, dream_scores, once, real_scores
+from study import ENV, Row, dream_scores, once, real_scores
 from tabulate import tabulate
-from torch import Tensor
 
 import dreamenv
 from dreamenv.files import write_json
@@ -29,7 +28,6 @@ UNTRAINED = replace(RECIPE.memory, fit=replace(RECIPE.memory.fit, steps=0))
 WORLDS: dict[str, tuple[dreamenv.ExplorationConfig, dreamenv.TrainConfig]] = {
     "recipe": (dreamenv.ExplorationConfig(), RECIPE),
     "uniform": (UNIFORM, RECIPE),
-    "narrow": (NARROW, RECIPE),
     "plain-error": (dreamenv.ExplorationConfig(), replace(RECIPE, vision=replace(RECIPE.vision, rare_colours=False))),
     "unbalanced": (
         dreamenv.ExplorationConfig(),
@@ -48,7 +46,7 @@ CHANGES: dict[str, tuple[str, dreamenv.PPOConfig]] = {
     "dream: no branched starts": ("recipe", replace(PPO, branched_starts=0.0)),
     "dream: temperature 0.1": ("recipe", replace(PPO, temperature=0.1)),
     "dream: temperature 1": ("recipe", replace(PPO, temperature=1.0)),
-    "agent: z only": ("recipe", PPO),
+    "agent: z only": ("recipe", replace(PPO, inputs=("z",))),
 }
 
 
@@ -59,6 +57,7 @@ class Ablation:
     Attributes:
         root: Takes everything.
         frontier: Where `frontier.py` put its worlds.
+        rounds: Where `rounds.py` put its rounds.
         frames: Real frames for every world, one of the budgets there.
         seeds: One chain from collecting to scores each.
         episodes: Per score.
@@ -68,6 +67,7 @@ class Ablation:
 
     root: Path = Path("runs/ablation")
     frontier: Path = Path("runs/frontier")
+    rounds: Path = Path("runs/rounds")
     frames: int = 40_000
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 100
@@ -75,24 +75,8 @@ class Ablation:
     changes: tuple[str, ...] = tuple(CHANGES)
 
 
-class SeesOnlyZ(dreamenv.World):
-    """A world whose agents do not see h."""
-
-    @property
-    def feature_size(self) -> int:
-        return self.latent_size
-
-    @property
-    def feature_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        low, high = super().feature_bounds
-        return low[: self.latent_size], high[: self.latent_size]
-
-    def features(self, state: dreamenv.State) -> Tensor:
-        return state.z
-
-
 def main(ablation: Ablation) -> None:
-    worlds = sorted({CHANGES[change][0] for change in ablation.changes} - {"recipe"}, key=list(WORLDS).index)
+    worlds = sorted({CHANGES[change][0] for change in ablation.changes} - {"recipe", "narrow"}, key=list(WORLDS).index)
     with get_context("spawn").Pool(ablation.processes, maxtasksperchild=1) as pool:
         pool.starmap(train_world, [(ablation, w, s) for w in worlds for s in ablation.seeds], chunksize=1)
         jobs = [(ablation, change, seed) for change in ablation.changes for seed in ablation.seeds]
@@ -102,9 +86,11 @@ def main(ablation: Ablation) -> None:
 
 
 def place(ablation: Ablation, world: str, seed: int) -> Path:
-    """The folder of a world; the recipe's is one of the frontier."""
+    """The folder of a world; the recipe's is one of the frontier, that of narrow exploration a first round."""
     if world == "recipe":
         return ablation.frontier / f"seed{seed}" / str(ablation.frames)
+    if world == "narrow":
+        return ablation.rounds / f"narrow-then-rounds-seed{seed}" / "rounds" / "00"
     return ablation.root / f"{world}-seed{seed}"
 
 
@@ -128,14 +114,17 @@ def measure(ablation: Ablation, change: str, seed: int) -> Row:
     torch.set_num_threads(1)
     name, ppo = CHANGES[change]
     folder = place(ablation, name, seed)
-    agent = "ppo" if change == "the recipe" else change.replace(": ", "-").replace(" ", "-")
+    found_there = change in ("the recipe", "exploration: narrow")
+    agent = "ppo" if found_there else change.replace(": ", "-").replace(" ", "-")
     home = folder / "agents" / agent
 
     def make() -> Row:
         world = dreamenv.load(folder)
-        if change == "agent: z only":
-            world = SeesOnlyZ(world.config, world.vision, world.memory, world.bank, world.path)
-        trained = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
+        if found_there:
+            trained = dreamenv.load_agent(home)
+        else:
+            trained = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
+        world = world.seen_by(trained)
         found = dream_scores(world, trained, ablation.episodes, temperature=ppo.temperature)
         return {"change": change, "seed": seed, **found, **real_scores(world, trained, ablation.episodes)}
 

@@ -30,7 +30,6 @@ SETTINGS: dict[str, dreamenv.IterateConfig] = {
         collect=dreamenv.CollectConfig(exploration=NARROW),
     ),
     "20,000 in three passes": dreamenv.IterateConfig(frames=10_000, rounds=2, round_frames=5_000, ppo=PPO),
-    "40,000 in four passes": dreamenv.IterateConfig(frames=25_000, rounds=3, round_frames=5_000, ppo=PPO),
 }
 
 
