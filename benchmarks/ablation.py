@@ -2,7 +2,8 @@
 
 Run `python benchmarks/ablation.py` after `frontier.py`, whose worlds and PPO agents are those of the unchanged recipe,
 and `rounds.py`, whose first rounds are those of narrow exploration; it goes on where it was interrupted. Every seed
-trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on validation seeds, which choose the recipe, and on test seeds.
+trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on validation seeds, which
+choose the recipe, and on test seeds.
 """
 
 from __future__ import annotations
