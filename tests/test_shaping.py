@@ -1,11 +1,16 @@
 """The action penalty, alone and in batches."""
 
+import dataclasses
+
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
+from conftest import DOT_EVOLVE
 from dot_env import DotEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+import dreamenv
 from dreamenv import ActionPenalty, DreamVectorEnv, VectorActionPenalty
 
 STAY = 2
@@ -129,3 +134,43 @@ def test_dreams_are_shaped_alike(dot_world, random_actions):
         assert np.allclose(got[1], expected[1] - 0.1)
         assert np.array_equal(got[0], expected[0])
         assert got[4].keys() - expected[4].keys() == {"unshaped_return", "_unshaped_return"}
+
+
+def test_each_action_can_have_its_own_penalty():
+    env = ActionPenalty(PayingEnv(), penalty=(0.5, 0.25), discount=0.8)
+    env.reset(seed=4)
+    assert [env.step(action)[1] for action in (0, 1, 1, 0)] == pytest.approx(
+        [1 - 0.5, 2 - 0.25 * 0.8, 3 - 0.25 * 0.64, 4 - 0.5 * 0.512]
+    )
+
+
+def test_the_vector_twin_charges_the_same_for_arrays_and_tensors(dot_world):
+    costs = (0.1, 0.2, 0.05)
+    actions = np.random.default_rng(0).integers(3, size=(20, 4))
+    results = []
+    for tensors in (False, True):
+        env = VectorActionPenalty(DreamVectorEnv(dot_world, 4, autoreset_mode="SameStep", tensors=tensors), costs, 1.0)
+        plain = DreamVectorEnv(dot_world, 4, autoreset_mode="SameStep")
+        env.reset(seed=0)
+        plain.reset(seed=0)
+        for row in actions:
+            shaped = env.step(torch.from_numpy(row) if tensors else row)[1]
+            assert shaped == pytest.approx(plain.step(row)[1] - np.take(costs, row))
+            results.append(shaped)
+    assert np.array_equal(results[:20], results[20:])
+
+
+@pytest.mark.parametrize("penalty", [(0.1,), (0.1, 0.2, 0.3), ()])
+def test_as_many_penalties_as_actions_are_expected(penalty):
+    with pytest.raises(ValueError, match="one for each of 2 discrete actions, got"):
+        ActionPenalty(PayingEnv(), penalty=penalty)
+
+
+def test_compare_reports_the_unshaped_return_of_an_agent_trained_with_a_penalty(dot_world, tmp_path):
+    agent = dreamenv.evolve(dot_world, tmp_path, dataclasses.replace(DOT_EVOLVE, action_penalty=(0.3, 0.3, 0.3)))
+    config = dreamenv.CompareConfig((1.0,), episodes=4, num_envs=2)
+    found = dreamenv.compare(dot_world, agent, config).scores
+    (dreamed,) = (s for s in found if s.policy == "agent, greedy" and s.place == "dream")
+    env = DreamVectorEnv(dot_world, 4, temperature=1.0, autoreset_mode=AutoresetMode.DISABLED)
+    played = list(dreamenv.rollout(env, agent, range(config.seed, config.seed + 4), deterministic=True))
+    assert list(dreamed.returns) == pytest.approx([o.episode_return for o in sorted(played, key=lambda o: o.index)])

@@ -20,7 +20,8 @@ class DreamConfig:
         temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
         branched_starts: Share of dreams that begin in the middle of a real episode.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
-        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`; 0 for none.
+        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`: what the first action costs,
+            or one cost for each action; 0 for none.
         inputs: What the agent sees of a state, see :meth:`dreamenv.World.showing`.
         seed: Of everything random.
     """
@@ -29,7 +30,7 @@ class DreamConfig:
     temperature: float | tuple[float, float] | None = None
     branched_starts: float = 0.3
     dropout: float = 0.0
-    action_penalty: float = 0.0
+    action_penalty: float | tuple[float, ...] = 0.0
     inputs: tuple[Input, ...] = ("z", "h")
     seed: int = 0
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
@@ -18,16 +20,17 @@ class ActionPenalty(gym.Wrapper):
 
     Args:
         env: Any environment.
-        penalty: Cost of the first action, in units of reward.
-        discount: In [0, 1].
+        penalty: Cost of the first action, in units of reward; or one for each discrete action, so that turning can
+            cost more than walking.
+        discount: In [0, 1]; with 1 every step costs the same, a price of time.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, env: gym.Env, penalty: float = 0.001, discount: float = 0.99) -> None:
+    def __init__(self, env: gym.Env, penalty: float | Sequence[float] = 0.001, discount: float = 0.99) -> None:
         super().__init__(env)
-        self._penalty, self._discount = _check(penalty, discount)
+        self._penalty, self._discount = _check(penalty, discount, env.action_space)
         self._step, self._return = 0, 0.0
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -38,7 +41,7 @@ class ActionPenalty(gym.Wrapper):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes a step that costs a little."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        shaped = float(reward) - self._penalty * self._discount**self._step
+        shaped = float(reward) - float(_cost(self._penalty, action)) * self._discount**self._step
         self._step += 1
         self._return += float(reward)
         return observation, shaped, terminated, truncated, {**info, "unshaped_return": self._return}
@@ -49,16 +52,17 @@ class VectorActionPenalty(VectorWrapper):
 
     Args:
         env: Any vector environment.
-        penalty: Cost of the first action, in units of reward.
-        discount: In [0, 1].
+        penalty: Cost of the first action, in units of reward; or one for each discrete action, so that turning can
+            cost more than walking.
+        discount: In [0, 1]; with 1 every step costs the same, a price of time.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, env: VectorEnv, penalty: float = 0.001, discount: float = 0.99) -> None:
+    def __init__(self, env: VectorEnv, penalty: float | Sequence[float] = 0.001, discount: float = 0.99) -> None:
         super().__init__(env)
-        self._penalty, self._discount = _check(penalty, discount)
+        self._penalty, self._discount = _check(penalty, discount, env.single_action_space)
         self._step = np.zeros(env.num_envs, np.int64)
         self._return = np.zeros(env.num_envs)
         self._done = np.zeros(env.num_envs, bool)
@@ -75,7 +79,7 @@ class VectorActionPenalty(VectorWrapper):
         self._clear(self._done)
         observation, reward, terminated, truncated, info = self.env.step(actions)
         resets = self._done & (self.env.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP)
-        shaped = reward - np.where(resets, 0.0, self._penalty * self._discount**self._step)
+        shaped = reward - np.where(resets, 0.0, _cost(self._penalty, actions) * self._discount**self._step)
         self._step += ~resets
         self._return += reward
         self._done = terminated | truncated
@@ -88,7 +92,16 @@ class VectorActionPenalty(VectorWrapper):
         self._return[rows] = 0.0
 
 
-def _check(penalty: float, discount: float) -> tuple[float, float]:
-    if not (penalty >= 0.0 and 0.0 <= discount <= 1.0):
+def _check(penalty: float | Sequence[float], discount: float, actions: gym.Space) -> tuple[NDArray[np.float64], float]:
+    costs = np.asarray(penalty, np.float64)
+    if not ((costs >= 0.0).all() and 0.0 <= discount <= 1.0):
         raise ValueError(f"expected penalty >= 0 and discount in [0, 1], got {penalty} and {discount}")
-    return penalty, discount
+    expected = int(getattr(actions, "n", 0))
+    if costs.ndim and costs.shape != (expected,):
+        raise ValueError(f"expected one penalty, or one for each of {expected} discrete actions, got {len(costs)}")
+    return costs, discount
+
+
+def _cost(penalty: NDArray[np.float64], actions: Any) -> NDArray[np.float64]:
+    """Of the actions taken, an array or a tensor; the same for all where there is one penalty."""
+    return penalty[torch.as_tensor(actions).cpu().numpy()] if penalty.ndim else penalty
