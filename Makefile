@@ -50,7 +50,7 @@ lint: setup  ## run the linter, the formatter's check and the type checker
 STAGES := $(RUN)/stages.txt
 STAGE = printf '%-10s %5d s\n' $(1) $$(( $$(date +%s) - begin )) >>$(STAGES)
 
-sidewalk: setup  ## make a world and two agents anew: collect, train, dream, compare, seconds by stage (15 minutes)
+sidewalk: setup  ## make a world and two agents anew: collect, train, dream, compare, seconds by stage (about 20 minutes)
 	@mkdir -p $(RUN) && rm -f $(STAGES)
 	@begin=$$(date +%s); $(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66000 && $(call STAGE,collect)
 	@begin=$$(date +%s); $(BIN)/dreamenv train --world $(RUN) && $(call STAGE,train)
