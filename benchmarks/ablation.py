@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import torch
 import tyro
-from study import ENV, Row, dream_scores, once, real_scores
+from study import ENV, Row, dream_scores, once, real_scores, spread
 from tabulate import tabulate
 
 import dreamenv
@@ -135,14 +134,10 @@ def measure(ablation: Ablation, change: str, seed: int) -> Row:
 def table(rows: list[Row]) -> str:
     """Mean of the seeds, lowest and highest in brackets."""
 
-    def cell(of: list[Row], place: str) -> str:
-        success = [row[place]["success"] for row in of]
-        mean = np.mean([row[place]["mean"] for row in of])
-        return f"{np.mean(success):.2f} ({min(success):.2f}-{max(success):.2f}) / {mean:.3f}"
-
     places = ("dream greedy", "test greedy", "test sampling", "validation greedy")
     changes = list(dict.fromkeys(row["change"] for row in rows))
-    lines = [(c, *(cell([row for row in rows if row["change"] == c], place) for place in places)) for c in changes]
+    groups = {change: [row for row in rows if row["change"] == change] for change in changes}
+    lines = [(change, *(spread(of, place) for place in places)) for change, of in groups.items()]
     return tabulate(lines, ("change", *places), disable_numparse=True)
 
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import torch
 import tyro
-from study import Row, dream_scores, once, real_scores
+from study import Row, dream_scores, once, real_scores, spread
 from tabulate import tabulate
 
 import dreamenv
@@ -83,15 +82,12 @@ def measure(study: Study, name: str, seed: int) -> Row:
 def table(rows: list[Row]) -> str:
     """Success, mean of the seeds with the lowest and the highest, and mean return."""
 
-    def cell(of: list[Row], place: str) -> str:
-        success = [row[place]["success"] for row in of]
-        mean = np.mean([row[place]["mean"] for row in of])
-        return f"{np.mean(success):.2f} ({min(success):.2f}-{max(success):.2f}) / {mean:.3f}"
-
     places = ("dream greedy", "test greedy", "test sampling", "validation greedy")
     groups = {name: [row for row in rows if row["setting"] == name] for name in SETTINGS}
     lines = [
-        (name, f"{of[0]['parameters']:,}", *(cell(of, place) for place in places)) for name, of in groups.items() if of
+        (name, f"{of[0]['parameters']:,}", *(spread(of, place) for place in places))
+        for name, of in groups.items()
+        if of
     ]
     return tabulate(lines, ("what C sees", "parameters", *places), disable_numparse=True)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gymnasium.vector import AutoresetMode
 
 import dreamenv
@@ -74,3 +75,10 @@ def both_ways(env: Any, agent: dreamenv.Policy, seeds: range, config: dreamenv.W
 def facts(found: Score) -> Row:
     """What a table needs of a score."""
     return {fact: getattr(found, fact) or 0.0 for fact in ("success", "mean", "std", "low", "high", "length")}
+
+
+def spread(rows: list[Row], place: str) -> str:
+    """A table's cell: success as the mean of the rows, with the lowest and the highest in brackets, and mean return."""
+    success = [row[place]["success"] for row in rows]
+    mean = np.mean([row[place]["mean"] for row in rows])
+    return f"{np.mean(success):.2f} ({min(success):.2f}-{max(success):.2f}) / {mean:.3f}"
