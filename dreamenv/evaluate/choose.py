@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gymnasium.vector import AutoresetMode
-
 from dreamenv.bundle import load
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.progress import progress
@@ -56,10 +55,11 @@ def choose(
     world = world if isinstance(world, World) else load(world)
     for agent in agents.values():
         check_agent(world, agent)
+    real = make_real_vector(world.config.env_id, min(config.num_envs, config.episodes))
     seeds = range(config.seed, config.seed + config.episodes)
     scores = {}
     for name, agent in progress(iterable=agents.items(), total=len(agents), unit="agent", desc="choose"):
-        env = make_latent_vector(world.seen_by(agent), min(config.num_envs, config.episodes), AutoresetMode.DISABLED)
+        env = VectorLatentObservation(real, world.seen_by(agent))
         scores[name] = score(env, agent, seeds, world.config, name=name, deterministic=True)
-        env.close()
+    real.close()
     return dict(sorted(scores.items(), key=lambda item: -item[1].mean))

@@ -73,14 +73,15 @@ def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int =
         mean, log_variance = vision.encode_pixels(pixels)
         real.append(pixels)
         dreamed.append(vision.decode_pixels(mean))
-        beside.append((vision.decode_beside(mean, pixels) - pixels).square().mean((1, 2, 3)))
+        if vision.config.kind == "unet":
+            beside.append((vision.decode_beside(mean, pixels) - pixels).square().mean((1, 2, 3)))
         means.append(mean)
         kls.append(kl_divergence(mean, log_variance).sum(1))
     target, output = torch.cat(real), torch.cat(dreamed)
     return VisionReport(
         frames=len(target),
         squared_error=(target - output).square().mean().item(),
-        squared_error_beside=torch.cat(beside).mean().item() if vision.config.kind == "unet" else None,
+        squared_error_beside=torch.cat(beside).mean().item() if beside else None,
         spread=reconstruction_spread(target, output).item(),
         kl=torch.cat(kls).mean().item(),
         active_dimensions=int((torch.cat(means).var(0) > 0.01).sum()),
