@@ -33,11 +33,11 @@ from dreamenv.inspection.quantities import (
     off_diagonal,
 )
 from dreamenv.inspection.results import InspectConfig, kinds_of, measure
-from dreamenv.inspection.samples import cut_windows, kind_shares, kind_weights, sample_sizes
+from dreamenv.inspection.samples import cut_windows, kind_counts, kind_shares, sample_sizes
 from dreamenv.inspection.strips import film_strip, room, telling_episodes
 from dreamenv.inspection.table import inspection_table
 from dreamenv.latents import encode_episodes
-from dreamenv.training.memory import MemoryTraining, _balance, _cut
+from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
 from dreamenv.world import Noise, World
 
 QUICK = InspectConfig(held_out=12, open_loop_episodes=3, frames=60, hsic_frames=40)
@@ -261,7 +261,7 @@ def test_windows_and_weights_are_those_of_the_training(dot_world, held_out, wind
     mine = cut_windows(lengths, kinds, window, config.episode_balance)
     assert mine.length.tolist() == [len(part) for part in theirs]
     assert mine.draw == pytest.approx(draw.numpy())
-    assert kind_weights(lengths, kinds, config.step_balance) == pytest.approx(weights.numpy())
+    assert kind_weights(kind_counts(lengths, kinds), config.step_balance).numpy() == pytest.approx(weights.numpy())
     counts = np.array([np.bincount(part.ending, minlength=3) for part in theirs])
     steps = mine.draw @ counts
     assert kind_shares(mine) == pytest.approx(steps / steps.sum())

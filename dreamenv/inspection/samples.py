@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dreamenv.episodes import Episode
 from dreamenv.inspection.quantities import autocorrelation, autocorrelation_time, effective_sample_size
 from dreamenv.models.vision import colour_bins, rare_colour_table
-from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.memory import MemoryTraining, draw_weights, kind_weights
 from dreamenv.training.vision import VisionTraining
 
 FRAMES = 1000  # whose colours are counted
@@ -91,7 +91,7 @@ def sample_sizes(
     steps = remember.batch_size * float(probability @ windows.length)
     time = autocorrelation_time(autocorrelation(likelihoods))
     shares = kind_shares(windows)
-    weights = kind_weights(lengths, kinds, remember.step_balance)
+    weights = kind_weights(kind_counts(lengths, kinds), remember.step_balance).double().numpy()
     colours = _colour_weights(episodes, see) if see.rare_colours and not see.adversarial else np.ones(1)
     return SampleSizes(
         assumed=not (vision and memory),
@@ -110,8 +110,7 @@ def cut_windows(lengths: NDArray[np.int64], kinds: NDArray[np.int64], window: in
     """The windows of episodes of (E,) lengths with endings of (E,) kinds, see :class:`MemoryTraining`."""
     cuts = [[min(window, length - first) for first in range(0, length, window)] for length in lengths]
     kind = np.concatenate([[0] * (len(cut) - 1) + [end] for cut, end in zip(cuts, kinds, strict=True)]).astype(int)
-    share = np.bincount(kind) / len(kind)
-    return Windows(np.concatenate(cuts), kind, share[kind] ** -balance)
+    return Windows(np.concatenate(cuts), kind, draw_weights(torch.from_numpy(kind), balance).double().numpy())
 
 
 def kind_shares(windows: Windows) -> NDArray[np.floating]:
@@ -121,11 +120,11 @@ def kind_shares(windows: Windows) -> NDArray[np.floating]:
     return endings / endings.sum()
 
 
-def kind_weights(lengths: NDArray[np.int64], kinds: NDArray[np.int64], balance: float) -> NDArray[np.floating]:
-    """Weights of steps in the ending head's loss, by their kind of ending, (K,), see :class:`MemoryTraining`."""
-    steps = np.bincount(kinds).astype(float)
+def kind_counts(lengths: NDArray[np.int64], kinds: NDArray[np.int64]) -> torch.Tensor:
+    """How many steps of episodes of (E,) lengths end in each kind of ending, (K,); column 0 goes on."""
+    steps = np.bincount(kinds)
     steps[0] = lengths.sum() - steps[1:].sum()
-    return (np.maximum(steps, 1.0) / steps.max()) ** -balance
+    return torch.from_numpy(steps)
 
 
 def _settings(defaults: T, known: Mapping[str, Any]) -> T:

@@ -174,16 +174,25 @@ def _cut(episode: LatentEpisode, window: int) -> list[LatentEpisode]:
     ]
 
 
+def draw_weights(kind: Tensor, balance: float) -> Tensor:
+    """Weights (W,) with which windows are drawn, from the kinds (W,) of their last steps."""
+    return (torch.bincount(kind) / len(kind))[kind] ** -balance
+
+
+def kind_weights(steps: Tensor, balance: float) -> Tensor:
+    """Weights (K,) of kinds of endings in the ending head's loss, from the numbers (K,) of steps with each."""
+    return ((steps.clamp(min=1) / steps.max()) ** -balance).float()
+
+
 def _balance(
     windows: Sequence[LatentEpisode], kinds: int, config: MemoryTraining, memory: Memory
 ) -> tuple[Tensor, Tensor]:
     """Draw weights of windows (E,) and loss weights of kinds (K,); tells the ending head the shift they cause."""
     last = torch.stack([window.ending[-1] for window in windows])
-    share = torch.bincount(last, minlength=kinds) / len(last)
-    draw = share[last] ** -config.episode_balance
+    draw = draw_weights(last, config.episode_balance)
     counts = torch.stack([torch.bincount(window.ending, minlength=kinds) for window in windows]).double()
     steps = counts.sum(0).clamp(min=1.0)
-    weights = ((steps / steps.max()) ** -config.step_balance).float()
+    weights = kind_weights(steps, config.step_balance)
     seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
     memory.endings.shift.copy_((seen / (steps / steps.sum())).log())
     return draw, weights

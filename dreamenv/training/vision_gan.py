@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -88,7 +90,7 @@ class VAEGAN(nn.Module):
         return value, {"kl": kl, "features": encoder_features, "fooling": fooling, "telling": telling}
 
     @staticmethod
-    def _fixed(module: nn.Module, *inputs: Tensor) -> Tensor:
+    def _fixed(module: nn.Module, *inputs: Tensor) -> Any:
         """Runs a module with gradients for its inputs but not for its weights."""
         weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
         return functional_call(module, weights, inputs)
