@@ -61,10 +61,11 @@ class CounterStreams:
             ValueError: If there is not one seed for each environment.
         """
         seeds = seeds_of(seed, len(self._key))
-        checked = ((row, seeds[row]) for row in rows.tolist())
-        fresh = [(row, seeding.np_random(int(value))[1] % 2**63) for row, value in checked if value is not None]
+        given = [(row, seeds[row]) for row in rows.tolist()]
+        fresh = [(row, int(value)) for row, value in given if value is not None]
         if fresh:
-            index, values = torch.tensor(fresh, device=self._device).T
+            seeding.np_random(min(value for _, value in fresh))  # refuses negative ones
+            index, values = torch.tensor([(row, value % 2**63) for row, value in fresh], device=self._device).T
             self._key[index] = _mix(values)
             self._counter[index] = 0
 
