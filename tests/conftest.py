@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from dot_env import HEIGHT, WIDTH
+from hypothesis import settings
 
 import dreamenv
 from dreamenv.models.memory import MemoryConfig, State
@@ -15,6 +16,9 @@ from dreamenv.training.vision import VisionTraining
 from dreamenv.world import StartBank, World, WorldConfig, build_models
 
 torch.set_num_threads(1)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=25)
+settings.register_profile("long", settings.get_profile("quick"), max_examples=1000)
+settings.load_profile("quick")
 
 DOT_EXPLORATION = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.5, sticky=0.5)
 DOT_COLLECT = dreamenv.CollectConfig(frames=4000, num_envs=8, exploration=DOT_EXPLORATION)
