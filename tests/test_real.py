@@ -175,3 +175,22 @@ def test_a_vector_of_real_environments_is_reset_by_hand():
     assert env.num_envs == 3
     assert env.metadata["autoreset_mode"] is gym.vector.AutoresetMode.DISABLED
     assert env.reset(seed=0)[0].shape == (3, 16, 32, 3)
+
+
+@pytest.mark.parametrize("env_id", ["MiniWorld-Sidewalk-v0", "MiniWorld-MazeS3Fast-v0"])
+def test_frames_do_not_depend_on_other_environments_in_the_process(env_id, random_actions):
+    alone = make_real(env_id)
+    actions = random_actions(alone.action_space, 25)
+    expected = [alone.reset(seed=7)[0], *(alone.step(action)[0] for action in actions)]
+    alone.close()
+
+    crowd = [make_real(env_id) for _ in range(8)]
+    frames = [[env.reset(seed=7 + number)[0] for number, env in enumerate(crowd)][0]]
+    for number, action in enumerate(actions):
+        frames.append([env.step(action)[0] for env in crowd][0])
+        crowd[1 + number % 7].reset(seed=100 + number)
+    for env in crowd:
+        env.close()
+
+    assert len({frame.tobytes() for frame in frames}) > 10
+    assert all(np.array_equal(one, other) for one, other in zip(frames, expected, strict=True))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import importlib
 import importlib.util
 import io
 import os
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -60,6 +64,8 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
         with contextlib.redirect_stdout(io.StringIO()):  # Miniworld prints its number of anti-aliasing samples
             _register(env_id)
             env = gym.make(env_id, **kwargs)
+        if library := sys.modules.get("miniworld.miniworld"):
+            _mend_miniworld(library)
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise UnsupportedEnvironmentError(
             f"expected the id of an installed environment, got {env_id!r}: {error}"
@@ -169,6 +175,61 @@ def _register(env_id: str) -> None:
     for prefix, module in _REGISTERED_BY.items():
         if env_id.startswith(prefix):
             importlib.import_module(module)
+
+
+@functools.cache
+def _mend_miniworld(library: ModuleType) -> None:
+    """Gives every Miniworld environment a drawing of its own, and makes closing one free what it holds.
+
+    The library (2.1.0) compiles walls and whatever else stands still into OpenGL display list 1. All environments of a
+    process share their OpenGL objects, so each one drew the walls of whichever was reset last. Here the number stands
+    for a list of the environment's own, known by its OpenGL context. And nothing was freed by closing, some 36 MB per
+    environment.
+    """
+    from pyglet import gl
+
+    base: Any = library.MiniWorldEnv
+    compile_list, close = base._render_static, base.close
+
+    def compile_own_list(env: Any) -> None:
+        env.shadow_window.switch_to()  # the library draws frames in the environment's context, but compiles in any
+        gl.current_context.static_list = getattr(gl.current_context, "static_list", None) or gl.glGenLists(1)
+        compile_list(env)
+
+    def close_and_free(env: Any) -> None:
+        close(env)
+        if env.shadow_window.context:
+            _free(env)
+
+    def own_list(number: int) -> int:
+        return getattr(gl.current_context, "static_list", number)
+
+    patches = {
+        "glNewList": lambda number, mode: gl.glNewList(own_list(number), mode),
+        "glCallList": lambda number: gl.glCallList(own_list(number)),
+        "glDeleteLists": lambda number, count: gl.glDeleteLists(own_list(number), count),
+    }
+    vars(library).update(patches)
+    base._render_static, base.close = compile_own_list, close_and_free
+
+
+def _free(env: Any) -> None:
+    """Deletes a Miniworld environment's display list, its frame buffers with what they draw into, and its context."""
+    from pyglet import gl
+
+    def attached(attachment: int) -> ctypes.Array:
+        name, kind = gl.GLint(), gl.GL_FRAMEBUFFER_ATTACHMENT_OBJECT_NAME
+        gl.glGetFramebufferAttachmentParameteriv(gl.GL_FRAMEBUFFER, attachment, kind, ctypes.byref(name))
+        return (gl.GLuint * 1)(name.value)
+
+    env.shadow_window.switch_to()
+    for frame in (env.obs_fb.multi_fbo, env.obs_fb.final_fbo, env.vis_fb.multi_fbo, env.vis_fb.final_fbo):
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
+        gl.glDeleteTextures(1, attached(gl.GL_COLOR_ATTACHMENT0))
+        gl.glDeleteRenderbuffers(1, attached(gl.GL_DEPTH_ATTACHMENT))
+        gl.glDeleteFramebuffers(1, ctypes.byref(frame))
+    gl.glDeleteLists(getattr(gl.current_context, "static_list", 0), 1)
+    env.shadow_window.close()
 
 
 def _is_gl_failure(error: Exception) -> bool:
