@@ -189,7 +189,7 @@ def test_less_than_one_episode_is_refused(dot_world, agent, episodes):
         compare(dot_world, agent, dataclasses.replace(CONFIG, episodes=episodes))
 
 
-@pytest.mark.parametrize("temperature", [-1.0, float("nan"), "hot"])
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), "hot", (0.1, 1.0)])
 def test_bad_temperatures_are_refused_before_anything_runs(dot_world, agent, temperature, monkeypatch):
     monkeypatch.setattr("dreamenv.evaluate.compare.score", None)
     with pytest.raises(ValueError, match="expected a temperature"):

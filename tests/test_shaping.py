@@ -69,11 +69,12 @@ def test_defaults_keep_the_penalty_below_the_reward_of_a_goal():
 
 @pytest.mark.parametrize("kind", [ActionPenalty, VectorActionPenalty])
 @pytest.mark.parametrize(
-    ("penalty", "discount"), [(-0.1, 0.9), (float("nan"), 0.9), (0.1, 1.1), (0.1, -0.1), (0.1, float("nan"))]
+    ("penalty", "discount"),
+    [(-0.1, 0.9), (float("nan"), 0.9), (float("inf"), 0.9), (0.1, 1.1), (0.1, -0.1), (0.1, float("nan"))],
 )
 def test_penalties_and_discounts_out_of_range_are_refused(kind, penalty, discount):
     env = PayingEnv() if kind is ActionPenalty else SyncVectorEnv([PayingEnv])
-    with pytest.raises(ValueError, match=r"expected penalty >= 0 and discount in \[0, 1\], got"):
+    with pytest.raises(ValueError, match=r"expected penalty >= 0 and discount in \[0, 1\], both finite, got"):
         kind(env, penalty, discount)
 
 

@@ -12,12 +12,15 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from dreamenv.envs.dream_vector import DreamVectorEnv, Snapshot
+from dreamenv.envs.settings import check_action, check_reset_options
 from dreamenv.models.memory import State
 from dreamenv.world import World
 
 
 class DreamEnv(gym.Env):
     """One dream: a :class:`DreamVectorEnv` of one.
+
+    It holds nothing that could be closed: as in Gymnasium, :meth:`close` may be called twice, and ends nothing.
 
     Args:
         world: A world, the name of a shipped one, or a folder.
@@ -76,16 +79,26 @@ class DreamEnv(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins an episode; ``options={"temperature": ...}`` sets the temperature from here on."""
+        """Begins an episode; ``options={"temperature": ...}`` sets the temperature from here on.
+
+        Raises:
+            ValueError: If there are other options, or the temperature is none; the episode at hand is untouched.
+            gymnasium.error.Error: If the seed is neither None nor a Python integer >= 0; likewise.
+        """
+        check_reset_options(options, 1)
         super().reset(seed=seed)
         observation, info = self._dreams.reset(seed=seed, options=options)
         return observation[0], {"temperature": float(info["temperature"][0])}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Dreams one step."""
-        if not self.action_space.contains(action):
-            raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
-        observation, reward, terminated, truncated, info = self._dreams.step(np.asarray(action)[None])
+        """Dreams one step.
+
+        Raises:
+            InvalidAction: If the space does not contain the action; the episode goes on as if it had not come.
+            ResetNeeded: Before the first reset, and after an end.
+        """
+        actions = check_action(action, self.action_space)
+        observation, reward, terminated, truncated, info = self._dreams.step(actions)
         information = {"temperature": float(info["temperature"][0])}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), information
 

@@ -19,8 +19,11 @@ from dreamenv.envs.blocks import CACHED, INVARIANT, WHOLE
 from dreamenv.envs.counters import CountersState, make_streams
 from dreamenv.envs.settings import (
     check_actions,
+    check_count,
     check_first_frames,
+    check_mask,
     check_reset_options,
+    check_share,
     check_start,
     check_temperature,
     matrix_dtype,
@@ -49,7 +52,8 @@ class DreamVectorEnv(VectorEnv):
 
     Observations are [z, h], (N, Z + H) float32; actions are those of the real environment. ``terminated`` is what the
     world says, ``truncated`` the time limit. Environment i of a vector seeded with s draws the same random numbers as a
-    single :class:`DreamEnv` seeded with s + i.
+    single :class:`DreamEnv` seeded with s + i. There is nothing to close: :meth:`close` sets ``closed``, and
+    ends nothing.
 
     Args:
         world: A world, the name of a shipped one, or a folder.
@@ -100,10 +104,9 @@ class DreamVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        if not 0.0 <= branched_starts <= 1.0:
-            raise ValueError(f"expected branched_starts in [0, 1], got {branched_starts}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
+        num_envs = check_count("num_envs", num_envs)
+        branched_starts = check_share("branched_starts", branched_starts)
+        dropout = check_share("dropout", dropout, below_one=True)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(
                 f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
@@ -149,6 +152,11 @@ class DreamVectorEnv(VectorEnv):
 
         Returns:
             (N, Z + H) observations, and infos with the temperatures.
+
+        Raises:
+            ValueError: If there are not N seeds, or the options are others; the dreams at hand are untouched.
+            gymnasium.error.Error: If a seed is neither None nor an integer >= 0; likewise.
+            ResetNeeded: If the first reset leaves environments out.
         """
         mask, temperatures = check_reset_options(options, self.num_envs)
         if self._state is None and not mask.all():
@@ -168,7 +176,19 @@ class DreamVectorEnv(VectorEnv):
     def step(
         self, actions: NDArray | torch.Tensor
     ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Dreams one step in every environment; those that were done begin anew as the autoreset mode says."""
+        """Dreams one step in every environment; those that were done begin anew as the autoreset mode says.
+
+        Args:
+            actions: One of the single space for every environment; equal numbers of another type will do, see
+                :func:`dreamenv.envs.settings.check_actions`.
+
+        Returns:
+            As every vector environment of Gymnasium.
+
+        Raises:
+            InvalidAction: If an action is not in the space; the dreams go on as if they had not come.
+            ResetNeeded: Before the first reset, and with autoreset disabled after an end.
+        """
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
@@ -213,10 +233,11 @@ class DreamVectorEnv(VectorEnv):
             mask: (N,) bool, which environments leave.
 
         Raises:
-            ValueError: If environments reset themselves.
+            ValueError: If environments reset themselves, or the mask is none.
         """
         if self.autoreset_mode is not AutoresetMode.DISABLED:
             raise ValueError(f"expected autoreset mode DISABLED, got {self.autoreset_mode}")
+        mask = check_mask(mask, self.num_envs)
         self._seat(self._in_batch & ~mask)
         self._done[mask] = False
 

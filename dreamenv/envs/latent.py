@@ -16,8 +16,16 @@ from dreamenv.bundle import load
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
 from dreamenv.envs.real import make_real
-from dreamenv.envs.settings import matrix_dtype
-from dreamenv.envs.streams import NoiseStreams
+from dreamenv.envs.settings import (
+    check_action,
+    check_actions,
+    check_count,
+    check_options,
+    check_reset_mask,
+    check_seed,
+    matrix_dtype,
+)
+from dreamenv.envs.streams import NoiseStreams, seeds_of
 from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
@@ -53,6 +61,7 @@ class LatentObservation(gym.Wrapper):
         check_spaces(self.world, env.observation_space, env.action_space)
         self.observation_space = observation_space(self.world)
         self._streams = NoiseStreams(1, self.world.latent_size)
+        self._done = False
         self._state: State | None = None
         self._frame: NDArray[np.uint8] | None = None
 
@@ -60,22 +69,38 @@ class LatentObservation(gym.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins a real episode; h is 0. The seed fixes the draws of z as well."""
+        """Begins a real episode; h is 0. The seed fixes the draws of z as well.
+
+        Raises:
+            gymnasium.error.Error: If the seed is neither None nor a Python integer >= 0; the episode at hand goes on.
+            ValueError: If the options are no dict; likewise. What is in it is for the real environment to judge.
+        """
+        check_seed(seed)
+        check_options(options)
         self._frame, info = self.env.reset(seed=seed, options=options)
+        self._done = False
         self._streams.reset(_FIRST, seed)
         self._state = self.world.start(self._there(self._frame[None]), self._normal())
         return self._observation(), info
 
     @torch.inference_mode()
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Takes a real step; z is drawn from V's posterior given the frame, h comes from what was before it."""
+        """Takes a real step; z is drawn from V's posterior given the frame, h comes from what was before it.
+
+        Raises:
+            InvalidAction: If the space does not contain the action; the real environment does not see it.
+            ResetNeeded: Before the first reset, and after an end.
+        """
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
-        if not self.action_space.contains(action):
-            raise gym.error.InvalidAction(f"expected an action in {self.action_space}, got {action!r}")
-        self._frame, reward, terminated, truncated, info = self.env.step(action)
-        actions, frames = self._there(np.asarray(action)[None]), self._there(self._frame[None])
-        self._state = self.world.observe(self._state, actions, frames, self._normal())
+        if self._done:
+            raise gym.error.ResetNeeded("expected reset before step: the episode has ended")
+        actions = check_action(action, self.action_space)
+        self._frame, reward, terminated, truncated, info = self.env.step(actions[0])
+        self._state = self.world.observe(
+            self._state, self._there(actions), self._there(self._frame[None]), self._normal()
+        )
+        self._done = bool(terminated or truncated)
         return self._observation(), float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -135,7 +160,7 @@ class VectorLatentObservation(VectorWrapper):
             )
         self.single_observation_space = observation_space(self.world)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
-        self._begins = np.zeros(env.num_envs, bool)
+        self._done = np.zeros(env.num_envs, bool)
         self._rows = np.arange(env.num_envs)
         self._streams = NoiseStreams(env.num_envs, self.world.latent_size)
         self._state: State | None = None
@@ -144,30 +169,47 @@ class VectorLatentObservation(VectorWrapper):
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins real episodes, of all environments or of those in ``options["reset_mask"]``."""
-        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
-        frames, info = self.env.reset(seed=seed, options=options)
+        """Begins real episodes, of all environments or of those in ``options["reset_mask"]``.
+
+        Raises:
+            gymnasium.error.Error: If a seed is neither None nor an integer >= 0; the episodes at hand go on.
+            ValueError: If there is not one for each environment, or the options are no dict or the mask is none;
+                likewise. What else is in the options is for the real environments to judge.
+            ResetNeeded: If the first reset leaves environments out.
+        """
+        seeds, given = seeds_of(seed, self.num_envs), check_options(options)
+        mask = check_reset_mask(given, self.num_envs)
+        if self._state is None and not mask.all():
+            raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
+        whole: Any = seed if seed is None or isinstance(seed, int) else seeds  # not every environment takes a list
+        frames, info = self.env.reset(seed=whole, options=None if options is None else given)
         self._frames = frames
-        self._streams.reset(self._rows[mask], seed)
         rows = self._rows[mask]
+        self._streams.reset(rows, seeds)
         self._start(frames, rows, self._streams.draw(rows).to(self.world.device).normal)
-        self._begins[mask] = False
+        self._done[mask] = False
         return self._observation(), info
 
     @torch.inference_mode()
     def step(self, actions: NDArray) -> tuple[NDArray[np.float32], NDArray, NDArray, NDArray, dict[str, Any]]:
-        """Takes real steps."""
+        """Takes real steps.
+
+        Raises:
+            InvalidAction: If an action is not in the space; no real environment sees any.
+            ResetNeeded: Before the first reset, and with autoreset disabled after an end.
+        """
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
-        frames, reward, terminated, truncated, info = self.env.step(actions)
+        if self._done.any() and self.env.metadata["autoreset_mode"] is AutoresetMode.DISABLED:
+            raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
+        action = check_actions(actions, self.world.config.action, self.num_envs)
+        frames, reward, terminated, truncated, info = self.env.step(action.cpu().numpy())
         device, noise = self.world.device, self._streams.draw(self._rows).to(self.world.device)
-        action = as_tensor(np.asarray(actions), device)
-        self._state = self._advance(self._state, action, as_tensor(frames, device), noise)
+        self._state = self._advance(self._state, action.to(device), as_tensor(frames, device), noise)
         self._frames = frames
-        if self._begins.any():
-            self._start(frames, self._rows[self._begins], noise.normal[self._begins])
-        if self.env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP:
-            self._begins = terminated | truncated
+        if self._done.any():
+            self._start(frames, self._rows[self._done], noise.normal[self._done])
+        self._done = terminated | truncated
         return self._observation(), reward, terminated, truncated, info
 
     def render(self) -> tuple[NDArray[np.uint8], ...]:
@@ -213,6 +255,7 @@ def make_latent_vector(
     **kwargs: Any,
 ) -> VectorLatentObservation:
     """Makes N real environments of a world in this process, seen through it as one batch."""
+    num_envs = check_count("num_envs", num_envs)
     world = world if isinstance(world, World) else load(world)
     env_id = world.config.env_id
     envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)

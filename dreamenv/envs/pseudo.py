@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 
 from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_real_vector
-from dreamenv.envs.settings import check_temperature
+from dreamenv.envs.settings import check_count, check_one_temperature
 from dreamenv.models.memory import State
 from dreamenv.world import Noise, World
 
@@ -29,18 +29,16 @@ class PseudoDream(VectorLatentObservation):
 
     Raises:
         UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
-        ValueError: If ``every`` is below 1, or the temperature is none.
+        ValueError: If ``every`` is no integer or below 1, or the temperature is none.
     """
 
     def __init__(
         self, env: VectorEnv, world: World | str | Path, *, every: int, temperature: float | None = None
     ) -> None:
-        if every < 1:
-            raise ValueError(f"expected every >= 1, got {every}")
+        self.every = check_count("every", every)
         super().__init__(env, world)
-        self.every = every
-        value = self.world.config.temperature if temperature is None else temperature
-        self._temperature = check_temperature(value, env.num_envs)[0].to(self.world.device)
+        value = check_one_temperature(self.world.config.temperature if temperature is None else temperature)
+        self._temperature = torch.full((env.num_envs,), value, dtype=torch.float64, device=self.world.device)
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         observed = super()._advance(state, action, frames, noise)

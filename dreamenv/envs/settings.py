@@ -1,10 +1,11 @@
-"""What callers may ask of a dream, checked: temperatures, starts, time limits, options, actions."""
+"""What callers may ask of an environment, checked before anything changes: settings, seeds, options, actions."""
 
 from __future__ import annotations
 
 from numbers import Real
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.error import InvalidAction
@@ -23,16 +24,93 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
     """
     pair = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(bound) for bound in value)
     array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
-    ranges = np.asarray(value, np.float64) if pair or array or _is_number(value) else np.full(1, np.nan)
+    ranges = _as_float64(value) if pair or array or _is_number(value) else np.full(1, np.nan)
     low, high = ranges if pair else (ranges, ranges)
     if not np.all((low >= 0) & (low <= high) & (high <= np.finfo(np.float32).max)):
         many = f", or an array of {num_envs} of them" if num_envs > 1 else ""
-        raise ValueError(f"expected a temperature: a finite number >= 0{many}, or a pair (low, high); got {value!r}")
+        raise ValueError(
+            f"expected a temperature: a finite number >= 0{many}, or a pair (low, high); got {_shown(value)}"
+        )
     return torch.from_numpy(np.stack([np.broadcast_to(bound, (num_envs,)) for bound in (low, high)]))
+
+
+def check_one_temperature(value: Any) -> float:
+    """Checks a temperature where a pair or an array has no meaning.
+
+    Raises:
+        ValueError: If it is not a number, negative, nan or infinite.
+    """
+    if not _is_number(value):
+        raise ValueError(f"expected a temperature: a single finite number >= 0; got {_shown(value)}")
+    return float(check_temperature(value, 1)[0, 0])
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _as_float64(value: Any) -> NDArray[np.float64]:
+    """Real numbers; nan where one is beyond the range of float64."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(value, np.float64)
+    except OverflowError:  # a Python integer of hundreds of digits
+        return np.full(2, np.nan)
+
+
+def _shown(value: Any) -> str:
+    """What came, for an error; of a value that cannot be printed its type."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"a value of type {type(value).__name__}"
+
+
+def check_count(name: str, value: Any) -> int:
+    """Checks a number of things.
+
+    Raises:
+        ValueError: If it is not an integer, or below 1.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"expected {name} >= 1, got {_shown(value)}")
+    return int(value)
+
+
+def check_share(name: str, value: Any, *, below_one: bool = False) -> float:
+    """Checks a share of something; of ``below_one`` it must not be all.
+
+    Raises:
+        ValueError: If it is not a number in [0, 1], or in [0, 1).
+    """
+    if not (_is_number(value) and 0.0 <= value <= 1.0 and (value < 1.0 or not below_one)):
+        raise ValueError(f"expected {name} in [0, 1{')' if below_one else ']'}, got {_shown(value)}")
+    return float(value)
+
+
+def check_seed(seed: Any) -> None:
+    """Checks the seed of a single environment as Gymnasium does.
+
+    Raises:
+        gymnasium.error.Error: If it is neither None nor a Python integer >= 0.
+    """
+    if not (seed is None or (isinstance(seed, int) and seed >= 0)):
+        raise gym.error.Error(f"expected a seed: None or a Python integer >= 0; got {_shown(seed)}")
+
+
+def check_mask(mask: Any, num_envs: int) -> NDArray[np.bool_]:
+    """Checks which of N environments are meant.
+
+    Raises:
+        ValueError: If it is not an (N,) bool array.
+    """
+    if not _is_mask(mask, num_envs):
+        raise ValueError(f"expected the mask to be a ({num_envs},) bool array, got {_shown(mask)}")
+    return mask
+
+
+def _is_mask(mask: Any, num_envs: int) -> bool:
+    return isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,)
 
 
 def check_start(start: State | None, world: World, num_envs: int, branched_starts: float) -> State | None:
@@ -43,6 +121,8 @@ def check_start(start: State | None, world: World, num_envs: int, branched_start
     """
     if start is None:
         return None
+    if not isinstance(start, State):
+        raise ValueError(f"expected a State as start, got {_shown(start)}")
     if branched_starts:
         raise ValueError(f"expected branched_starts 0 beside a start, got {branched_starts}")
     expected, got = world.feature_size, tuple(world.features(start).shape)
@@ -65,6 +145,8 @@ def check_first_frames(
     shape = world.config.frame_shape
     if start is None:
         raise ValueError("expected a start beside first_frames, got none")
+    if not isinstance(frames, np.ndarray):
+        raise ValueError(f"expected an array as first_frames, got {_shown(frames)}")
     if frames.dtype != np.uint8 or frames.shape not in ((1, *shape), (num_envs, *shape)):
         raise ValueError(f"expected first_frames of 1 or {num_envs} {shape} uint8, got {frames.dtype}{frames.shape}")
     return torch.from_numpy(np.broadcast_to(frames, (num_envs, *shape)).copy()).to(world.device)
@@ -76,8 +158,8 @@ def matrix_dtype(name: str) -> torch.dtype:
     Raises:
         ValueError: If there is no such type.
     """
-    if name not in ("float32", "bfloat16"):
-        raise ValueError(f"expected dtype 'float32' or 'bfloat16', got {name!r}")
+    if not isinstance(name, str) or name not in ("float32", "bfloat16"):
+        raise ValueError(f"expected dtype 'float32' or 'bfloat16', got {_shown(name)}")
     return getattr(torch, name)
 
 
@@ -87,47 +169,95 @@ def time_limit(real: int, asked: int | None) -> int:
     Raises:
         ValueError: If it is no positive number.
     """
-    if asked is None or asked == -1:  # -1 is how gymnasium.make asks for no limit of its own
+    if asked is None or (isinstance(asked, int) and asked == -1):  # gymnasium.make's way to ask for no limit of its own
         return real
-    if not isinstance(asked, int | np.integer) or asked < 1:
-        raise ValueError(f"expected max_episode_steps >= 1, got {asked!r}")
-    return min(real, int(asked))
+    return min(real, check_count("max_episode_steps", asked))
+
+
+def check_action(action: Any, space: gym.Space) -> NDArray:
+    """Turns an action of one environment into a batch of one: (1,) int64 or (1, A) float32.
+
+    Raises:
+        InvalidAction: If the space does not contain it.
+    """
+    try:
+        if space.contains(action):
+            return np.asarray(action, space.dtype)[None]
+    except Exception as error:  # whatever a foreign object's own conversion to an array raises
+        raise InvalidAction(f"expected an action in {space}, got {_shown(action)}: {error}") from error
+    raise InvalidAction(f"expected an action in {space}, got {_shown(action)}")
 
 
 def check_actions(actions: Any, spec: ActionSpec, num_envs: int) -> torch.Tensor:
-    """Turns N actions, an array or an int64 or float32 tensor, into (N,) int64 or (N, A) float32.
+    """Turns N actions, an array, nested sequences, or an int64 or float32 tensor, into (N,) int64 or (N, A) float32.
+
+    Arrays and sequences count by their values: integers of any type, and floats of any type for a Box, which are
+    compared with its bounds as they came and rounded to float32 afterwards. Tensors have the exact type.
 
     Raises:
         InvalidAction: If there are not N of them, or one is not in the space.
     """
     shape = (num_envs,) if spec.discrete else (num_envs, spec.size)
-    exact = torch.int64 if spec.discrete else torch.float32
-    if isinstance(actions, torch.Tensor):
-        values, fits = actions, actions.dtype is exact
+    values = _as_numbers(actions)
+    if isinstance(values, torch.Tensor):
+        exact = values.dtype is (torch.int64 if spec.discrete else torch.float32)
+        fits = exact and values.layout is torch.strided and not values.is_meta
     else:
-        array = np.asarray(actions)
-        fits = array.dtype.kind in ("iu" if spec.discrete else "iuf")
-        values = torch.from_numpy(array.astype(np.int64 if spec.discrete else np.float32)) if fits else torch.empty(0)
+        fits = values.dtype.kind in ("iu" if spec.discrete else "iuf")
     if tuple(values.shape) != shape or not fits:
-        got = actions if isinstance(actions, torch.Tensor) else np.asarray(actions)
-        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {got.dtype}{tuple(got.shape)}")
-    low, high = (0, spec.n - 1) if spec.discrete else (values.new_tensor(spec.low), values.new_tensor(spec.high))
+        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {values.dtype}{tuple(values.shape)}")
+    low, high = (0, spec.n - 1) if spec.discrete else (_like(values, spec.low), _like(values, spec.high))
     if not ((values >= low) & (values <= high)).all():
-        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {values}")
-    return values
+        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {_shown(values)}")
+    if isinstance(values, torch.Tensor):
+        return values
+    return torch.from_numpy(values.astype(np.int64 if spec.discrete else np.float32))
+
+
+def _as_numbers(actions: Any) -> NDArray | torch.Tensor:
+    try:
+        return actions if isinstance(actions, torch.Tensor) else np.asarray(actions)
+    except Exception as error:  # whatever a foreign object's own conversion to an array raises
+        raise InvalidAction(f"expected an array of actions, got {_shown(actions)}: {error}") from error
+
+
+def _like(values: NDArray | torch.Tensor, bounds: tuple[float, ...]) -> Any:
+    """Bounds of a Box, which are float32 in its space, to compare with."""
+    return values.new_tensor(bounds) if isinstance(values, torch.Tensor) else np.array(bounds, np.float32)
+
+
+def check_options(options: Any) -> dict[str, Any]:
+    """Copies the options of a reset, which are the caller's.
+
+    Raises:
+        ValueError: If they are neither a dict nor None.
+    """
+    if not (options is None or isinstance(options, dict)):
+        raise ValueError(f"expected the options of a reset as a dict or None, got {_shown(options)}")
+    return dict(options or {})
+
+
+def check_reset_mask(options: dict[str, Any], num_envs: int) -> NDArray[np.bool_]:
+    """Reads from the options of a reset which environments are meant, (N,) bool; all where they do not say.
+
+    Raises:
+        ValueError: If it is not an (N,) bool array, or none is meant.
+    """
+    mask = options.get("reset_mask", np.ones(num_envs, bool))
+    if not (_is_mask(mask, num_envs) and mask.any()):
+        raise ValueError(f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {_shown(mask)}")
+    return mask
 
 
 def check_reset_options(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_], torch.Tensor | None]:
-    """Reads a reset's options: which environments, (N,) bool, and (2, N) ranges of temperatures if there are new ones.
+    """Reads a dream's options of a reset: which environments, (N,) bool, and (2, N) ranges of new temperatures, if any.
 
     Raises:
         ValueError: If there are others, or their values are wrong.
     """
-    options = dict(options or {})
-    mask = options.pop("reset_mask", np.ones(num_envs, bool))
-    if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and mask.any()):
-        raise ValueError(f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {mask!r}")
-    temperature = options.pop("temperature", None)
-    if options:
-        raise ValueError(f"expected the options 'temperature' and 'reset_mask', got {sorted(options)}")
+    options = check_options(options)
+    mask, temperature = check_reset_mask(options, num_envs), options.get("temperature")
+    others = [name for name in options if name not in ("temperature", "reset_mask")]
+    if others:
+        raise ValueError(f"expected the options 'temperature' and 'reset_mask', got {_shown(others)}")
     return mask, None if temperature is None else check_temperature(temperature, num_envs)

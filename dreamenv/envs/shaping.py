@@ -11,6 +11,8 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
+from dreamenv.envs.settings import check_options, check_reset_mask
+
 
 class ActionPenalty(gym.Wrapper):
     """Takes ``penalty * discount ** t`` off the reward of step t, so that early dithering costs most.
@@ -35,8 +37,9 @@ class ActionPenalty(gym.Wrapper):
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Begins an episode."""
+        observation, info = self.env.reset(**kwargs)
         self._step, self._return = 0, 0.0
-        return self.env.reset(**kwargs)
+        return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes a step that costs a little."""
@@ -69,10 +72,11 @@ class VectorActionPenalty(VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins episodes."""
-        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
+        mask = check_reset_mask(check_options(options), self.num_envs)
+        observation, info = self.env.reset(seed=seed, options=options)
         self._clear(mask)
         self._done[mask] = False
-        return self.env.reset(seed=seed, options=options)
+        return observation, info
 
     def step(self, actions: NDArray) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:
         """Takes steps that cost a little; a step that only resets costs nothing."""
@@ -94,14 +98,14 @@ class VectorActionPenalty(VectorWrapper):
 
 def _check(penalty: float | Sequence[float], discount: float, actions: gym.Space) -> tuple[NDArray[np.float64], float]:
     costs = np.asarray(penalty, np.float64)
-    if not ((costs >= 0.0).all() and 0.0 <= discount <= 1.0):
-        raise ValueError(f"expected penalty >= 0 and discount in [0, 1], got {penalty} and {discount}")
+    if not (((costs >= 0.0) & np.isfinite(costs)).all() and 0.0 <= discount <= 1.0):
+        raise ValueError(f"expected penalty >= 0 and discount in [0, 1], both finite, got {penalty} and {discount}")
     expected = int(getattr(actions, "n", 0))
     if costs.ndim and costs.shape != (expected,):
-        raise ValueError(f"expected one penalty, or one for each of {expected} discrete actions, got {len(costs)}")
+        raise ValueError(f"expected one penalty, or one for each of {expected} discrete actions, got {costs.shape}")
     return costs, discount
 
 
 def _cost(penalty: NDArray[np.float64], actions: Any) -> NDArray[np.float64]:
     """Of the actions taken, an array or a tensor; the same for all where there is one penalty."""
-    return penalty[torch.as_tensor(actions).cpu().numpy()] if penalty.ndim else penalty
+    return penalty[torch.as_tensor(actions).cpu().numpy().astype(np.int64)] if penalty.ndim else penalty

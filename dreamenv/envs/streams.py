@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.utils import seeding
@@ -87,15 +88,24 @@ class NoiseStreams:
         return Noise(torch.from_numpy(self._uniform[rows, steps]), torch.from_numpy(self._normal[rows, steps]))
 
 
-def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequence[int | None]:
+def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
     """The seed of every environment, as a vector environment's reset has it: s stands for s, s + 1, ...
 
     Raises:
         ValueError: If there is not one seed for each environment.
+        gymnasium.error.Error: If one is neither None nor an integer >= 0.
     """
     if seed is None:
         return [None] * num_envs
-    seeds = [int(seed) + i for i in range(num_envs)] if isinstance(seed, int | np.integer) else seed
+    if isinstance(seed, int | np.integer):
+        seed = [int(seed) + i for i in range(num_envs)]
+    listed = isinstance(seed, Sequence) and not isinstance(seed, str | bytes)
+    if not (listed or (isinstance(seed, np.ndarray) and seed.ndim == 1)):
+        raise ValueError(f"expected an integer or {num_envs} of them as seeds, got {type(seed).__name__}")
+    seeds = list(seed)
     if len(seeds) != num_envs:
         raise ValueError(f"expected {num_envs} seeds, got {len(seeds)}")
-    return seeds
+    wrong = [value for value in seeds if not (value is None or (isinstance(value, int | np.integer) and value >= 0))]
+    if wrong:
+        raise gym.error.Error(f"expected seeds that are None or integers >= 0, got {wrong[0]!r}")
+    return [None if value is None else int(value) for value in seeds]

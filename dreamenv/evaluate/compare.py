@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from dreamenv.bundle import load, world_id
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.envs.settings import check_temperature
+from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
 from dreamenv.progress import progress
@@ -40,6 +40,11 @@ class CompareConfig:
     episodes: int = 100
     seed: int = TEST_SEED
     num_envs: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuses temperatures that no dream has, pairs among them, before hours are spent."""
+        for value in self.temperatures:
+            check_one_temperature(value)
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,6 @@ def compare(
         raise ValueError(f"expected episodes >= 1, got {config.episodes}")
     if config.num_envs < 1:
         raise ValueError(f"expected num_envs >= 1, got {config.num_envs}")
-    for value in config.temperatures:
-        check_temperature(value, 1)
     world = (world if isinstance(world, World) else load(world)).seen_by(agent)
     check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
