@@ -12,16 +12,20 @@ import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
+from torch import nn
 
 from dreamenv.errors import BundleError
-from dreamenv.files import remove_partial, sha256, write_bytes, write_json
+from dreamenv.files import to_json
+from dreamenv.manifest import MANIFEST, read_files, read_manifest, write_files
 from dreamenv.models.memory import State
 from dreamenv.world import StartBank, World, WorldConfig, build_models
 
 WEIGHTS = "world.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
-MANIFEST = "manifest.json"
+_PREFIXES = ("vision.", "memory.", "bank.")
+_STATE = ("z", "h", "c", "step")
+_TYPES = (torch.float16, torch.float32, torch.int64)
 T = TypeVar("T")
 
 
@@ -30,22 +34,23 @@ def save(world: World, folder: str | Path, card: str | None = None) -> None:
 
     Args:
         world: The world.
-        folder: Made when missing.
+        folder: Made when missing; a world that is there already is replaced as a whole or not at all.
         card: The model card; a short one is written by default.
 
     Raises:
         OSError: If the disk refuses.
     """
-    folder = Path(folder)
-    write_json(folder / CONFIG, TypeAdapter(WorldConfig).dump_python(world.config, mode="json"))
-    write_bytes(folder / WEIGHTS, safetensors.torch.save(_tensors(world)))
-    write_bytes(folder / CARD, (card or _card(world)).encode())
-    write_json(folder / MANIFEST, manifest(folder, (CONFIG, WEIGHTS, CARD)))
-    remove_partial(folder)
+    config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")
+    contents = {
+        CONFIG: to_json(config),
+        WEIGHTS: safetensors.torch.save(_tensors(world)),
+        CARD: (card or _card(world)).encode(),
+    }
+    write_files(Path(folder), contents)
 
 
 def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
-    """Loads a world.
+    """Loads a world. Nothing of it can run code; see SECURITY.md for what is promised.
 
     Args:
         name_or_path: The name of a world that ships with dreamenv, such as ``"sidewalk"``, or a folder.
@@ -59,16 +64,11 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
         ValueError: If there is no such device.
     """
     folder = find(name_or_path)
-    verify(folder, (CONFIG, WEIGHTS))
-    config = read_config(folder / CONFIG, WorldConfig)
-    tensors = {name: _widen(tensor) for name, tensor in read_tensors(folder / WEIGHTS).items()}
+    contents = read_files(folder, (CONFIG, WEIGHTS))
+    config = parse_config(contents[CONFIG], WorldConfig, folder / CONFIG)
+    tensors = parse_tensors(contents[WEIGHTS], folder / WEIGHTS)
     try:
-        vision, memory = build_models(config)
-        vision.load_state_dict(_under("vision.", tensors))
-        vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
-        memory.load_state_dict(_under("memory.", tensors))
-        bank = StartBank(tensors["bank.mean"], tensors["bank.log_variance"], State(**_under("bank.branches.", tensors)))
-        world = World(config, vision.eval(), memory.eval(), bank, folder)
+        world = _build(config, tensors, folder)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
     return world.to(device)
@@ -81,96 +81,105 @@ def find(name_or_path: str | Path) -> Path:
         BundleError: If there is no world; names the shipped ones.
     """
     path = Path(name_or_path)
-    if (path / CONFIG).is_file():
+    if (path / MANIFEST).is_file():
         return path
     shipped = Path(str(files("dreamenv"))) / "worlds"
-    if path.name == str(name_or_path) and (shipped / path.name / CONFIG).is_file():
+    if path.name == str(name_or_path) and (shipped / path.name / MANIFEST).is_file():
         return shipped / path.name
-    names = ", ".join(sorted(folder.parent.name for folder in shipped.glob(f"*/{CONFIG}"))) or "none"
+    names = ", ".join(sorted(folder.parent.name for folder in shipped.glob(f"*/{MANIFEST}"))) or "none"
     raise BundleError(
-        f"expected the name of a shipped world ({names}) or a folder with a {CONFIG}, got {str(name_or_path)!r}"
+        f"expected the name of a shipped world ({names}) or a folder with a {MANIFEST}, got {str(name_or_path)!r}"
     )
 
 
-def manifest(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Sums of the named files of ``folder``."""
-    return {name: sha256(folder / name) for name in names}
-
-
-def verify(folder: Path, required: tuple[str, ...]) -> None:
-    """Checks every file of a bundle against its manifest, which has to list the ``required`` ones.
-
-    Raises:
-        BundleError: If a file is missing or was changed.
-    """
-    try:
-        sums = TypeAdapter(dict[str, str]).validate_json((folder / MANIFEST).read_bytes(), strict=True)
-    except (OSError, ValidationError) as error:
-        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}") from None
-    missing = [name for name in required if name not in sums]
-    if missing:
-        raise BundleError(f"{folder / MANIFEST} does not list {', '.join(missing)}")
-    for name, expected in sums.items():
-        path = folder / name
-        if Path(name).name != name or not path.is_file():
-            raise BundleError(f"{folder / MANIFEST} lists {name!r}, which is not a file beside it")
-        if sha256(path) != expected:
-            raise BundleError(f"{path} is damaged: expected SHA-256 {expected}, got {sha256(path)}")
-
-
 def copy_bundle(source: Path, target: Path) -> None:
-    """Copies a saved world or agent, its manifest last, so that a half-made copy is refused rather than used.
+    """Copies a saved world or agent; what ``target`` held is replaced as a whole or not at all.
 
     Raises:
         BundleError: If ``source`` is damaged.
     """
-    verify(source, ())
-    sums = TypeAdapter(dict[str, str]).validate_json((source / MANIFEST).read_bytes())
-    for name in (*sums, MANIFEST):
-        write_bytes(target / name, (source / name).read_bytes())
+    write_files(target, read_files(source, ()))
 
 
 def world_id(world: World) -> str:
     """SHA-256 over the sums of a saved world's config and weights; empty for a world that was never saved."""
     if world.path is None:
         return ""
-    sums = sha256(world.path / CONFIG) + sha256(world.path / WEIGHTS)
-    return hashlib.sha256(sums.encode()).hexdigest()
+    sums = read_manifest(world.path)
+    return hashlib.sha256((sums[CONFIG] + sums[WEIGHTS]).encode()).hexdigest()
 
 
-def read_config(path: Path, kind: type[T]) -> T:
-    """Reads a JSON file into a dataclass, refusing unknown keys and wrong types.
+def parse_config(data: bytes, kind: type[T], path: Path) -> T:
+    """Turns JSON into a dataclass, refusing unknown keys, wrong types and values out of range.
+
+    Args:
+        data: What ``path`` holds.
+        kind: The dataclass.
+        path: For messages.
 
     Raises:
-        BundleError: If it cannot be read.
+        BundleError: If it is something else.
     """
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True, extra="forbid")
-    except (OSError, ValidationError) as error:
+        return TypeAdapter(kind).validate_json(data, strict=True, extra="forbid")
+    except ValidationError as error:
         raise BundleError(f"{path} cannot be read: {error}") from None
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Reads a safetensors file.
+def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
+    """Turns a safetensors file into tensors; half precision becomes single.
+
+    Args:
+        data: What ``path`` holds.
+        path: For messages.
 
     Raises:
-        BundleError: If it cannot be read.
+        BundleError: If it is something else, or a number is not finite.
     """
     try:
-        return safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
+        tensors = safetensors.torch.load(data)
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            raise BundleError(f"{path} holds {name!r} as {tensor.dtype}, expected floats or int64")
+        if not torch.isfinite(tensor).all():
+            raise BundleError(f"{path} holds numbers in {name!r} that are not finite")
+    return {name: _widen(tensor) for name, tensor in tensors.items()}
+
+
+def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path) -> World:
+    """Makes a world without weights of its own, so that no config can ask for memory, and gives it those."""
+    with torch.device("meta"):
+        vision, memory = build_models(config)
+    parts = {prefix: _under(prefix, tensors) for prefix in _PREFIXES}
+    if sum(map(len, parts.values())) != len(tensors):
+        raise ValueError(f"expected tensors of {', '.join(_PREFIXES)}, got {', '.join(sorted(tensors))}")
+    _fill(vision, parts["vision."])
+    vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
+    _fill(memory, parts["memory."])
+    bank = parts["bank."]
+    branches = State(**{name: bank.pop(f"branches.{name}") for name in _STATE})
+    return World(config, vision.eval(), memory.eval(), StartBank(branches=branches, **bank), folder)
+
+
+def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Gives a module from the meta device its weights.
+
+    Raises:
+        RuntimeError: If some are missing, unknown or of another shape.
+        TypeError: If one is of another type.
+    """
+    module.load_state_dict(tensors, assign=True)
+    wrong = [name for name, tensor in module.state_dict().items() if tensor.dtype != torch.float32]
+    if wrong:
+        raise TypeError(f"expected floats in {', '.join(wrong)}")
 
 
 def _tensors(world: World) -> dict[str, torch.Tensor]:
     bank = {"mean": world.bank.mean, "log_variance": world.bank.log_variance}
-    branches = {name: getattr(world.bank.branches, name) for name in ("z", "h", "c", "step")}
-    groups = {
-        "vision.": world.vision.state_dict(),
-        "memory.": world.memory.state_dict(),
-        "bank.": bank,
-        "bank.branches.": branches,
-    }
+    branches = {f"branches.{name}": getattr(world.bank.branches, name) for name in _STATE}
+    groups = dict(zip(_PREFIXES, (world.vision.state_dict(), world.memory.state_dict(), bank | branches), strict=True))
     everything = {prefix + name: tensor for prefix, group in groups.items() for name, tensor in group.items()}
     facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}  # ranges of rewards and actions stay exact
     narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}

@@ -25,7 +25,7 @@ from dreamenv.agents.load import load_agent
 from dreamenv.agents.sb3 import PPOConfig, SB3Agent, train_ppo
 from dreamenv.agents.store import find_agent
 from dreamenv.agents.vote import VotingAgent, save_vote
-from dreamenv.bundle import CONFIG, copy_bundle, load
+from dreamenv.bundle import copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
 from dreamenv.envs.dream_vector import DreamVectorEnv
@@ -58,6 +58,7 @@ from dreamenv.inspection.results import InspectConfig
 from dreamenv.inspection.table import inspection_table
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
+from dreamenv.manifest import MANIFEST
 from dreamenv.rollout import Policy
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import World
@@ -409,7 +410,7 @@ def _defer(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
 def _home(world: str) -> Path:
     """Where results for a world go: its own folder, or runs/NAME for one that ships."""
-    return Path(world) if (Path(world) / CONFIG).is_file() else Path("runs") / world
+    return Path(world) if (Path(world) / MANIFEST).is_file() else Path("runs") / world
 
 
 def _say(text: str) -> None:

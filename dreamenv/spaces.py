@@ -25,6 +25,15 @@ class ActionSpec:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuses what is neither of the two spaces."""
+        box = len(self.low) == len(self.high) > 0 and all(
+            -float("inf") < low < high < float("inf") for low, high in zip(self.low, self.high, strict=True)
+        )
+        discrete = self.n > 0 and not self.low and not self.high
+        if not (discrete or (self.n == 0 and box)) or max(self.n, len(self.low)) > 2**14:
+            raise ValueError(f"expected n > 0 actions, or bounds low < high of a Box, up to {2**14:,}; got {self}")
+
     @classmethod
     def from_space(cls, space: gym.Space) -> ActionSpec:
         """Describes a Gymnasium action space.

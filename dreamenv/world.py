@@ -60,9 +60,18 @@ class WorldConfig:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses a default that no dream accepts."""
+        """Refuses what no world has."""
         if not 0.0 <= self.temperature < float("inf"):
             raise ValueError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
+        if not (0 < min(self.frame_shape) <= max(self.frame_shape) <= 2**14 and self.frame_shape[2] == 3):
+            raise ValueError(f"expected frames (H, W, 3) of up to {2**14:,} pixels a side, got {self.frame_shape}")
+        if not 0 < self.max_episode_steps < 2**31:
+            raise ValueError(f"expected max_episode_steps from 1 to {2**31 - 1:,}, got {self.max_episode_steps}")
+        if not np.isfinite([self.ordinary_reward, self.success_reward or 0.0]).all():
+            raise ValueError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
+        prior = np.asarray(self.action_prior)
+        if prior.size and not (len(prior) == self.action.n and (prior >= 0).all() and abs(prior.sum() - 1) < 0.01):
+            raise ValueError(f"expected the shares of {self.action.n} actions as action_prior, got {self.action_prior}")
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,29 @@ class StartBank:
     log_variance: Tensor
     branches: State
 
+    def check(self, latent_size: int, hidden_size: int) -> None:
+        """Makes sure that a world with Z = ``latent_size`` and H = ``hidden_size`` can begin in these moments.
+
+        Raises:
+            ValueError: If a tensor has another shape or type, or there is no first frame.
+        """
+        first, branches = len(self.mean), len(self.branches.step)
+        expected = {
+            "mean": (self.mean, (first, latent_size), torch.float32),
+            "log_variance": (self.log_variance, (first, latent_size), torch.float32),
+            "branches.z": (self.branches.z, (branches, latent_size), torch.float32),
+            "branches.h": (self.branches.h, (branches, hidden_size), torch.float32),
+            "branches.c": (self.branches.c, (branches, hidden_size), torch.float32),
+            "branches.step": (self.branches.step, (branches,), torch.int64),
+        }
+        for name, (tensor, shape, dtype) in expected.items():
+            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+                raise ValueError(
+                    f"expected the bank's {name} {shape} {dtype}, got {tuple(tensor.shape)} {tensor.dtype}"
+                )
+        if not first:
+            raise ValueError("expected at least one first frame in the bank, got none")
+
 
 class World:
     """A trained world model with the verbs of a simulator.
@@ -143,8 +175,9 @@ class World:
     def __init__(
         self, config: WorldConfig, vision: Vision, memory: Memory, bank: StartBank, path: Path | None = None
     ) -> None:
-        if len(config.endings) != len(config.ending_rules):
+        if len(set(config.endings)) != len(config.endings) or len(config.endings) != len(config.ending_rules):
             raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
+        bank.check(config.vision.latent_size, memory.hidden_size)
         self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
         self.inputs: tuple[Input, ...] = ("z", "h")
         self._stepper: Stepper = memory

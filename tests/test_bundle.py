@@ -11,9 +11,10 @@ import safetensors.torch
 import torch
 
 import dreamenv.bundle
-from dreamenv.bundle import CARD, CONFIG, MANIFEST, WEIGHTS, load, manifest, save, world_id
+from dreamenv.bundle import CARD, CONFIG, WEIGHTS, load, save, world_id
 from dreamenv.errors import BundleError
-from dreamenv.files import write_json
+from dreamenv.files import sha256, write_json
+from dreamenv.manifest import MANIFEST
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
@@ -58,6 +59,10 @@ def flip(path, position, bit=0):
     data = bytearray(path.read_bytes())
     data[position] ^= 1 << bit
     path.write_bytes(bytes(data))
+
+
+def manifest(folder, names):
+    return {name: sha256(folder / name) for name in names}
 
 
 def edit_config(folder, **changes):
@@ -194,7 +199,7 @@ def test_no_flipped_bit_of_the_manifest_passes(bundle, bit):
         (bundle / MANIFEST).write_bytes(original)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, CARD, MANIFEST])
+@pytest.mark.parametrize("name", LISTED)
 def test_a_missing_file_is_refused_and_named(bundle, name):
     (bundle / name).unlink()
 
@@ -202,10 +207,10 @@ def test_a_missing_file_is_refused_and_named(bundle, name):
         load(bundle)
 
 
-def test_a_missing_config_is_refused_and_named(bundle):
-    (bundle / CONFIG).unlink()
+def test_a_missing_manifest_is_refused_and_named(bundle):
+    (bundle / MANIFEST).unlink()
 
-    with pytest.raises(BundleError, match=f"expected .* a folder with a {CONFIG}, got '{bundle}'"):
+    with pytest.raises(BundleError, match=f"expected .* a folder with a {MANIFEST}, got '{bundle}'"):
         load(bundle)
 
 
@@ -330,7 +335,7 @@ def test_a_missing_world_names_the_shipped_ones(shipped, name):
 
 
 def test_the_worlds_of_this_installation_are_named():
-    names = [path.parent.name for path in Path(str(files("dreamenv"))).glob(f"worlds/*/{CONFIG}")]
+    names = [path.parent.name for path in Path(str(files("dreamenv"))).glob(f"worlds/*/{MANIFEST}")]
 
     with pytest.raises(BundleError) as error:
         load("no such world")

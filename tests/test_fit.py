@@ -252,7 +252,7 @@ def test_a_missing_checkpoint_is_step_zero(tmp_path):
 
 
 def test_a_checkpoint_restores_buffers(tmp_path):
-    path = tmp_path / "checkpoint"
+    path = tmp_path
     model, other = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     model.running_mean.fill_(7.0)
     save_checkpoint(path, model, torch.optim.AdamW(model.parameters()), "same", 3)

@@ -444,7 +444,7 @@ def test_settings_are_read_from_the_checkpoint(dot_folder, tmp_path):
     settings = read_settings(dot_folder / "training" / "memory")
     assert (settings["batch_size"], settings["window"]) == (32, 200)
     assert read_settings(tmp_path) == {}
-    (tmp_path / "checkpoint.safetensors").write_bytes(b"no tensors")
+    (tmp_path / f"checkpoint-1-{0:064x}.safetensors").write_bytes(b"no tensors")
     with pytest.raises(BundleError, match="damaged"):
         read_settings(tmp_path)
 

@@ -18,6 +18,8 @@ import dreamenv
 from dreamenv import BundleError, DreamVectorEnv, PPOConfig, ResumeError, as_vec_env, load_agent, save_sb3, train_ppo
 from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import sb3 as module
+from dreamenv.manifest import read_files, write_files
+from dreamenv.training.checkpoint import checkpoints
 
 SMALL = {"net_arch": [16]}
 QUICK = PPOConfig(timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,))
@@ -231,6 +233,8 @@ def test_an_algorithm_that_could_not_be_loaded_is_not_saved(dot_world, tmp_path)
         ({"feature_size": 41}, "not the weights of a PPO policy"),
         ({"algorithm": "DQN"}, "not the weights of a DQN policy"),
         ({"kind": "linear"}, "not a linear agent"),
+        ({"net_arch": [60_000, 60_000]}, "expected the weights of layers"),
+        ({"net_arch": [0]}, "config.json cannot be read"),
         ({"kind": "pickle"}, "config.json cannot be read"),
     ],
     ids=str,
@@ -238,12 +242,12 @@ def test_an_algorithm_that_could_not_be_loaded_is_not_saved(dot_world, tmp_path)
 def test_an_agent_whose_config_lies_is_refused(dot_world, tmp_path, change, message):
     model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
     save_sb3(model, tmp_path, dot_world)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    contents = read_files(tmp_path, ())
+    lying = json.dumps({**json.loads(contents["config.json"]), **change})
+    (tmp_path / "config.json").write_text(lying)
     with pytest.raises(BundleError, match="config.json is damaged"):
         load_agent(tmp_path)
-    sums = dreamenv.bundle.manifest(tmp_path, ("config.json", "agent.safetensors"))
-    (tmp_path / "manifest.json").write_text(json.dumps(sums))
+    write_files(tmp_path, contents | {"config.json": lying.encode()})
     with pytest.raises(BundleError, match=message):
         load_agent(tmp_path)
 
@@ -252,7 +256,7 @@ def test_train_ppo_leaves_an_agent_that_acts_like_the_one_it_returns(dot_world, 
     agent = train_ppo(dot_world, tmp_path, QUICK)
     observation = observations_of(dot_world)
     assert np.array_equal(greedy(load_agent(tmp_path), observation), greedy(agent, observation))
-    assert (tmp_path / "checkpoint.safetensors").exists()
+    assert checkpoints(tmp_path)
     assert list(tmp_path.rglob("events.out.tfevents.*"))
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 import dreamenv
-from dreamenv.agents.store import WEIGHTS as AGENT_WEIGHTS
-from dreamenv.bundle import CARD, CONFIG, MANIFEST, WEIGHTS, manifest
+from dreamenv.bundle import CARD, CONFIG, WEIGHTS, copy_bundle
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.tables import comparison_table
-from dreamenv.files import write_bytes, write_json
+from dreamenv.manifest import read_files, write_files
 
 ROOT = Path(__file__).parents[1]
 AGENTS = ("ppo", "linear")
@@ -28,11 +27,10 @@ def main(run: Path) -> None:
     world, package, record = dreamenv.load(run), ROOT / "dreamenv" / "worlds" / name, ROOT / "docs" / "results" / name
     comparisons = {agent: _read(run / "compare" / agent / "comparison.json") for agent in AGENTS}
     tables = "\n".join(_section(agent, comparison) for agent, comparison in comparisons.items())
-    _copy(run, package, (CONFIG, WEIGHTS))
-    write_bytes(package / CARD, f"# A dream of {world.config.env_id}\n\n{_facts(run)}\n\n{tables}".encode())
-    write_json(package / MANIFEST, manifest(package, (CONFIG, WEIGHTS, CARD)))
+    card = f"# A dream of {world.config.env_id}\n\n{_facts(run)}\n\n{tables}"
+    write_files(package, read_files(run, (CONFIG, WEIGHTS)) | {CARD: card.encode()})
     for agent in AGENTS:
-        _copy(run / "agents" / agent, package / "agents" / agent, (CONFIG, AGENT_WEIGHTS, MANIFEST))
+        copy_bundle(run / "agents" / agent, package / "agents" / agent)
         _copy(run / "agents" / agent, record / agent, ("choice.json",))
         _copy(run / "compare" / agent, record / agent, ("comparison.json", "comparison.csv", "comparison.png"))
     _copy(run / "training", record, ("report.json", "reconstructions.png"))

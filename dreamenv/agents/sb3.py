@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,7 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
 
     Args:
         world: The world to dream in.
-        folder: Takes the agent, ``checkpoint.safetensors`` and TensorBoard's event files.
+        folder: Takes the agent, two generations of checkpoints and TensorBoard's event files.
         config: Settings.
 
     Returns:
@@ -123,13 +125,12 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
             bias = model.policy.get_parameter("action_net.bias")
             bias.add_(torch.as_tensor(log_action_prior(world.config)).to(bias))
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
-    checkpoint = folder / "checkpoint.safetensors"
-    done = load_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint)
+    done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
     if done < config.timesteps:
-        progress = _Progress(checkpoint, fingerprint, config)
+        progress = _Progress(folder, fingerprint, config)
         model.num_timesteps = done
         model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
-        save_checkpoint(checkpoint, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
+        save_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
     return save_sb3(model, folder, world)
 
 
@@ -179,6 +180,9 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
     settings = dict(_POLICY_DEFAULTS.get(config.algorithm, {}))
     if config.net_arch is not None:
         settings["net_arch"] = list(config.net_arch)
+    widths = (config.feature_size, *(config.net_arch or ()))
+    if sum(map(math.prod, pairwise(widths))) > sum(tensor.numel() for tensor in tensors.values()):
+        raise BundleError(f"expected the weights of layers {widths}, got fewer numbers than those have")
     space = gym.spaces.Box(-np.inf, np.inf, (config.feature_size,), np.float32)
     policy = kind(space, config.action.space, lambda _: 0.0, **settings)
     try:
@@ -256,9 +260,9 @@ class _VecEnv(VecEnv):
 class _Progress(BaseCallback):
     """Progress bar, checkpoints, and an exact end."""
 
-    def __init__(self, path: Path, fingerprint: str, config: PPOConfig) -> None:
+    def __init__(self, folder: Path, fingerprint: str, config: PPOConfig) -> None:
         super().__init__()
-        self._path, self._fingerprint, self._config = path, fingerprint, config
+        self._folder, self._fingerprint, self._config = folder, fingerprint, config
 
     def _on_training_start(self) -> None:
         self._saved = time.monotonic()
@@ -275,7 +279,7 @@ class _Progress(BaseCallback):
             self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"}, refresh=False)
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             policy = self.model.policy
-            save_checkpoint(self._path, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
+            save_checkpoint(self._folder, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
             self._saved = time.monotonic()
 
     def _on_training_end(self) -> None:

@@ -14,9 +14,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from dreamenv.agents.linear import LinearAgent
-from dreamenv.bundle import CONFIG, MANIFEST, manifest, read_config, read_tensors, verify, world_id
+from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
 from dreamenv.errors import BundleError
-from dreamenv.files import write_bytes, write_json
+from dreamenv.files import to_json
+from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import Input, World
 
@@ -49,16 +50,24 @@ class AgentConfig:
     members: int = 0
     inputs: tuple[Input, ...] = ("z", "h")
 
+    def __post_init__(self) -> None:
+        """Refuses sizes that no agent has."""
+        widths = (self.feature_size, *(self.net_arch or ()))
+        if not (0 < min(widths) <= max(widths) <= 2**16 and len(widths) <= 16 and 0 <= self.members <= 2**10):
+            raise ValueError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")
+
 
 def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:
-    """Writes an agent; each file is whole or absent.
+    """Writes an agent; one that is there already is replaced as a whole or not at all.
 
     Raises:
         OSError: If the disk refuses.
     """
-    write_json(folder / CONFIG, TypeAdapter(AgentConfig).dump_python(config, mode="json"))
-    write_bytes(folder / WEIGHTS, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}))
-    write_json(folder / MANIFEST, manifest(folder, (CONFIG, WEIGHTS)))
+    contents = {
+        CONFIG: to_json(TypeAdapter(AgentConfig).dump_python(config, mode="json")),
+        WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
+    }
+    write_files(folder, contents)
 
 
 def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:
@@ -78,10 +87,10 @@ def find_agent(name_or_path: str | Path) -> Path:
         BundleError: If there is no agent; names the shipped ones.
     """
     folder = Path(name_or_path)
-    if (folder / CONFIG).is_file():
+    if (folder / MANIFEST).is_file():
         return folder
     shipped = Path(str(files("dreamenv"))) / "worlds"
-    known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{CONFIG}"))}
+    known = {f"{c.parents[2].name}/{c.parent.name}": c.parent for c in sorted(shipped.glob(f"*/agents/*/{MANIFEST}"))}
     if str(name_or_path) in known:
         return known[str(name_or_path)]
     names = ", ".join(known) or "none"
@@ -98,8 +107,9 @@ def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]
         BundleError: If it is missing or damaged; names the shipped agents.
     """
     folder = find_agent(name_or_path)
-    verify(folder, (CONFIG, WEIGHTS))
-    return read_config(folder / CONFIG, AgentConfig), read_tensors(folder / WEIGHTS)
+    contents = read_files(folder, (CONFIG, WEIGHTS))
+    config = parse_config(contents[CONFIG], AgentConfig, folder / CONFIG)
+    return config, parse_tensors(contents[WEIGHTS], folder / WEIGHTS)
 
 
 def read_linear(config: AgentConfig, tensors: dict[str, Tensor]) -> LinearAgent:

@@ -16,8 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 
 from dreamenv.agents.evolve import Evolution
 from dreamenv.agents.store import AgentConfig
-from dreamenv.bundle import CONFIG, read_config
+from dreamenv.bundle import CONFIG, parse_config
 from dreamenv.errors import BundleError
+from dreamenv.training.checkpoint import checkpoints, metadata
 
 EVENTS = "events.out.tfevents.*"
 PPO_RETURN = "rollout/ep_rew_mean"  # as Stable-Baselines3 names it
@@ -86,15 +87,14 @@ def read_settings(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: If it is damaged.
     """
-    path = folder / "checkpoint.safetensors"
-    if not path.is_file():
+    found = checkpoints(folder)
+    if not found:
         return {}
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            _, _, (_, settings) = json.loads(file.metadata()["fingerprint"])  # see fit, train_vision, train_memory
-            return dict(settings)
+        _, _, (_, settings) = json.loads(metadata(found[0])["fingerprint"])  # see fit, train_vision, train_memory
+        return dict(settings)
     except safetensors.SafetensorError as error:
-        raise BundleError(f"{path} is damaged: {error}") from None
+        raise BundleError(f"{found[0]} is damaged: {error}") from None
     except (KeyError, TypeError, ValueError):
         return {}
 
@@ -116,7 +116,9 @@ def read_agents(folder: Path, world: str) -> tuple[AgentLog, ...]:
 
 
 def _read_agent(folder: Path, world: str) -> AgentLog:
-    same = read_config(folder / CONFIG, AgentConfig).world == world if (folder / CONFIG).is_file() else None
+    path, same = folder / CONFIG, None
+    if path.is_file():
+        same = parse_config(path.read_bytes(), AgentConfig, path).world == world
     if (folder / "evolution.json").is_file():
         record = _read_evolution(folder / "evolution.json")
         sigma_squared = _curve("sigma squared", {g: sigma**2 for g, sigma in enumerate(record.sigma, start=1)})

@@ -79,6 +79,11 @@ class MemoryConfig:
     mixture: mdn.MixtureKind = "per_dim"
     predict_action: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuses sizes that no M has."""
+        if not (0 < self.hidden_size <= 2**14 and 0 < self.components <= 2**10):
+            raise ValueError(f"expected hidden_size from 1 to {2**14:,} and components from 1 to {2**10:,}; got {self}")
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -145,7 +150,7 @@ class MDNRNN(Memory):
     def __init__(self, config: MemoryConfig, latent_size: int, action: ActionSpec, endings: int) -> None:
         super().__init__()
         self.config, self.latent_size, self.hidden_size = config, latent_size, config.hidden_size
-        self.embedding = nn.Embedding(action.n, action.n) if action.discrete else _Rescale(action)
+        self.embedding = _embedding(action.n) if action.discrete else _Rescale(action)
         self.lstm = nn.LSTM(latent_size + action.size, config.hidden_size, batch_first=True)
         outputs = mdn.parameter_count(config.mixture, config.components, latent_size)
         self.mixture = nn.Linear(config.hidden_size, outputs)
@@ -178,6 +183,11 @@ def state_after(memory: Memory, z: Tensor, action: Tensor) -> State:
         outputs, c = memory.unroll(z[None, :-1], action[None])
         h = outputs[:, -1]
     return State(z[-1:], h, c, torch.tensor([len(action)], device=z.device))
+
+
+def _embedding(actions: int) -> nn.Embedding:
+    """An embedding with the weights of torch's own; those, drawn on the meta device, cost the import of a compiler."""
+    return nn.Embedding.from_pretrained(torch.randn(actions, actions), freeze=False)
 
 
 class _Rescale(nn.Module):

@@ -27,6 +27,12 @@ class VisionConfig:
     channels: tuple[int, ...] = (32, 64, 128, 256)
     kind: Literal["conv", "unet"] = "conv"
 
+    def __post_init__(self) -> None:
+        """Refuses sizes that no V has."""
+        sizes = (*self.frame_shape, self.latent_size, *self.channels)
+        if not (0 < min(sizes) <= max(sizes) <= 2**14 and 0 < len(self.channels) <= 12 and self.frame_shape[2] == 3):
+            raise ValueError(f"expected RGB frames, 1 to 12 layers and sizes from 1 to {2**14:,}; got {self}")
+
 
 class Vision(nn.Module, ABC):
     """Maps frames to a diagonal Gaussian over z, and z back to frames."""

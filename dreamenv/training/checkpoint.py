@@ -1,7 +1,9 @@
-"""Checkpoints of a model and its optimizer as safetensors."""
+"""Checkpoints of a model and its optimizer as safetensors; two generations are kept."""
 
 from __future__ import annotations
 
+import warnings
+from hashlib import sha256
 from pathlib import Path
 
 import safetensors
@@ -10,48 +12,70 @@ import torch
 from torch import Tensor, nn
 
 from dreamenv.errors import ResumeError
-from dreamenv.files import write_bytes
+from dreamenv.files import remove_partial, write_bytes
 
 CHECKPOINT_SECONDS = 20.0  # between checkpoints: what a killed process may lose
+GENERATIONS = 2
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
 ) -> None:
-    """Writes weights, buffers and the optimizer's state after ``step`` steps.
+    """Writes weights, buffers and the optimizer's state after ``step`` steps; the generation before last goes.
+
+    A file's name carries the steps and the SHA-256 of its content, so a single rename publishes all of it.
 
     Args:
-        path: The file.
+        folder: Made when missing.
         model: Its state is stored.
         optimizer: Over the model's parameters.
         fingerprint: What a resuming run must have in common.
         step: Steps done.
+
+    Raises:
+        OSError: If the disk refuses; earlier checkpoints are then intact.
     """
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
-    write_bytes(path, safetensors.torch.save(tensors, {"fingerprint": fingerprint, "step": str(step)}))
+    data = safetensors.torch.save(tensors, {"fingerprint": fingerprint, "step": str(step)})
+    write_bytes(folder / f"checkpoint-{step:010d}-{sha256(data).hexdigest()}.safetensors", data)
+    for old in checkpoints(folder)[GENERATIONS:]:
+        old.unlink(missing_ok=True)
+    remove_partial(folder)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
-    """Restores what :func:`save_checkpoint` wrote; does nothing where there is no file.
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
+    """Restores the newest of what :func:`save_checkpoint` wrote; does nothing where there is none.
+
+    A damaged one is removed, with a warning, and the one before it restored.
 
     Returns:
         Steps done, 0 without a checkpoint.
 
     Raises:
-        ResumeError: If the checkpoint belongs to a run with another fingerprint.
+        ResumeError: If the checkpoint belongs to a run with another fingerprint, or all are damaged.
     """
-    if not path.exists():
+    found = checkpoints(folder)
+    if not found:
         return 0
-    with safetensors.safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        if metadata["fingerprint"] != fingerprint:
-            raise ResumeError(
-                f"{path} belongs to a run with other settings or data: it has {metadata['fingerprint']}, "
-                f"this run has {fingerprint}; delete {path.parent} to train anew"
-            )
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+    for path in found:
+        data = path.read_bytes()
+        if sha256(data).hexdigest() == path.stem.rpartition("-")[2]:
+            break
+        path.unlink()
+        warnings.warn(
+            f"{path} was damaged and is removed: its content did not match the SHA-256 in its name", stacklevel=2
+        )
+    else:
+        raise ResumeError(f"all checkpoints in {folder} were damaged and are removed; the same command begins anew")
+    facts = metadata(path)
+    if facts["fingerprint"] != fingerprint:
+        raise ResumeError(
+            f"{path} belongs to a run with other settings or data: it has {facts['fingerprint']}, "
+            f"this run has {fingerprint}; delete {folder} to train anew"
+        )
+    tensors = safetensors.torch.load(data)
     model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -59,4 +83,19 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             _, index, key = name.split("/")
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(metadata["step"])
+    return int(facts["step"])
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the one with most steps first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """``fingerprint`` and ``step`` of a checkpoint.
+
+    Raises:
+        SafetensorError: If it is damaged.
+    """
+    with safetensors.safe_open(path, framework="pt") as file:
+        return file.metadata()

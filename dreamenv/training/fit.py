@@ -54,7 +54,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         model: Changed in place.
         loss: ``loss(step, generator)`` draws its batch from the generator and returns a scalar with what to log.
         config: Settings.
-        folder: Takes ``checkpoint.safetensors`` and TensorBoard's event files.
+        folder: Takes two generations of checkpoints and TensorBoard's event files.
         identity: JSON-able description of data and model; a checkpoint of another identity is refused.
         seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
 
@@ -64,9 +64,8 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     """
     betas, decay = (config.momentum, 0.999), config.weight_decay
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, betas, weight_decay=decay, fused=True)
-    path = folder / "checkpoint.safetensors"
     fingerprint = json.dumps([dataclasses.asdict(config), seed, identity])
-    first = load_checkpoint(path, model, optimizer, fingerprint)
+    first = load_checkpoint(folder, model, optimizer, fingerprint)
     if first == config.steps:
         model.eval()
         return
@@ -83,19 +82,19 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
                 value, metrics = loss(step, generator)
             if not torch.isfinite(value):
                 raise FloatingPointError(
-                    f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {path}"
+                    f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {folder}"
                 )
             norm = _update(model, optimizer, value, step, config)
             if not torch.isfinite(norm):
                 raise FloatingPointError(
-                    f"the gradient of {folder.name} has norm {norm.item()} at step {step}; checkpoint: {path}"
+                    f"the gradient of {folder.name} has norm {norm.item()} at step {step}; checkpoint: {folder}"
                 )
             if step % LOG_EVERY == 0:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                save_checkpoint(path, model, optimizer, fingerprint, step + 1)
+                save_checkpoint(folder, model, optimizer, fingerprint, step + 1)
                 saved = time.monotonic()
-    save_checkpoint(path, model, optimizer, fingerprint, config.steps)
+    save_checkpoint(folder, model, optimizer, fingerprint, config.steps)
     model.eval()
 
 
