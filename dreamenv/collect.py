@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -73,33 +74,33 @@ def collect(
     Raises:
         UnsupportedEnvironmentError: If the environment cannot be learned from.
         ValueError: If the seed is out of range.
-        StoreError: If the folder holds episodes of another environment, or damaged ones.
+        StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
+            to it.
     """
     config = config or CollectConfig()
     if not 0 <= config.seed <= 999:
         raise ValueError(f"expected a seed from 0 to 999, got {config.seed}")
     env = make_real_vector(env_id, config.num_envs)
     try:
-        store = EpisodeStore.create(Path(folder), describe(env.envs[0], env_id))
-        statistics = BumpStatistics(store.spec.action)
-        statistics.update(list(store))
-        make = make_actor or functools.partial(Explorer, store.spec.action, config.exploration, statistics)
-        with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
-            _show_counts(bar, store)
-            while store.num_frames < config.frames:
-                episodes = _collect_shard(env, make, len(store), config, bar)
-                store.append(episodes)
-                statistics.update(episodes)
+        with contextlib.closing(EpisodeStore.create(Path(folder), describe(env.envs[0], env_id))) as store:
+            statistics = BumpStatistics(store.spec.action)
+            statistics.update(list(store))
+            make = make_actor or functools.partial(Explorer, store.spec.action, config.exploration, statistics)
+            with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
                 _show_counts(bar, store)
-        return store
+                while store.num_frames < config.frames:
+                    episodes = _collect_shard(env, make, _next_seed(store, config.seed), config, bar)
+                    store.append(episodes)
+                    statistics.update(episodes)
+                    _show_counts(bar, store)
+            return store
     finally:
         env.close()
 
 
 def _collect_shard(
-    env: VectorEnv, make: Callable[[Sequence[int]], Actor], stored: int, config: CollectConfig, bar: tqdm
+    env: VectorEnv, make: Callable[[Sequence[int]], Actor], first: int, config: CollectConfig, bar: tqdm
 ) -> list[Episode]:
-    first = FIRST_TRAINING_SEED * (1 + config.seed) + stored
     seeds = range(first, first + config.shard_episodes)
     actor = make(seeds)
     episodes: dict[int, Episode] = {}
@@ -107,6 +108,13 @@ def _collect_shard(
         episodes[outcome.index] = _to_episode(outcome, actor.name(outcome.seed))
         bar.update(outcome.length + 1)
     return [episodes[index] for index in sorted(episodes)]
+
+
+def _next_seed(store: EpisodeStore, seed: int) -> int:
+    """Follows the episodes that are stored, even where some were deleted: no episode is there twice."""
+    first = FIRST_TRAINING_SEED * (1 + seed)
+    own = store.seeds[(store.seeds >= first) & (store.seeds < first + FIRST_TRAINING_SEED)]
+    return max(first + len(store), 1 + int(own.max(initial=0)))
 
 
 def _to_episode(outcome: Outcome, policy: str) -> Episode:

@@ -12,8 +12,10 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 
 from dreamenv.errors import StoreError
 from dreamenv.files import remove_partial, sha256, write_bytes, write_json
@@ -74,7 +76,7 @@ class EpisodeStore:
 
     A shard is one safetensors file whose name carries the SHA-256 of its content, so a single rename publishes data
     and checksum together; a killed writer leaves at most a temporary file that is ignored. Frames stay on disk and are
-    mapped into memory.
+    mapped into memory. A store that is opened like this is for reading; :meth:`create` opens it for writing.
 
     Args:
         folder: An existing store.
@@ -83,18 +85,26 @@ class EpisodeStore:
         StoreError: If there is no store, or a shard does not match its checksum.
     """
 
+    _lock: FileLock | None = None  # of the one who writes
+
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
         self.spec = _read_spec(folder / "spec.json")
-        self._shards = [_Shard(path) for path in sorted(folder.glob("*.safetensors"))]
+        self._shards = [_Shard(path, self.spec) for path in sorted(folder.glob("*.safetensors"))]
 
     @classmethod
     def create(cls, folder: Path, spec: StoreSpec) -> EpisodeStore:
-        """Opens the store in ``folder`` for writing; starts it when there is none.
+        """Opens the store in ``folder`` for writing, until :meth:`close`; starts it when there is none.
 
         Raises:
-            StoreError: If the folder holds episodes of something else.
+            StoreError: If the folder holds episodes of something else, or somebody else is writing to it.
         """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(f"another process is adding episodes to {folder}; wait for it, or stop it") from None
         path = folder / "spec.json"
         if not path.exists():
             write_json(path, TypeAdapter(StoreSpec).dump_python(spec, mode="json"))
@@ -102,25 +112,35 @@ class EpisodeStore:
         if store.spec != spec:
             raise StoreError(f"{folder} holds episodes of {store.spec}, cannot add episodes of {spec}")
         remove_partial(folder)
+        store._lock = lock
         return store
+
+    def close(self) -> None:
+        """Lets others write; episodes can still be read."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def append(self, episodes: Sequence[Episode]) -> None:
         """Writes ``episodes`` as one new shard; they are stored when this returns.
 
         Raises:
-            StoreError: If a frame has another shape than the store's.
+            StoreError: If the store is open for reading only, a frame has another shape than its others, or a number is
+                not finite.
             OSError: If the disk refuses; the store is then as before.
         """
+        if self._lock is None:
+            raise StoreError(f"{self.folder} is open for reading; EpisodeStore.create opens it for writing")
         for episode in episodes:
-            if episode.observations.shape[1:] != self.spec.frame_shape:
-                raise StoreError(f"expected frames {self.spec.frame_shape}, got {episode.observations.shape[1:]}")
+            _check_episode(episode, self.spec)
         data = _encode(episodes)
-        path = self.folder / f"{len(self._shards):06d}-{sha256_of(data).hexdigest()}.safetensors"
+        number = 1 + int(self.shard_names[-1].partition("-")[0]) if self._shards else 0
+        path = self.folder / f"{number:06d}-{sha256_of(data).hexdigest()}.safetensors"
         write_bytes(path, data)
-        self._shards.append(_Shard(path, verify=False))
+        self._shards.append(_Shard(path, self.spec, verify=False))
 
     def split(self) -> tuple[list[Episode], list[Episode]]:
-        """Splits into training and validation episodes; an episode never changes sides, whatever is added later.
+        """Splits into training and validation episodes, by their position: whatever is added, none changes sides.
 
         Raises:
             StoreError: If nothing would be left to validate on.
@@ -136,6 +156,11 @@ class EpisodeStore:
     def lengths(self) -> NDArray[np.int64]:
         """Steps of every episode, (E,)."""
         return np.concatenate([shard.lengths for shard in self._shards] or [np.zeros(0, np.int64)])
+
+    @property
+    def seeds(self) -> NDArray[np.int64]:
+        """Seeds of all episodes, (E,)."""
+        return np.concatenate([shard.tensors["seeds"].numpy() for shard in self._shards] or [np.zeros(0, np.int64)])
 
     @property
     def num_frames(self) -> int:
@@ -159,15 +184,38 @@ class EpisodeStore:
 class _Shard:
     """One file; its tensors are views of the mapped file."""
 
-    def __init__(self, path: Path, verify: bool = True) -> None:
+    def __init__(self, path: Path, spec: StoreSpec, verify: bool = True) -> None:
         if verify and sha256(path) != path.stem.partition("-")[2]:
-            raise StoreError(f"{path} is damaged: its content does not match the SHA-256 in its name")
-        with safetensors.safe_open(path, framework="pt") as file:
-            self.tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
-            self.policies: list[str] = json.loads(file.metadata()["policies"])
+            raise StoreError(
+                f"{path} is damaged: its content does not match the SHA-256 in its name; "
+                "to go on without its episodes, delete it and train anew"
+            )
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                self.tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+                self.policies: list[str] = json.loads(file.metadata()["policies"])
+            self.lengths: NDArray[np.int64] = self.tensors["lengths"].numpy()
+            self._check(spec)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is not a shard of episodes of {spec.env_id}: {error}") from None
         self.path = path
-        self.lengths: NDArray[np.int64] = self.tensors["lengths"].numpy()
         self._ends = np.cumsum(self.lengths)
+
+    def _check(self, spec: StoreSpec) -> None:
+        steps, episodes = int(self.lengths.sum()), len(self.policies)
+        action = ((steps,), torch.int64) if spec.action.discrete else ((steps, spec.action.size), torch.float32)
+        expected = {
+            "observations": ((steps + episodes, *spec.frame_shape), torch.uint8),
+            "actions": action,
+            "rewards": ((steps,), torch.float32),
+            "lengths": ((episodes,), torch.int64),
+            "terminated": ((episodes,), torch.bool),
+            "truncated": ((episodes,), torch.bool),
+            "seeds": ((episodes,), torch.int64),
+        }
+        found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in self.tensors.items()}
+        if found != expected or (self.lengths < 1).any():
+            raise ValueError(f"expected {expected}, got {found}")
 
     def episode(self, index: int) -> Episode:
         stop = int(self._ends[index])
@@ -182,6 +230,17 @@ class _Shard:
             seed=int(self.tensors["seeds"][index]),
             policy=self.policies[index],
         )
+
+
+def _check_episode(episode: Episode, spec: StoreSpec) -> None:
+    if episode.observations.shape[1:] != spec.frame_shape:
+        raise StoreError(f"expected frames {spec.frame_shape}, got {episode.observations.shape[1:]}")
+    for name in ("actions", "rewards"):
+        wrong = np.flatnonzero(~np.isfinite(getattr(episode, name)).reshape(len(episode), -1).all(1))
+        if len(wrong):
+            raise StoreError(
+                f"expected finite {name}, got {getattr(episode, name)[wrong[0]]} in step {wrong[0]} of {episode}"
+            )
 
 
 def _encode(episodes: Sequence[Episode]) -> bytes:

@@ -189,3 +189,22 @@ def test_a_store_of_another_environment_is_refused(tmp_path):
 
     with pytest.raises(StoreError, match="ContinuousDot-v0"):
         collect("ContinuousDot-v0", tmp_path, CONFIG)
+
+
+def test_a_deleted_shard_brings_no_episode_twice(tmp_path):
+    store = collect("Dot-v0", tmp_path, CONFIG)
+    (tmp_path / store.shard_names[0]).unlink()
+
+    again = collect("Dot-v0", tmp_path, dataclasses.replace(CONFIG, frames=2 * CONFIG.frames))
+
+    assert len(set(again.seeds.tolist())) == len(again)
+
+
+def test_a_store_is_free_again_after_collecting(tmp_path):
+    collect("Dot-v0", tmp_path, CONFIG)
+    held = EpisodeStore.create(tmp_path, EpisodeStore(tmp_path).spec)
+
+    with pytest.raises(StoreError, match="another process is adding episodes"):
+        collect("Dot-v0", tmp_path, CONFIG)
+    held.close()
+    collect("Dot-v0", tmp_path, CONFIG)

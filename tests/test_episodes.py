@@ -1,9 +1,12 @@
 """Episodes come back from the store as they went in, or not at all."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.errors import StoreError
@@ -34,7 +37,7 @@ def fill(folder, spec, shards):
     store = EpisodeStore.create(folder, spec)
     for seeds in shards:
         store.append([make_episode(spec, seed) for seed in seeds])
-    return store
+    return store  # the lock goes with it
 
 
 def flip_byte(path, position):
@@ -199,6 +202,74 @@ def test_leftovers_of_killed_writers_are_cleaned_when_writing_goes_on(tmp_path):
 
     assert not leftover.exists()
     assert len(store) == 3
+
+
+def test_two_writers_are_refused(tmp_path):
+    first = fill(tmp_path, DISCRETE, [range(3)])
+
+    with pytest.raises(StoreError, match=f"another process is adding episodes to {tmp_path}"):
+        EpisodeStore.create(tmp_path, DISCRETE)
+    first.close()
+
+    EpisodeStore.create(tmp_path, DISCRETE).append([make_episode(DISCRETE, 3)])
+    assert len(EpisodeStore(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("open_again", [EpisodeStore, lambda folder: closed(fill(folder, DISCRETE, []))])
+def test_only_a_writer_can_append(tmp_path, open_again):
+    fill(tmp_path, DISCRETE, [range(3)])
+
+    with pytest.raises(StoreError, match="EpisodeStore.create opens it for writing"):
+        open_again(tmp_path).append([make_episode(DISCRETE, 3)])
+
+
+def closed(store):
+    store.close()
+    return store
+
+
+def test_a_deleted_shard_leaves_the_others_in_order(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(3), range(3, 5), range(5, 9)])
+    store.close()
+    (tmp_path / store.shard_names[1]).unlink()
+
+    store = fill(tmp_path, DISCRETE, [range(20, 21)])
+
+    assert list(EpisodeStore(tmp_path).seeds - 1_000_000) == [0, 1, 2, 5, 6, 7, 8, 20]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rewards_that_are_not_finite_are_refused(tmp_path, value):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+    episode = make_episode(DISCRETE, 3, length=4)
+    episode.rewards[2] = value
+
+    with pytest.raises(StoreError, match=f"expected finite rewards, got {value} in step 2"):
+        store.append([episode])
+
+    assert len(EpisodeStore(tmp_path)) == 3
+
+
+CHANGES = {
+    "a tensor too many": lambda tensors: {**tensors, "more": torch.zeros(1)},
+    "a tensor too few": lambda tensors: {n: t for n, t in tensors.items() if n != "seeds"},
+    "another type": lambda tensors: {**tensors, "rewards": tensors["rewards"].double()},
+    "frames that are missing": lambda tensors: {**tensors, "observations": tensors["observations"][1:]},
+    "lengths that lie": lambda tensors: {**tensors, "lengths": tensors["lengths"] + 1},
+    "negative lengths": lambda tensors: {**tensors, "lengths": tensors["lengths"] * torch.tensor([-1, 1, 1])},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_shard_that_is_none_is_refused_though_its_checksum_is_right(tmp_path, change):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+    path = tmp_path / store.shard_names[0]
+    data = safetensors.torch.save(change(safetensors.torch.load_file(path)), {"policies": '["a", "b", "c"]'})
+    path.unlink()
+    (tmp_path / f"000000-{sha256(data).hexdigest()}.safetensors").write_bytes(data)
+
+    with pytest.raises(StoreError, match="is not a shard of episodes of Discrete-v0"):
+        EpisodeStore(tmp_path)
 
 
 def test_a_failed_append_stores_nothing(tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def episodes(draw, spec):
     return Episode(
         observations=generator.integers(0, 256, (length + 1, *spec.frame_shape), dtype=np.uint8),
         actions=np.stack([spec.action.sample(generator) for _ in range(length)]),
-        rewards=draw(arrays.arrays(np.float32, length, elements=st.floats(width=32))),
+        rewards=draw(arrays.arrays(np.float32, length, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))),
         terminated=draw(st.booleans()),
         truncated=draw(st.booleans()),
         seed=draw(st.integers(-(2**63), 2**63 - 1)),
