@@ -22,6 +22,7 @@ from dreamenv.errors import (
     ResumeError,
     StoreError,
     UnsupportedEnvironmentError,
+    WorkerError,
 )
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
@@ -87,6 +88,7 @@ __all__ = [
     "VisionConfig",
     "VisionTraining",
     "VotingAgent",
+    "WorkerError",
     "World",
     "WorldConfig",
     "WorldReport",

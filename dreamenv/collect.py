@@ -32,6 +32,7 @@ class CollectConfig:
         seed: 0 to 999; every seed has a million episodes of its own.
         num_envs: Environments stepped side by side.
         shard_episodes: Episodes per shard: what a killed process may lose.
+        processes: Give every environment a process of its own; the episodes stay the same.
         exploration: Who acts.
     """
 
@@ -39,6 +40,7 @@ class CollectConfig:
     seed: int = 0
     num_envs: int = 8
     shard_episodes: int = 32
+    processes: bool = False
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
 
 
@@ -76,13 +78,14 @@ def collect(
         ValueError: If the seed is out of range.
         StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
             to it.
+        WorkerError: If a process of an environment ends early; whole shards stay, and a next call goes on.
     """
     config = config or CollectConfig()
     if not 0 <= config.seed <= 999:
         raise ValueError(f"expected a seed from 0 to 999, got {config.seed}")
-    env = make_real_vector(env_id, config.num_envs)
+    env = make_real_vector(env_id, config.num_envs, config.processes)
     try:
-        with contextlib.closing(EpisodeStore.create(Path(folder), describe(env.envs[0], env_id))) as store:
+        with contextlib.closing(EpisodeStore.create(Path(folder), describe(env, env_id))) as store:
             statistics = BumpStatistics(store.spec.action)
             statistics.update(list(store))
             make = make_actor or functools.partial(Explorer, store.spec.action, config.exploration, statistics)

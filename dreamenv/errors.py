@@ -23,5 +23,9 @@ class RenderingError(DreamenvError):
     """The real environment cannot draw its frames on this machine."""
 
 
+class WorkerError(DreamenvError):
+    """A process in which a real environment ran has ended before its time."""
+
+
 class ResumeError(DreamenvError):
     """A checkpoint was written by a run with other settings."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import multiprocessing
 import os
 
 import numpy as np
@@ -55,6 +56,16 @@ def test_data_do_not_depend_on_the_number_of_environments(tmp_path):
         collect("Dot-v0", tmp_path / str(num_envs), dataclasses.replace(CONFIG, num_envs=num_envs))
 
     assert shards(tmp_path / "1") == shards(tmp_path / "5") == shards(tmp_path / "20")
+
+
+@pytest.mark.parametrize("env_id", ["dot_env:Dot-v0", "dot_env:ContinuousDot-v0"])
+def test_processes_collect_bitwise_the_same(tmp_path, env_id):
+    for processes in (False, True):
+        config = dataclasses.replace(CONFIG, processes=processes, num_envs=3)
+        collect(env_id, tmp_path / str(processes), config)
+
+    assert shards(tmp_path / "True") == shards(tmp_path / "False")
+    assert multiprocessing.active_children() == []
 
 
 @ENVS

@@ -1,11 +1,14 @@
 """Making real environments: headless, checked, and with errors that say what to do."""
 
+import importlib
+import multiprocessing
+
 import gymnasium as gym
 import numpy as np
 import pytest
 
 import dreamenv
-from dreamenv import RenderingError, UnsupportedEnvironmentError, make_real
+from dreamenv import RenderingError, UnsupportedEnvironmentError, WorkerError, make_real
 from dreamenv.envs.real import describe, make_real_vector
 from dreamenv.spaces import ActionSpec
 
@@ -175,6 +178,38 @@ def test_a_vector_of_real_environments_is_reset_by_hand():
     assert env.num_envs == 3
     assert env.metadata["autoreset_mode"] is gym.vector.AutoresetMode.DISABLED
     assert env.reset(seed=0)[0].shape == (3, 16, 32, 3)
+
+
+def test_environments_in_processes_act_as_those_in_this_one(random_actions):
+    here, there = (make_real_vector("dot_env:Dot-v0", 3, processes) for processes in (False, True))
+    assert describe(here, "Dot-v0") == describe(there, "Dot-v0")
+    assert there.metadata["autoreset_mode"] is gym.vector.AutoresetMode.DISABLED
+    assert np.array_equal(here.reset(seed=[4, 5, 6])[0], there.reset(seed=[4, 5, 6])[0])
+    for action in random_actions(here.action_space, 40):
+        results = here.step(action), there.step(action)
+        assert all(np.array_equal(one, other) for one, other in zip(*(result[:4] for result in results), strict=True))
+        done = results[0][2] | results[0][3]
+        if done.any():
+            frames = (env.reset(seed=7, options={"reset_mask": done.copy()})[0] for env in (here, there))
+            assert np.array_equal(*frames)
+    there.close()
+
+
+def test_an_environment_that_fails_in_its_process_says_why_and_where():
+    env = make_real_vector("dot_env:Dot-v0", 2, processes=True)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="cannot convert") as raised:
+        env.step(np.array([0.0, np.nan]))
+    assert "In worker process 1" in raised.value.__notes__[0]
+    env.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_an_environment_that_no_process_can_make_is_an_error():
+    importlib.import_module("dot_env")
+    with pytest.raises(WorkerError, match="expected worker process 0 to go on, but it ended with status 1"):
+        make_real_vector("Dot-v0", 2, processes=True)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("env_id", ["MiniWorld-Sidewalk-v0", "MiniWorld-MazeS3Fast-v0"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib
 import importlib.util
@@ -11,21 +10,23 @@ import io
 import os
 import sys
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch  # noqa: F401  Miniworld draws other pixels in processes without torch (Miniworld issue 142).
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from dreamenv.envs.opengl import part_drawings
+from dreamenv.envs.workers import WorkerVectorEnv
 from dreamenv.episodes import StoreSpec
 from dreamenv.errors import RenderingError, UnsupportedEnvironmentError
 from dreamenv.spaces import ActionSpec
 
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
 _REGISTERED_BY = {"MiniWorld-": "miniworld"}  # id prefix -> the module whose import registers it
+_DRAWN_BY = {"miniworld.miniworld": "MiniWorldEnv"}  # the module that draws -> its class of all environments
 _TARGET_OF = {"MiniWorld-": "box"}  # id prefix -> the environment's attribute that is to be reached
 _GRID = np.stack(np.meshgrid([-0.5, 0.0, 0.5], [0.0, 0.5, 1.0], [-0.5, 0.0, 0.5]), -1).reshape(-1, 3)  # of a unit box
 
@@ -64,8 +65,9 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
         with contextlib.redirect_stdout(io.StringIO()):  # Miniworld prints its number of anti-aliasing samples
             _register(env_id)
             env = gym.make(env_id, **kwargs)
-        if library := sys.modules.get("miniworld.miniworld"):
-            _mend_miniworld(library)
+        for name, base in _DRAWN_BY.items():
+            if library := sys.modules.get(name):
+                part_drawings(library, base)
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise UnsupportedEnvironmentError(
             f"expected the id of an installed environment, got {env_id!r}: {error}"
@@ -85,19 +87,38 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
     return env
 
 
-def make_real_vector(env_id: str, num_envs: int, **kwargs: Any) -> SyncVectorEnv:
-    """Makes ``num_envs`` copies that share a process and are reset by hand (autoreset disabled)."""
-    make = [lambda: make_real(env_id, **kwargs)] * num_envs
-    return SyncVectorEnv(make, autoreset_mode=AutoresetMode.DISABLED)
+def make_real_vector(env_id: str, num_envs: int, processes: bool = False, **kwargs: Any) -> VectorEnv:
+    """Makes ``num_envs`` copies that are reset by hand (autoreset disabled).
+
+    Args:
+        env_id: As for :func:`make_real`; processes need ``module:id`` where a module registers the id.
+        num_envs: How many.
+        processes: Run every one in a process of its own, see :class:`WorkerVectorEnv`; else all in this one.
+        **kwargs: For ``gymnasium.make``.
+
+    Raises:
+        WorkerError: If a process ends early.
+    """
+    make = functools.partial(make_real, env_id, **kwargs)
+    if processes:
+        return WorkerVectorEnv(make, num_envs, preload=__name__)
+    return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
 
 
-def describe(env: gym.Env, env_id: str) -> StoreSpec:
+def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:
     """Says what a world has to know of a real environment, its id as it was asked for (with the module, if any).
+
+    Args:
+        env: An environment, or a vector of alike ones.
+        env_id: Its id.
 
     Raises:
         UnsupportedEnvironmentError: If frames are not (H, W, 3) uint8, or actions not Discrete or a bounded Box.
     """
-    space = env.observation_space
+    if isinstance(env, VectorEnv):
+        space, actions = env.single_observation_space, env.single_action_space
+    else:
+        space, actions = env.observation_space, env.action_space
     if not (
         isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3 and space.dtype == np.uint8
     ):
@@ -106,7 +127,7 @@ def describe(env: gym.Env, env_id: str) -> StoreSpec:
             "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"
         )
     height, width, _ = space.shape
-    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(env.action_space))
+    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions))
 
 
 def sight(env: gym.Env) -> Sight | None:
@@ -175,61 +196,6 @@ def _register(env_id: str) -> None:
     for prefix, module in _REGISTERED_BY.items():
         if env_id.startswith(prefix):
             importlib.import_module(module)
-
-
-@functools.cache
-def _mend_miniworld(library: ModuleType) -> None:
-    """Gives every Miniworld environment a drawing of its own, and makes closing one free what it holds.
-
-    The library (2.1.0) compiles walls and whatever else stands still into OpenGL display list 1. All environments of a
-    process share their OpenGL objects, so each one drew the walls of whichever was reset last. Here the number stands
-    for a list of the environment's own, known by its OpenGL context. And nothing was freed by closing, some 36 MB per
-    environment.
-    """
-    from pyglet import gl
-
-    base: Any = library.MiniWorldEnv
-    compile_list, close = base._render_static, base.close
-
-    def compile_own_list(env: Any) -> None:
-        env.shadow_window.switch_to()  # the library draws frames in the environment's context, but compiles in any
-        gl.current_context.static_list = getattr(gl.current_context, "static_list", None) or gl.glGenLists(1)
-        compile_list(env)
-
-    def close_and_free(env: Any) -> None:
-        close(env)
-        if env.shadow_window.context:
-            _free(env)
-
-    def own_list(number: int) -> int:
-        return getattr(gl.current_context, "static_list", number)
-
-    patches = {
-        "glNewList": lambda number, mode: gl.glNewList(own_list(number), mode),
-        "glCallList": lambda number: gl.glCallList(own_list(number)),
-        "glDeleteLists": lambda number, count: gl.glDeleteLists(own_list(number), count),
-    }
-    vars(library).update(patches)
-    base._render_static, base.close = compile_own_list, close_and_free
-
-
-def _free(env: Any) -> None:
-    """Deletes a Miniworld environment's display list, its frame buffers with what they draw into, and its context."""
-    from pyglet import gl
-
-    def attached(attachment: int) -> ctypes.Array:
-        name, kind = gl.GLint(), gl.GL_FRAMEBUFFER_ATTACHMENT_OBJECT_NAME
-        gl.glGetFramebufferAttachmentParameteriv(gl.GL_FRAMEBUFFER, attachment, kind, ctypes.byref(name))
-        return (gl.GLuint * 1)(name.value)
-
-    env.shadow_window.switch_to()
-    for frame in (env.obs_fb.multi_fbo, env.obs_fb.final_fbo, env.vis_fb.multi_fbo, env.vis_fb.final_fbo):
-        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
-        gl.glDeleteTextures(1, attached(gl.GL_COLOR_ATTACHMENT0))
-        gl.glDeleteRenderbuffers(1, attached(gl.GL_DEPTH_ATTACHMENT))
-        gl.glDeleteFramebuffers(1, ctypes.byref(frame))
-    gl.glDeleteLists(getattr(gl.current_context, "static_list", 0), 1)
-    env.shadow_window.close()
 
 
 def _is_gl_failure(error: Exception) -> bool:
