@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import io
+import os
 import re
 import signal
 import sys
@@ -338,6 +340,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     with _heed_signals() as signals:
         try:
+            for module in filter(None, os.environ.get("DREAMENV_IMPORT", "").split(",")):
+                importlib.import_module(module)  # environments of worlds, which worlds themselves may not import
             _parse(arguments)()
         except (Exception, KeyboardInterrupt) as error:
             if signals or isinstance(error, KeyboardInterrupt):

@@ -1,6 +1,8 @@
 """Reality seen through a world: time alignment with the dream, the vector twin, and what is refused."""
 
 import dataclasses
+import importlib
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -382,13 +384,15 @@ def test_a_continuous_world_looks_at_its_own_reality(continuous_world, random_ac
         assert np.allclose(env.step(action)[0], vector.step(action[None])[0][0], atol=1e-6)
 
 
-def test_a_world_of_a_module_id_finds_its_reality_in_a_fresh_process(dot_folder, monkeypatch):
-    import sys
-
+def test_a_world_finds_its_reality_once_its_module_is_imported_and_imports_none_itself(dot_folder, monkeypatch):
     monkeypatch.delitem(sys.modules, "dot_env")
     for name in ("Dot-v0", "ContinuousDot-v0"):
         monkeypatch.delitem(gym.registry, name)
+    with pytest.raises(UnsupportedEnvironmentError, match="a world may not import anything.*DREAMENV_IMPORT=dot_env"):
+        gym.make("dreamenv:Latent-v0", world=str(dot_folder))
+    assert "dot_env" not in sys.modules
     try:
+        importlib.import_module("dot_env")
         env = gym.make("dreamenv:Latent-v0", world=str(dot_folder))
         assert env.reset(seed=0)[0].shape == (40,)
     finally:

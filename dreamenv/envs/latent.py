@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dreamenv.bundle import load
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
-from dreamenv.envs.real import make_real
+from dreamenv.envs.real import make_real, named_by_world
 from dreamenv.envs.settings import (
     check_action,
     check_actions,
@@ -242,7 +242,7 @@ class VectorLatentObservation(VectorWrapper):
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
     world = world if isinstance(world, World) else load(world)
-    env = LatentObservation(make_real(world.config.env_id, **kwargs), world)
+    env = LatentObservation(make_real(named_by_world(world.config.env_id), **kwargs), world)
     env.unwrapped.render_mode = render_mode
     return env
 
@@ -257,7 +257,7 @@ def make_latent_vector(
     """Makes N real environments of a world in this process, seen through it as one batch."""
     num_envs = check_count("num_envs", num_envs)
     world = world if isinstance(world, World) else load(world)
-    env_id = world.config.env_id
+    env_id = named_by_world(world.config.env_id)
     envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
     return VectorLatentObservation(envs, world, dtype)
 

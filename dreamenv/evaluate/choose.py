@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dreamenv.bundle import load
 from dreamenv.envs.latent import VectorLatentObservation
-from dreamenv.envs.real import make_real_vector
+from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.progress import progress
@@ -55,7 +55,7 @@ def choose(
     world = world if isinstance(world, World) else load(world)
     for agent in agents.values():
         check_agent(world, agent)
-    real = make_real_vector(world.config.env_id, min(config.num_envs, config.episodes))
+    real = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.episodes))
     seeds = range(config.seed, config.seed + config.episodes)
     scores = {}
     for name, agent in progress(iterable=agents.items(), total=len(agents), unit="agent", desc="choose"):

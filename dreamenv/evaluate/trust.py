@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import load
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.real import make_real_vector
+from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.episodes import EpisodeStore
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import check_agent
@@ -238,7 +238,7 @@ def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Ga
 def _play(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
     """Real episodes with their frames."""
     seeds = range(config.real_seed, config.real_seed + config.real_episodes)
-    env = make_real_vector(world.config.env_id, min(config.num_envs, config.real_episodes))
+    env = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.real_episodes))
     played = list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
     env.close()
     return played
