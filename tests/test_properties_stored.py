@@ -33,13 +33,15 @@ def specs(draw):
 
 @st.composite
 def episodes(draw, spec):
-    """An episode with any bytes in it: pictures, -0.0, infinities, odd names."""
+    """An episode with any pictures, rewards (-0.0 and the smallest included) and names."""
     length = draw(st.integers(1, 6))
     generator = np.random.default_rng(draw(st.integers(0, 1000)))
     return Episode(
         observations=generator.integers(0, 256, (length + 1, *spec.frame_shape), dtype=np.uint8),
         actions=np.stack([spec.action.sample(generator) for _ in range(length)]),
-        rewards=draw(arrays.arrays(np.float32, length, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))),
+        rewards=draw(
+            arrays.arrays(np.float32, length, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
+        ),
         terminated=draw(st.booleans()),
         truncated=draw(st.booleans()),
         seed=draw(st.integers(-(2**63), 2**63 - 1)),
@@ -54,7 +56,7 @@ def shards(draw):
 
 
 def content(episode):
-    """All of an episode, NaNs included, as something that can be compared."""
+    """All of an episode, to the last bit, as something that can be compared."""
     parts = (episode.observations, episode.actions, episode.rewards)
     facts = (episode.terminated, episode.truncated, episode.seed, episode.policy)
     return [(part.dtype.str, part.shape, part.tobytes()) for part in parts], facts

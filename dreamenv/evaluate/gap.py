@@ -79,7 +79,7 @@ def _gap(quantity: Quantity, temperature: float, dream: Sequence[float], real: S
     low = high = means[0] - means[1]
     if any(np.ptp(sample) > 0 for sample in samples):
         found = scipy.stats.bootstrap(
-            samples,
+            [sample.repeat(2) if len(sample) == 1 else sample for sample in samples],  # SciPy wants two of each
             lambda a, b, axis: a.mean(axis) - b.mean(axis),
             n_resamples=5000,
             method="percentile",
