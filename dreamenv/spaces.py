@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -41,10 +42,11 @@ class ActionSpec:
         Raises:
             UnsupportedEnvironmentError: If the space is neither ``Discrete`` from 0 nor a bounded 1-D ``Box``.
         """
-        if isinstance(space, gym.spaces.Discrete) and space.start == 0:
-            return cls(n=int(space.n))
-        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
-            return cls(low=tuple(map(float, space.low)), high=tuple(map(float, space.high)))
+        with contextlib.suppress(ValueError):
+            if isinstance(space, gym.spaces.Discrete) and space.start == 0:
+                return cls(n=int(space.n))
+            if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
+                return cls(low=tuple(map(float, space.low)), high=tuple(map(float, space.high)))
         raise UnsupportedEnvironmentError(
             f"expected an action space Discrete(n) starting at 0 or a bounded one-dimensional Box, got {space}"
         )
