@@ -84,7 +84,7 @@ def test_streams_go_on_from_a_state_and_start_again_from_a_seed():
 def test_seeds_are_checked():
     with pytest.raises(ValueError, match="expected 3 seeds, got 2"):
         streams(3, [0, 1])
-    with pytest.raises(gym.error.Error, match="Seed"):
+    with pytest.raises(gym.error.Error, match="expected seeds that are None or integers >= 0, got -1"):
         streams(1, [-1])
 
 

@@ -21,6 +21,7 @@ from dreamenv.envs.settings import (
     check_actions,
     check_count,
     check_first_frames,
+    check_flag,
     check_mask,
     check_reset_options,
     check_share,
@@ -130,9 +131,10 @@ class DreamVectorEnv(VectorEnv):
         self._told = self._temperature.cpu().numpy()  # what infos say
         self._packed = self.world.packed(matrix_dtype(dtype))
         on_cpu = self._device.type == "cpu"
-        self._blocks = INVARIANT if batch_invariant else CACHED if on_cpu else WHOLE
+        invariant = check_flag("batch_invariant", batch_invariant)
+        self._blocks = INVARIANT if invariant else CACHED if on_cpu else WHOLE
         self._streams = make_streams(num_envs, self.world.latent_size, self._device)
-        self._dropout, self._tensors = dropout, tensors
+        self._dropout, self._tensors = dropout, check_flag("tensors", tensors)
         self._mask = torch.ones(num_envs, self.world.memory.hidden_size, device=self._device) if dropout else None
         self._rows = self._present = np.arange(num_envs)
         self._in_batch = np.ones(num_envs, bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
+from dreamenv.envs.streams import is_integer
 from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -23,7 +24,7 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
         ValueError: If it is not a number, negative, nan, infinite, of another length, or if low is above high.
     """
     pair = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(bound) for bound in value)
-    array = isinstance(value, np.ndarray) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
+    array = _is_array(value) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
     ranges = _as_float64(value) if pair or array or _is_number(value) else np.full(1, np.nan)
     low, high = ranges if pair else (ranges, ranges)
     if not np.all((low >= 0) & (low <= high) & (high <= np.finfo(np.float32).max)):
@@ -46,7 +47,12 @@ def check_one_temperature(value: Any) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
+
+
+def _is_array(value: Any) -> TypeGuard[NDArray]:
+    """Whether it is an array all of which counts: a masked one has parts that are none."""
+    return isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
 
 
 def _as_float64(value: Any) -> NDArray[np.float64]:
@@ -72,9 +78,20 @@ def check_count(name: str, value: Any) -> int:
     Raises:
         ValueError: If it is not an integer, or below 1.
     """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+    if not is_integer(value) or isinstance(value, bool) or not 1 <= value < 2**63:
         raise ValueError(f"expected {name} >= 1, got {_shown(value)}")
     return int(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Checks a choice between yes and no.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"expected {name} to be True or False, got {_shown(value)}")
+    return bool(value)
 
 
 def check_share(name: str, value: Any, *, below_one: bool = False) -> float:
@@ -215,6 +232,8 @@ def check_actions(actions: Any, spec: ActionSpec, num_envs: int) -> torch.Tensor
 
 
 def _as_numbers(actions: Any) -> NDArray | torch.Tensor:
+    if isinstance(actions, np.ma.MaskedArray):
+        raise InvalidAction(f"expected an array of actions without a mask, got {_shown(actions)}")
     try:
         return actions if isinstance(actions, torch.Tensor) else np.asarray(actions)
     except Exception as error:  # whatever a foreign object's own conversion to an array raises

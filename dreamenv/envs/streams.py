@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -97,15 +97,19 @@ def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int
     """
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, int | np.integer):
-        seed = [int(seed) + i for i in range(num_envs)]
-    listed = isinstance(seed, Sequence) and not isinstance(seed, str | bytes)
-    if not (listed or (isinstance(seed, np.ndarray) and seed.ndim == 1)):
+    given: Any = [int(seed) + i for i in range(num_envs)] if is_integer(seed) else seed
+    listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    if not (listed or (isinstance(given, np.ndarray) and given.ndim == 1)):
         raise ValueError(f"expected an integer or {num_envs} of them as seeds, got {type(seed).__name__}")
-    seeds = list(seed)
+    seeds = list(given)
     if len(seeds) != num_envs:
         raise ValueError(f"expected {num_envs} seeds, got {len(seeds)}")
-    wrong = [value for value in seeds if not (value is None or (isinstance(value, int | np.integer) and value >= 0))]
+    wrong = [value for value in seeds if not (value is None or (is_integer(value) and value >= 0))]
     if wrong:
         raise gym.error.Error(f"expected seeds that are None or integers >= 0, got {wrong[0]!r}")
     return [None if value is None else int(value) for value in seeds]
+
+
+def is_integer(value: Any) -> TypeGuard[int | np.integer]:
+    """Whether it is one of Python's or NumPy's integers; NumPy counts spans of time among its own."""
+    return isinstance(value, int | np.integer) and not isinstance(value, np.timedelta64)
