@@ -12,6 +12,7 @@ from torch import Tensor
 
 MixtureKind = Literal["per_dim", "joint"]
 LOG_SCALE_RANGE = (-6.0, 3.0)
+OUTPUT_BOUND = 1e6  # of logits and means: no sane network comes near it, and within it nothing overflows
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,12 @@ def parameter_count(kind: MixtureKind, components: int, latent_size: int) -> int
 
 
 def split_parameters(raw: Tensor, kind: MixtureKind, components: int, latent_size: int) -> Mixture:
-    """Reads a mixture from (..., parameter_count) raw outputs; scales are bounded so that samples stay finite."""
+    """Reads a mixture from (..., parameter_count) raw outputs.
+
+    All are bounded, so that samples, densities and entropies stay finite; nan stays nan.
+    """
     weights = latent_size if kind == "per_dim" else 1
-    parts = raw.view(*raw.shape[:-1], components, weights + 2 * latent_size)
+    parts = raw.clamp(-OUTPUT_BOUND, OUTPUT_BOUND).view(*raw.shape[:-1], components, weights + 2 * latent_size)
     logits, means, log_scales = parts.split_with_sizes([weights, latent_size, latent_size], dim=-1)
     return Mixture(logits, means, log_scales.clamp(*LOG_SCALE_RANGE))
 
