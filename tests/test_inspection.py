@@ -267,6 +267,15 @@ def test_windows_and_weights_are_those_of_the_training(dot_world, held_out, wind
     assert kind_shares(mine) == pytest.approx(steps / steps.sum())
 
 
+def test_a_kind_of_ending_without_steps_shifts_no_probability(dot_world, held_out):
+    memory = dreamenv.load(dot_world.path).memory
+    windows = [part for latent in held_out[1] for part in _cut(latent, 200) if not part.ending.any()]
+
+    _balance(windows, 3, MemoryTraining(), memory)
+
+    assert memory.endings.shift[1:].tolist() == [0.0, 0.0]
+
+
 def test_without_balance_and_correlation_all_samples_count(dot_world, held_out):
     episodes, latents = held_out
     plain = {"batch_size": 4, "episode_balance": 0.0, "step_balance": 0.0, "of another version": 1}

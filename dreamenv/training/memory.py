@@ -191,8 +191,9 @@ def _balance(
     last = torch.stack([window.ending[-1] for window in windows])
     draw = draw_weights(last, config.episode_balance)
     counts = torch.stack([torch.bincount(window.ending, minlength=kinds) for window in windows]).double()
-    steps = counts.sum(0).clamp(min=1.0)
+    steps = counts.sum(0)
     weights = kind_weights(steps, config.step_balance)
     seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
-    memory.endings.shift.copy_((seen / (steps / steps.sum())).log())
+    shift = (seen / (steps / steps.sum())).log()
+    memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # without steps there is nothing to take back
     return draw, weights
