@@ -480,3 +480,12 @@ def test_an_agent_that_met_no_good_ending_in_the_dream_is_said_to_have_hardly_le
     out = capsys.readouterr().out
     assert "return -0.100 (-0.200 to 0.000)" in out
     assert ("hardly learned" in out) == hint
+
+
+def test_a_fault_of_the_package_is_not_blamed_on_the_caller(monkeypatch):
+    def faulty(name):
+        raise TypeError
+
+    monkeypatch.setattr(dreamenv.cli, "load", faulty)
+    with pytest.raises(TypeError):
+        main(["horizon", "--world", "sidewalk", "--agent", "sidewalk/linear"])

@@ -12,7 +12,8 @@ import torch
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.envs import dream_vector
-from dreamenv.envs.counters import CounterStreams, _mix
+from dreamenv.envs.counters import CounterStreams, _mix, make_streams
+from dreamenv.envs.streams import NoiseStreams
 from dreamenv.world import Noise
 
 CPU = torch.device("cpu")
@@ -191,3 +192,8 @@ class TestTensors:
             env.step(high + 0.1)
         with pytest.raises(gym.error.InvalidAction, match="expected 2 actions in"):
             env.step(high * torch.nan)
+
+
+def test_every_device_but_the_processor_computes_its_numbers_itself():
+    assert isinstance(make_streams(2, 3, torch.device("cpu")), NoiseStreams)
+    assert isinstance(make_streams(2, 3, torch.device("meta")), CounterStreams)

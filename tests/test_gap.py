@@ -1,5 +1,7 @@
 """The dream's promise against reality."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -58,3 +60,15 @@ def test_two_dreams_are_no_gap(dot_world):
             gaps(*pair)
     with pytest.raises(ValueError, match="at least one dream"):
         best_temperature([], real)
+
+
+def test_there_is_no_gap_of_successes_where_none_are_known(dot_world):
+    dream = played(dot_world, [0.5], 1.0)
+    real = dataclasses.replace(played(dot_world, [0.5]), success=None)
+    assert [gap.quantity for gap in gaps(dream, real)] == ["return", "length"]
+
+
+def test_one_episode_is_compared_with_many(dot_world):
+    (gap, *_) = gaps(played(dot_world, [0.9], 1.0), played(dot_world, [0.2, 0.4, 0.6]))
+    assert gap.difference == pytest.approx(0.5)
+    assert gap.low == pytest.approx(0.3) and gap.high == pytest.approx(0.7)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from conftest import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
 
-import dreamenv
-from dreamenv import EpisodeStore, IterateConfig, ResumeError, iterate, load, load_agent
+import dreamenv.cli
+from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, iterate, load, load_agent
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import world_id
+from dreamenv.cli import main
 from dreamenv.collect import collect
 from dreamenv.evaluate.plots import plot_rounds
 from dreamenv.evaluate.rounds import best_round
@@ -172,3 +173,32 @@ def test_training_on_begins_with_the_sources_weights(dot_folder, dot_world, tmp_
     distance = [(w.vision.expand.weight - dot_world.vision.expand.weight).abs().max() for w in (warm, cold)]
     assert distance[0] < 0.01 < distance[1]
     assert json.loads((tmp_path / "warm" / "config.json").read_text())["env_id"] == "dot_env:Dot-v0"
+
+
+def test_ppo_iterates_too(tmp_path):
+    hasty = {"fit": dataclasses.replace(DOT_TRAIN.vision.fit, steps=3)}
+    train = dataclasses.replace(
+        DOT_TRAIN,
+        vision=dataclasses.replace(DOT_TRAIN.vision, **hasty),
+        memory=dataclasses.replace(DOT_TRAIN.memory, **hasty),
+    )
+    ppo = PPOConfig(timesteps=128, num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(8,))
+    config = IterateConfig(600, 0, agent="ppo", episodes=2, collect=CONFIG.collect, train=train, ppo=ppo)
+
+    (only,) = iterate("dot_env:Dot-v0", tmp_path, config)
+
+    assert only.number == 0
+    assert isinstance(load_agent(tmp_path / "agents" / "ppo"), SB3Agent)
+
+
+def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(dreamenv.cli, "iterate", lambda *arguments: asked.append(arguments) or finished[1])
+
+    assert main(["iterate", "--env", "dot_env:Dot-v0", "--world", str(tmp_path), "--agent", "linear"]) == 0
+
+    said = capsys.readouterr().out
+    assert asked == [("dot_env:Dot-v0", tmp_path, IterateConfig(agent="linear"))]
+    assert rounds_table(finished[1]) in said
+    assert f"next: dreamenv compare --world {tmp_path} --agent {tmp_path / 'agents' / 'linear'}" in said
+    assert (tmp_path / "rounds.png").stat().st_size > 1000

@@ -341,3 +341,9 @@ def test_train_ppo_shapes_rewards_when_asked(dot_world, tmp_path, monkeypatch):
     assert seen == []
     train_ppo(dot_world, tmp_path / "costly", dataclasses.replace(QUICK, timesteps=256, action_penalty=0.02))
     assert seen == [0.02]
+
+
+def test_closing_the_vec_env_closes_the_dreams(dot_world):
+    dreams = DreamVectorEnv(dot_world, 2, autoreset_mode="SameStep")
+    as_vec_env(dreams).close()
+    assert dreams.closed

@@ -13,9 +13,12 @@ from dreamenv.bundle import CONFIG, WEIGHTS
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.errors import ResumeError, StoreError
 from dreamenv.evaluate.memory_report import report_memory
+from dreamenv.evaluate.tables import memory_table, vision_table
 from dreamenv.evaluate.vision_report import report_vision
+from dreamenv.inspection.logs import read_curves
 from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models.memory import MDNRNN, MemoryConfig
+from dreamenv.models import mdn
+from dreamenv.models.memory import MDNRNN, MemoryConfig, state_after
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
 from dreamenv.training import memory as memory_training
@@ -396,3 +399,43 @@ def test_latents_mark_the_ending_at_the_last_step_only(dot_world, sides):
         assert latent.ending[-1] == (0 if not episode.terminated else 2 if goal else 1)
         assert latent.step.tolist() == list(range(1, len(episode) + 1))
         assert latent.mean.shape == latent.log_variance.shape == (len(episode) + 1, dot_world.latent_size)
+
+
+def test_repulsion_parts_the_components_and_is_logged(tmp_path):
+    episodes = [cycling_episode(seed, continuous=False) for seed in range(40)]
+    overlaps = {}
+    for weight in (0.0, 10.0):
+        config = MemoryTraining(
+            MemoryConfig(hidden_size=8, components=3),
+            FitConfig(steps=60, learning_rate=0.02, precision="float32"),
+            repulsion_weight=weight,
+        )
+        world = WorldConfig("Any-v0", (8, 8, 3), ActionSpec(n=3), 9, VisionConfig((8, 8, 3), 2, (4,)), config.model)
+        folder = tmp_path / str(weight)
+        memory = memory_training.train_memory(episodes, world, config, folder, "data")
+        with torch.no_grad():
+            h = torch.cat([state_after(memory, one.mean[:3], one.action[:2]).h for one in episodes])
+            overlaps[weight] = mdn.overlap(memory.prior(h)).mean().item()
+        logged = {"repulsion", "gradient/mixture", "gradient/repulsion", "gradient/cosine"} & set(read_curves(folder))
+        assert len(logged) == (4 if weight else 0)
+
+    assert overlaps[10.0] < 0.5 * overlaps[0.0]
+
+
+def test_without_rare_colours_every_pixel_weighs_the_same(tmp_path):
+    fill(tmp_path)
+    config = dataclasses.replace(HASTY, vision=dataclasses.replace(HASTY.vision, rare_colours=False))
+    train(tmp_path, config)
+    fill(tmp_path / "weighed")
+    train(tmp_path / "weighed", HASTY)
+
+    assert bundle_of(tmp_path) != bundle_of(tmp_path / "weighed")
+
+
+def test_the_tables_tell_of_skips_and_of_next_actions_where_there_are_some(vision_report, memory_report):
+    plain = vision_table(vision_report), memory_table(memory_report)
+    beside = vision_table(dataclasses.replace(vision_report, squared_error_beside=0.0012))
+    acting = memory_table(dataclasses.replace(memory_report, action_loss=0.75))
+
+    assert "with skips, squared error 0.0012" in beside and "with skips" not in plain[0]
+    assert "next action's loss 0.7500" in acting and "next action" not in plain[1]

@@ -23,6 +23,7 @@ from dreamenv.evaluate.signals import (
     shortfall,
     strangest_moments,
 )
+from dreamenv.evaluate.tables import trust_table
 from dreamenv.evaluate.trust import LIMITS, Sign, dream, light
 from dreamenv.rollout import Outcome, rollout
 from dreamenv.world import World
@@ -186,3 +187,22 @@ def test_missing_episodes_are_asked_for(dot_world, tmp_path, capsys):
     command = ["trust", "--world", str(dot_world.path), "--agent", str(tmp_path / "agent")]
     assert main([*command, "--episodes", str(tmp_path / "none")]) == 2
     assert "none" in capsys.readouterr().err
+
+
+def test_a_verdict_against_the_dream_says_why_and_what_is_left(lying_world, store):
+    result = trust(
+        lying_world, ConstantPolicy(2), store, dataclasses.replace(FEW, real_episodes=10, temperatures=(1.0,))
+    )
+    said = trust_table(result)
+
+    verdict = said.splitlines()[-1]
+    assert verdict.startswith("RED: ") and all(reason in verdict for reason in result.reasons)
+    assert f"{result.dream.mean:.3f}" in verdict and f"{result.believed:.3f}" in verdict
+    assert (
+        "From the middle of 10 real failures (10 ran out of time) the dream promises success in 100% of cases." in said
+    )
+
+
+def test_without_real_episodes_there_is_no_table_of_gaps(lying_world, store):
+    said = trust_table(trust(lying_world, ConstantPolicy(2), store, FEW))
+    assert "gap" not in said and "real failures" not in said

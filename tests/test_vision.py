@@ -175,3 +175,9 @@ def test_colours_are_binned_in_eighths():
     colours = torch.tensor([[0, 0, 0], [31, 31, 31], [32, 0, 0], [0, 32, 0], [0, 0, 32], [255, 255, 255]])
 
     assert colour_bins(colours.to(torch.uint8)).tolist() == [0, 0, 64, 8, 1, 511]
+
+
+def test_a_v_without_skips_draws_the_same_beside_real_frames():
+    vision, z = vae(16, 32), torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    beside = vision.to_pixels(frames(2, 16, 32))
+    assert torch.equal(vision.decode_beside(z, beside), vision.decode_pixels(z))

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import stable_baselines3
 import torch
 
@@ -120,3 +121,14 @@ def test_the_command_refuses_a_linear_agent(dot_agent_folder, tmp_path, capsys):
     assert main(["vote", "--members", str(dot_agent_folder), "--agent", str(tmp_path / "vote")]) == 2
     assert "expected agents of Stable-Baselines3" in capsys.readouterr().err
     assert not (tmp_path / "vote").exists()
+
+
+def test_a_member_with_other_weights_is_refused(dot_world, tmp_path):
+    save_vote(VotingAgent([make_member(dot_world, tmp_path / str(seed), seed) for seed in range(2)]), tmp_path)
+    contents = read_files(tmp_path, ())
+    tensors = safetensors.torch.load(contents["agent.safetensors"])
+    tensors["1.action_net.bias"] = torch.zeros(7)
+    write_files(tmp_path, contents | {"agent.safetensors": safetensors.torch.save(tensors)})
+
+    with pytest.raises(BundleError, match="(?s)not a voting agent: .*action_net.bias"):
+        load_agent(tmp_path)
