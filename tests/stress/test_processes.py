@@ -133,6 +133,7 @@ def test_closing_ends_workers_that_cannot_answer(number, pending):
     assert not set(pids) & set(children(_forkserver._forkserver_pid))
 
 
+NOWHERE = subprocess.DEVNULL
 COLLECTION = """
 from dreamenv import CollectConfig, collect
 if __name__ == "__main__":
@@ -158,14 +159,17 @@ def test_a_collection_killed_itself_leaves_no_process(tmp_path, cases, figure):
     for case in range(kills):
         mark = f"DREAMENV_STRESS={os.getpid()}-{case}"
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict([mark.split("=")])
-        running = subprocess.Popen([sys.executable, "collection.py"], cwd=tmp_path, env=environment, stderr=-3)
-        deadline = time.monotonic() + 120
-        while alive(mark.encode()) < 5:  # it, fork server, resource tracker, two workers
-            assert running.poll() is None and time.monotonic() < deadline, f"case {case}: no workers came"
-            time.sleep(0.05)
-        time.sleep(np.random.default_rng(case).uniform(0, 1))
-        running.kill()
-        running.wait()
+        with subprocess.Popen(
+            [sys.executable, "collection.py"], cwd=tmp_path, env=environment, stderr=NOWHERE
+        ) as running:
+            try:
+                deadline = time.monotonic() + 120
+                while alive(mark.encode()) < 5:  # it, fork server, resource tracker, two workers
+                    assert running.poll() is None and time.monotonic() < deadline, f"case {case}: no workers came"
+                    time.sleep(0.05)
+                time.sleep(np.random.default_rng(case).uniform(0, 1))
+            finally:
+                running.kill()
         deadline = time.monotonic() + 10
         while alive(mark.encode()) and time.monotonic() < deadline:
             time.sleep(0.05)
