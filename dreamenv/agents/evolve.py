@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,8 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
 
     Raises:
         ResumeError: If the folder holds an evolution with other settings or in another world.
+        FloatingPointError: If a fitness, or what CMA-ES makes of it, is not finite. Nothing of that generation is
+            written, and the same command repeats it.
     """
     config, folder = config or EvolveConfig(), Path(folder)
     world = world.showing(config.inputs)
@@ -169,8 +171,11 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
         for generation in bar:
             candidates = strategy.ask()
             fitness = _score(np.asarray(candidates), world, env, config, generation)
+            _check_finite({f"the fitness of candidate {i}": value for i, value in enumerate(fitness)}, generation)
             strategy.tell(candidates, [-value for value in fitness])
+            _check_finite({"the step size": strategy.sigma, "the mean": np.sum(strategy.mean)}, generation)
             record = _extend(record, fitness, strategy, world, env, config)
+            _check_finite({f"the evaluation {i}": value for i, value in record.evaluations.items()}, generation)
             _log(writer, bar, record)
             write_json(folder / "evolution.json", dataclasses.asdict(record))
             save_linear(_mean_agent(strategy, world, config), folder, world)
@@ -224,6 +229,15 @@ def _extend(
         evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, mean, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
     return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
+
+
+def _check_finite(values: Mapping[str, float], generation: int) -> None:
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"{name} is {value} in generation {generation} of evolve; expected finite numbers. Nothing of this was "
+                f"saved: the same command goes on from generation {generation}"
+            )
 
 
 def _log(writer: SummaryWriter, bar: tqdm, record: Evolution) -> None:

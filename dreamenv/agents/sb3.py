@@ -31,6 +31,7 @@ from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
+from dreamenv.training.fit import check_weights, not_finite
 from dreamenv.world import World
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -102,6 +103,8 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
 
     Raises:
         ResumeError: If the folder holds a run with other settings or in another world.
+        FloatingPointError: If a reward, an observation, the loss or a weight is not finite. No checkpoint ever holds
+            such a number: the last one stays, and the same command goes on from it.
     """
     config, folder = config or PPOConfig(), Path(folder)
     world = world.showing(config.inputs)
@@ -127,7 +130,7 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
     done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
     if done < config.timesteps:
-        progress = _Progress(folder, fingerprint, config)
+        progress = _Progress(folder, fingerprint, config, done)
         model.num_timesteps = done
         model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
         save_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
@@ -258,18 +261,43 @@ class _VecEnv(VecEnv):
 
 
 class _Progress(BaseCallback):
-    """Progress bar, checkpoints, and an exact end."""
+    """Progress bar, checkpoints, an exact end, and an early one where numbers go wrong."""
 
-    def __init__(self, folder: Path, fingerprint: str, config: PPOConfig) -> None:
+    def __init__(self, folder: Path, fingerprint: str, config: PPOConfig, done: int) -> None:
         super().__init__()
-        self._folder, self._fingerprint, self._config = folder, fingerprint, config
+        self._folder, self._fingerprint, self._config, self._saved_step = folder, fingerprint, config, done
 
     def _on_training_start(self) -> None:
+        optimizer = self.model.policy.optimizer
+        self._hooks = [
+            optimizer.register_step_pre_hook(lambda *_: self._check_gradient()),
+            optimizer.register_step_post_hook(lambda *_: self._check_weights()),
+        ]
         self._saved = time.monotonic()
         self._bar = progress(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
 
     def _on_step(self) -> bool:
+        self._check("the rewards", self.locals["rewards"])
+        self._check("the observations", self.locals["new_obs"])
         return True
+
+    def _on_rollout_end(self) -> None:
+        for what in ("advantages", "returns"):
+            self._check(f"the {what}", getattr(self.locals["rollout_buffer"], what))
+
+    def _check_gradient(self) -> None:
+        """Before a gradient step, which it spares the weights if the loss or its gradient went wrong."""
+        for name, weight in self.model.policy.named_parameters():
+            if weight.grad is not None:
+                self._check(f"the gradient of {name}", weight.grad)
+
+    def _check_weights(self) -> None:
+        policy = self.model.policy
+        check_weights(policy, policy.optimizer, "ppo", self.model.num_timesteps, self._saved_step)
+
+    def _check(self, what: str, values: Tensor | NDArray) -> None:
+        if not torch.as_tensor(values).isfinite().all():
+            raise not_finite(f"{what} of ppo: not finite at step {self.model.num_timesteps}", self._saved_step)
 
     def _on_rollout_start(self) -> None:
         self._bar.update(self.model.num_timesteps - self._bar.n)
@@ -280,8 +308,10 @@ class _Progress(BaseCallback):
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             policy = self.model.policy
             save_checkpoint(self._folder, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
-            self._saved = time.monotonic()
+            self._saved, self._saved_step = time.monotonic(), self.model.num_timesteps
 
     def _on_training_end(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
         self._bar.update(self.model.num_timesteps - self._bar.n)
         self._bar.close()

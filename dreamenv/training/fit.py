@@ -60,7 +60,8 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data.
-        FloatingPointError: If the loss or its gradient is not finite; the last checkpoint stays.
+        FloatingPointError: If the loss, its gradient, a weight or a buffer is not finite. No checkpoint ever holds such
+            a number: the last one stays, and the same command goes on from it.
     """
     betas, decay = (config.momentum, 0.999), config.weight_decay
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, betas, weight_decay=decay, fused=True)
@@ -69,7 +70,8 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     if first == config.steps:
         model.eval()
         return
-    saved = time.monotonic()
+    saved, saved_step = time.monotonic(), first
+    check_weights(model, optimizer, folder.name, first, saved_step)
     device = next(model.parameters()).device
     model.train()
     with SummaryWriter(str(folder), purge_step=first) as writer:
@@ -81,19 +83,19 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 value, metrics = loss(step, generator)
             if not torch.isfinite(value):
-                raise FloatingPointError(
-                    f"the loss of {folder.name} is {value.item()} at step {step}; checkpoint: {folder}"
-                )
-            norm = _update(model, optimizer, value, step, config)
+                terms = ", ".join(f"{name} {term:.4g}" for name, term in metrics.items())
+                raise not_finite(f"the loss of {folder.name} is {value.item()} at step {step} ({terms})", saved_step)
+            norm = _differentiate(model, optimizer, value, config)
             if not torch.isfinite(norm):
-                raise FloatingPointError(
-                    f"the gradient of {folder.name} has norm {norm.item()} at step {step}; checkpoint: {folder}"
-                )
+                raise not_finite(f"the gradient of {folder.name} has norm {norm.item()} at step {step}", saved_step)
+            _update(optimizer, step, config)
             if step % LOG_EVERY == 0:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                check_weights(model, optimizer, folder.name, step + 1, saved_step)
                 save_checkpoint(folder, model, optimizer, fingerprint, step + 1)
-                saved = time.monotonic()
+                saved, saved_step = time.monotonic(), step + 1
+    check_weights(model, optimizer, folder.name, config.steps, saved_step)
     save_checkpoint(folder, model, optimizer, fingerprint, config.steps)
     model.eval()
 
@@ -111,14 +113,44 @@ def learning_rate_at(step: int, config: FitConfig) -> float:
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 
-def _update(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, step: int, config: FitConfig) -> Tensor:
+def not_finite(what: str, saved_step: int) -> FloatingPointError:
+    """The error of a training whose numbers went wrong.
+
+    Args:
+        what: What is not finite, of which model, and when.
+        saved_step: Steps that the last checkpoint has behind it.
+    """
+    return FloatingPointError(
+        f"{what}; expected finite numbers. Nothing of this was saved: the same command goes on from step {saved_step}. "
+        "If it stops there again, look at the data, or lower the learning rate"
+    )
+
+
+def check_weights(model: nn.Module, optimizer: torch.optim.Optimizer, name: str, step: int, saved_step: int) -> None:
+    """Makes sure that a checkpoint of these after ``step`` steps would hold finite numbers only.
+
+    Raises:
+        FloatingPointError: Names the first weight, buffer or part of the optimizer's state that is not finite.
+    """
+    tensors = dict(model.state_dict())
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"the optimizer's {key} {index}": tensor for key, tensor in state.items()}
+    spoiled = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if spoiled:
+        raise not_finite(f"{spoiled[0]} of {name} is not finite after {step} steps", saved_step)
+
+
+def _differentiate(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, config: FitConfig) -> Tensor:
+    """Leaves the clipped gradient in the model; returns its norm before."""
     optimizer.zero_grad()
     value.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+    return nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+
+
+def _update(optimizer: torch.optim.Optimizer, step: int, config: FitConfig) -> None:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate_at(step, config)
     optimizer.step()
-    return norm
 
 
 def _log(writer: SummaryWriter, bar: tqdm, step: int, value: Tensor, metrics: Metrics) -> None:
