@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -107,3 +108,15 @@ def test_steps_that_all_end_alike_have_no_curve_and_no_ordinary_reward(dot_world
     assert found.reward_error is None
     assert [ending.auc for ending in found.endings] == [None] * len(dot_world.config.endings)
     assert "-" in open_loop_table([found])
+
+
+def test_without_episodes_there_are_no_open_loop_predictions(dot_folder, dot_agent_folder, tmp_path, capsys):
+    for name in ("config.json", "world.safetensors", "README.md", "manifest.json"):
+        shutil.copy(dot_folder / name, tmp_path)
+    command = ["horizon", "--world", str(tmp_path), "--agent", str(dot_agent_folder), "--episodes", "2"]
+
+    assert main([*command, "--every", "1"]) == 0
+
+    (written,) = (tmp_path / "horizon").glob("*/horizon.json")
+    assert json.loads(written.read_text())["open_loop"] == []
+    assert "predicted" not in capsys.readouterr().out

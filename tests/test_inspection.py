@@ -12,7 +12,7 @@ import torch
 from scipy.signal import lfilter
 from torch.utils.tensorboard import SummaryWriter
 
-import dreamenv
+import dreamenv.cli
 from dreamenv.bundle import world_id
 from dreamenv.episodes import Episode, StoreSpec
 from dreamenv.errors import BundleError, StoreError
@@ -22,6 +22,8 @@ from dreamenv.inspection.inspect import inspect
 from dreamenv.inspection.logs import read_agents, read_curves, read_settings
 from dreamenv.inspection.memory import read_memory, trace_mixture
 from dreamenv.inspection.page import Plate, Row, Section, render
+from dreamenv.inspection.page_agents import agents_section
+from dreamenv.inspection.page_memory import memory_section
 from dreamenv.inspection.quantities import (
     autocorrelation,
     autocorrelation_time,
@@ -658,3 +660,33 @@ def test_means_over_nothing_are_written_as_null():
     plain = dreamenv.inspection.inspect._plain
     assert plain({"a": (1.0, math.nan), "b": [math.inf, "x", 2]}) == {"a": [1.0, None], "b": [None, "x", 2]}
     assert quantities.effective_rank(np.zeros((5, 2))) == 0.0
+
+
+def test_an_agent_without_a_record_is_told_apart_from_one_with_another(inspected, tmp_path):
+    log(tmp_path / "ppo" / "ppo_0", {"rollout/ep_rew_mean": [0.1, 0.2]})
+    (tmp_path / "vote").mkdir()
+    section = agents_section(dataclasses.replace(inspected[0], agents=read_agents(tmp_path, "any")))
+
+    assert [plate.title for plate in section.plates] == ["ppo: cumulative reward", "vote"]
+    assert "left no record" in section.plates[1].shows
+    assert [row.name for row in section.rows] == ["ppo: dream return at the end"]
+
+
+def test_held_out_episodes_too_short_to_dream_along_are_said_to_be(inspected):
+    memory = dataclasses.replace(inspected[0].memory, open_loop=())
+    section = memory_section(dataclasses.replace(inspected[0], memory=memory), strips=())
+
+    missing = [plate.title for plate in section.plates if plate.shows.startswith("Missing: no held-out episode")]
+    assert missing == ["Film strips", "Open-loop error by horizon"]
+
+
+def test_the_command_prints_the_numbers_and_names_the_page(inspected, dot_folder, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(dreamenv.cli, "inspect", lambda *given, **kwargs: asked.append((given, kwargs)) or inspected[0])
+
+    assert dreamenv.cli.main(["inspect", "--world", str(dot_folder), "--out", str(tmp_path)]) == 0
+
+    (((_, store, folder, config), kwargs),) = asked
+    assert (store.folder, folder, config) == (dot_folder / "episodes", tmp_path, InspectConfig())
+    assert kwargs == {"logs": dot_folder}
+    assert inspection_table(inspected[0]) in capsys.readouterr().out
