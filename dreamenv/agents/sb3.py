@@ -306,6 +306,7 @@ class _Progress(BaseCallback):
             mean = {key: float(np.mean([episode[key] for episode in episodes])) for key in ("r", "l")}
             self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"}, refresh=False)
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+            self._check_weights()
             policy = self.model.policy
             save_checkpoint(self._folder, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
             self._saved, self._saved_step = time.monotonic(), self.model.num_timesteps
@@ -313,5 +314,6 @@ class _Progress(BaseCallback):
     def _on_training_end(self) -> None:
         for hook in self._hooks:
             hook.remove()
+        self._check_weights()
         self._bar.update(self.model.num_timesteps - self._bar.n)
         self._bar.close()

@@ -23,7 +23,7 @@ from dreamenv.models.vision import Vision, VisionConfig
 from dreamenv.training import fit as fit_module
 from dreamenv.training import memory as memory_module
 from dreamenv.training import vision as vision_module
-from dreamenv.training.checkpoint import checkpoints, metadata
+from dreamenv.training.checkpoint import checkpoints
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
@@ -120,7 +120,7 @@ def finite_files(folder):
     """Steps of the newest checkpoint in a folder, 0 without one; everything in it is finite and loads."""
     for path in checkpoints(folder):
         assert all(tensor.isfinite().all() for tensor in safetensors.torch.load_file(path).values()), path
-    return int(metadata(checkpoints(folder)[0])["step"]) if checkpoints(folder) else 0
+    return max((int(path.name.split("-")[1]) for path in checkpoints(folder)), default=0)
 
 
 def complaint(run, folder, name, place=""):
@@ -186,7 +186,12 @@ def test_v_and_m_stop_and_go_on_as_if_nothing_had_been(model, trainings, saved_e
             assert same(train(folder), reference)
         except (Exception, pytest.fail.Exception) as error:
             found.append((case, fault.place, fault.step, fault.value, repr(error)[:300]))
-    figure(f"{total} wrong numbers in {model}: not stopped, not named, spoiled or not resumed exactly", len(found), 0)
+    saved = f"saved {'at the end' if saved_every else 'at every step'}"
+    figure(
+        f"{total} wrong numbers in {model}, {saved}: not stopped, not named, spoiled or not resumed exactly",
+        len(found),
+        0,
+    )
     assert not found, "\n".join(map(str, found))
 
 
@@ -273,5 +278,6 @@ def test_ppo_stops_and_goes_on(dot_world, saved_every, tmp_path, cases, figure):
             assert finite_files(folder) == PPO.timesteps
         except (Exception, pytest.fail.Exception) as error:
             found.append((case, fault.place, fault.step, fault.value, repr(error)[:300]))
-    figure(f"{total} wrong numbers in PPO: not stopped, not named, spoiled or not resumed", len(found), 0)
+    saved = f"saved {'at the end' if saved_every else 'at every update'}"
+    figure(f"{total} wrong numbers in PPO, {saved}: not stopped, not named, spoiled or not resumed", len(found), 0)
     assert not found, "\n".join(map(str, found))
