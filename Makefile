@@ -15,7 +15,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test stress lint sidewalk candidates ship bench clean
+.PHONY: help setup demo test coverage stress lint sidewalk candidates ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ demo: setup  ## evolve a linear agent in the shipped dream, then try it in reali
 
 test: setup  ## run the tests
 	$(BIN)/pytest
+
+coverage: setup  ## run the tests, and list the lines and branches that none of them reaches
+	$(BIN)/pytest --cov
 
 stress: setup  ## break every promise on purpose, thousands of times, and print the figures (about an hour)
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/stress --stress
