@@ -93,6 +93,16 @@ def test_samples_have_the_moments_of_the_temperature_formula(mixture, temperatur
     torch.testing.assert_close(drawn.var(0, correction=0), variance, rtol=0.0, atol=4.0 * slack * float(reach) + 1e-9)
 
 
+@given(st.integers(1, 6).flatmap(lambda components: floats((1, components, 1), 4.0)), st.floats(0.05, 4.0))
+def test_components_are_drawn_as_often_as_the_tempered_softmax_says(logits, temperature):
+    numbered = torch.arange(logits.shape[1], dtype=torch.float64).view(1, -1, 1)
+    drawn = drawn_on_a_grid(Mixture(logits.double(), numbered, torch.full_like(numbered, -60.0)), temperature)
+
+    shares = (drawn.round() == numbered[0].T).double().mean(0)
+    expected = torch.softmax(logits[0, :, 0].double() / temperature, dim=0)
+    torch.testing.assert_close(shares, expected, rtol=0.0, atol=1.0 / STEPS)
+
+
 @given(mixtures(), st.floats(0.05, 4.0), st.integers(0, 1000))
 def test_every_sample_lies_where_one_component_puts_it(mixture, temperature, seed):
     generator = torch.Generator().manual_seed(seed)
