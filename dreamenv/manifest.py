@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -74,8 +75,15 @@ def read_manifest(folder: Path) -> dict[str, str]:
     """
     path = folder / MANIFEST
     try:
-        sums = TypeAdapter(dict[str, str]).validate_json(read_plain(path), strict=True)
-    except (OSError, ValidationError) as error:
+        return _parse(read_plain(path), path)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error}") from None
+
+
+def _parse(data: bytes, path: Path) -> dict[str, str]:
+    try:
+        sums = TypeAdapter(dict[str, str]).validate_json(data, strict=True)
+    except ValidationError as error:
         raise BundleError(f"{path} cannot be read: {error}") from None
     if len(sums) > MAX_FILES:
         raise BundleError(f"{path} lists {len(sums)} files, expected at most {MAX_FILES}")
@@ -126,10 +134,9 @@ def _settle(folder: Path) -> None:
     waiting = sorted(folder.glob(f"{NEXT}*"))
     if not waiting:
         return
-    try:
-        sums = read_manifest(folder)
-    except BundleError:  # nothing can be read from this folder: what is waiting is as good as lost
-        sums = {}
+    sums: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError, BundleError):  # without a manifest nothing that waits can be read
+        sums = _parse(read_plain(folder / MANIFEST), folder / MANIFEST)
     for path in waiting:
         name = path.name.removeprefix(NEXT)
         if sums.get(name) == sha256(path.read_bytes()).hexdigest():

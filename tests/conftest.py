@@ -4,41 +4,18 @@ import numpy as np
 import pytest
 import torch
 from dot_env import HEIGHT, WIDTH
+from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_MEMORY, DOT_TRAIN, DOT_VISION
 from hypothesis import settings
 
 import dreamenv
-from dreamenv.models.memory import MemoryConfig, State
-from dreamenv.models.vision import VisionConfig
+from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.fit import FitConfig
-from dreamenv.training.memory import MemoryTraining
-from dreamenv.training.vision import VisionTraining
 from dreamenv.world import StartBank, World, WorldConfig, build_models
 
 torch.set_num_threads(1)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=25)
 settings.register_profile("long", settings.get_profile("quick"), max_examples=1000)
 settings.load_profile("quick")
-
-DOT_EXPLORATION = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.5, sticky=0.5)
-DOT_COLLECT = dreamenv.CollectConfig(frames=4000, num_envs=8, exploration=DOT_EXPLORATION)
-DOT_VISION = VisionConfig(frame_shape=(HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32))
-DOT_MEMORY = MemoryConfig(hidden_size=32, components=3)
-DOT_TRAIN = dreamenv.TrainConfig(
-    vision=VisionTraining(
-        model=DOT_VISION,
-        fit=FitConfig(steps=300, learning_rate=3e-3, precision="float32"),
-        batch_size=64,
-    ),
-    memory=MemoryTraining(
-        model=DOT_MEMORY,
-        fit=FitConfig(steps=400, learning_rate=5e-3, gradient_clip=1.0, precision="float32"),
-        batch_size=32,
-    ),
-)
-DOT_EVOLVE = dreamenv.EvolveConfig(
-    generations=12, population=16, episodes=8, sigma=0.5, num_envs=128, evaluation_every=12
-)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import DOT_EVOLVE
+from dot_settings import DOT_EVOLVE
 
 import dreamenv
 from dreamenv import DreamVectorEnv, LinearAgent

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
+from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
 
 import dreamenv.cli
 from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, iterate, load, load_agent

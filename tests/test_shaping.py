@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import DOT_EVOLVE
 from dot_env import DotEnv
+from dot_settings import DOT_EVOLVE
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamenv

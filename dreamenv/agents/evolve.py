@@ -177,6 +177,7 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
             record = _extend(record, fitness, strategy, world, env, config)
             _check_finite({f"the evaluation {i}": value for i, value in record.evaluations.items()}, generation)
             _log(writer, bar, record)
+            writer.flush()  # or the log of a generation that is not repeated may be lost
             write_json(folder / "evolution.json", dataclasses.asdict(record))
             save_linear(_mean_agent(strategy, world, config), folder, world)
     agent = _mean_agent(strategy, world, config)

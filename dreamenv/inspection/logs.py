@@ -18,7 +18,7 @@ from dreamenv.agents.evolve import Evolution
 from dreamenv.agents.store import AgentConfig
 from dreamenv.bundle import CONFIG, parse_config
 from dreamenv.errors import BundleError
-from dreamenv.training.checkpoint import checkpoints, metadata
+from dreamenv.training.checkpoint import checkpoints, fingerprint_of
 
 EVENTS = "events.out.tfevents.*"
 PPO_RETURN = "rollout/ep_rew_mean"  # as Stable-Baselines3 names it
@@ -91,7 +91,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not found:
         return {}
     try:
-        _, _, (_, settings) = json.loads(metadata(found[0])["fingerprint"])  # see fit, train_vision, train_memory
+        _, _, (_, settings) = json.loads(fingerprint_of(found[0]))  # see fit, train_vision, train_memory
         return dict(settings)
     except safetensors.SafetensorError as error:
         raise BundleError(f"{found[0]} is damaged: {error}") from None

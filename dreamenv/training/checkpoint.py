@@ -35,10 +35,11 @@ def save_checkpoint(
     Raises:
         OSError: If the disk refuses; earlier checkpoints are then intact.
     """
-    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {"step": torch.tensor(step)}
+    tensors |= {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
-    data = safetensors.torch.save(tensors, {"fingerprint": fingerprint, "step": str(step)})
+    data = safetensors.torch.save(tensors, {"fingerprint": fingerprint})  # one entry: several come in any order
     write_bytes(folder / f"checkpoint-{step:010d}-{sha256(data).hexdigest()}.safetensors", data)
     for old in checkpoints(folder)[GENERATIONS:]:
         old.unlink(missing_ok=True)
@@ -56,10 +57,10 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     Raises:
         ResumeError: If the checkpoint belongs to a run with another fingerprint, or all are damaged.
     """
-    found = checkpoints(folder)
-    if not found:
+    paths = checkpoints(folder)
+    if not paths:
         return 0
-    for path in found:
+    for path in paths:
         data = path.read_bytes()
         if sha256(data).hexdigest() == path.stem.rpartition("-")[2]:
             break
@@ -69,10 +70,10 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         )
     else:
         raise ResumeError(f"all checkpoints in {folder} were damaged and are removed; the same command begins anew")
-    facts = metadata(path)
-    if facts["fingerprint"] != fingerprint:
+    found = fingerprint_of(path)
+    if found != fingerprint:
         raise ResumeError(
-            f"{path} belongs to a run with other settings or data: it has {facts['fingerprint']}, "
+            f"{path} belongs to a run with other settings or data: it has {found}, "
             f"this run has {fingerprint}; delete {folder} to train anew"
         )
     tensors = safetensors.torch.load(data)
@@ -83,7 +84,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
             _, index, key = name.split("/")
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(facts["step"])
+    return int(tensors["step"])
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -91,11 +92,11 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """``fingerprint`` and ``step`` of a checkpoint.
+def fingerprint_of(path: Path) -> str:
+    """The fingerprint of the run that a checkpoint belongs to.
 
     Raises:
         SafetensorError: If it is damaged.
     """
     with safetensors.safe_open(path, framework="pt") as file:
-        return file.metadata()
+        return file.metadata()["fingerprint"]

@@ -93,6 +93,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 check_weights(model, optimizer, folder.name, step + 1, saved_step)
+                writer.flush()  # or the log of steps that are not repeated may be lost
                 save_checkpoint(folder, model, optimizer, fingerprint, step + 1)
                 saved, saved_step = time.monotonic(), step + 1
     check_weights(model, optimizer, folder.name, config.steps, saved_step)

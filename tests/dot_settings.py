@@ -1,0 +1,30 @@
+"""Settings with which the dot environment is learned in seconds."""
+
+from dot_env import HEIGHT, WIDTH
+
+import dreamenv
+from dreamenv.models.memory import MemoryConfig
+from dreamenv.models.vision import VisionConfig
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.vision import VisionTraining
+
+DOT_EXPLORATION = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.5, sticky=0.5)
+DOT_COLLECT = dreamenv.CollectConfig(frames=4000, num_envs=8, exploration=DOT_EXPLORATION)
+DOT_VISION = VisionConfig(frame_shape=(HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32))
+DOT_MEMORY = MemoryConfig(hidden_size=32, components=3)
+DOT_TRAIN = dreamenv.TrainConfig(
+    vision=VisionTraining(
+        model=DOT_VISION,
+        fit=FitConfig(steps=300, learning_rate=3e-3, precision="float32"),
+        batch_size=64,
+    ),
+    memory=MemoryTraining(
+        model=DOT_MEMORY,
+        fit=FitConfig(steps=400, learning_rate=5e-3, gradient_clip=1.0, precision="float32"),
+        batch_size=32,
+    ),
+)
+DOT_EVOLVE = dreamenv.EvolveConfig(
+    generations=12, population=16, episodes=8, sigma=0.5, num_envs=128, evaluation_every=12
+)
