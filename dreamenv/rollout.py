@@ -81,7 +81,8 @@ def rollout(
     """Plays one episode per seed; a slot of the vector environment that is done takes the next seed.
 
     Episodes begin in the order of ``seeds``, lower slots first. Slots left without a seed leave the batch if the
-    environment can do that (``leave``); else they repeat the last one until the others are done, unreported.
+    environment can do that (``leave``, as dreams and ``make_real_vector`` can); else they repeat the last one until the
+    others are done, unreported.
 
     Args:
         env: A vector environment with autoreset disabled.
@@ -104,11 +105,9 @@ def rollout(
         return
     slots = _Slots(env.num_envs, seeds)
     history = _History() if record else None
-    leave = getattr(env, "leave", None)  # dreams without a seed need not be computed; real environments go on idly
     observation, _ = env.reset(seed=slots.seeds(), options=dict(options or {}))  # type: ignore[arg-type]
     state, start = None, np.ones(env.num_envs, bool)
-    if leave:
-        leave(~slots.active)
+    _leave(env, ~slots.active)
     while slots.busy:
         if on_observation:
             on_observation()
@@ -126,12 +125,18 @@ def rollout(
                 trajectory = history.cut(slot, slots.length[slot], observation) if history else None
                 yield slots.outcome(slot, reward[slot], terminated[slot], trajectory)
             slots.refill(start)
-            again = start & slots.active if leave else start
-            if leave:
-                leave(start & ~slots.active)
+            again = start & ~_leave(env, ~slots.active)
             if slots.busy and again.any():
                 mask = {**(options or {}), "reset_mask": again}
                 observation, _ = env.reset(seed=slots.seeds(), options=mask)  # type: ignore[arg-type]
+
+
+def _leave(env: gym.vector.VectorEnv, idle: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Takes idle slots out of the batch where the environment can do that; says which are out."""
+    leave = getattr(env, "leave", None)
+    if leave and idle.any():
+        leave(idle)
+    return idle if leave else np.zeros_like(idle)
 
 
 class _Slots:

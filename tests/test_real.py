@@ -5,12 +5,14 @@ import multiprocessing
 
 import gymnasium as gym
 import numpy as np
-import pyglet
 import pytest
+from dot_env import DotEnv
 
 import dreamenv
 from dreamenv import RenderingError, UnsupportedEnvironmentError, WorkerError, make_real
 from dreamenv.envs.real import describe, make_real_vector
+from dreamenv.evaluate.scores import ConstantPolicy
+from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
 
 
@@ -196,6 +198,28 @@ def test_environments_in_processes_act_as_those_in_this_one(random_actions):
     there.close()
 
 
+@pytest.mark.parametrize("processes", [False, True])
+def test_environments_that_left_stand_still_until_they_are_reset(processes):
+    env = make_real_vector("dot_env:Dot-v0", 3, processes)
+    before, _ = env.reset(seed=[1, 2, 3])
+    env.leave(np.array([False, True, False]))
+    after, reward, terminated, truncated, _ = env.step(np.zeros(3, int))
+    assert np.array_equal((before != after).any((1, 2, 3)), [True, False, True])
+    assert (reward[1], terminated[1], truncated[1]) == (0.0, False, False)
+    frames, _ = env.reset(seed=[1, 2, 3], options={"reset_mask": np.array([True, True, False])})
+    assert np.array_equal(frames[:2], before[:2])
+    assert not np.array_equal(env.step(np.zeros(3, int))[0][1], before[1])
+    env.close()
+
+
+def test_no_real_step_is_taken_without_an_episode(monkeypatch):
+    steps, step = [], DotEnv.step
+    monkeypatch.setattr(DotEnv, "step", lambda env, action: steps.append(action) or step(env, action))
+    env = make_real_vector("Dot-v0", 4)
+    outcomes = list(rollout(env, ConstantPolicy(0), range(6)))
+    assert len(steps) == sum(outcome.length for outcome in outcomes)
+
+
 def test_an_environment_that_fails_in_its_process_says_why_and_where():
     env = make_real_vector("dot_env:Dot-v0", 2, processes=True)
     env.reset(seed=0)
@@ -230,11 +254,3 @@ def test_frames_do_not_depend_on_other_environments_in_the_process(env_id, rando
 
     assert len({frame.tobytes() for frame in frames}) > 10
     assert all(np.array_equal(one, other) for one, other in zip(frames, expected, strict=True))
-
-
-@pytest.mark.parametrize(("display", "headless"), [(":0", False), ("", True)])
-def test_a_display_is_used_where_there_is_one(monkeypatch, display, headless):
-    monkeypatch.setitem(pyglet.options, "headless", False)
-    monkeypatch.setenv("DISPLAY", display)
-    make_real("dot_env:Dot-v0").close()
-    assert pyglet.options["headless"] is headless

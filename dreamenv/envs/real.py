@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch  # noqa: F401  Miniworld draws other pixels in processes without torch (Miniworld issue 142).
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from dreamenv.envs.opengl import part_drawings
@@ -28,6 +28,7 @@ GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
 _REGISTERED_BY = {"MiniWorld-": "miniworld"}  # id prefix -> the module whose import registers it
 _DRAWN_BY = {"miniworld.miniworld": "MiniWorldEnv"}  # the module that draws -> its class of all environments
 _TARGET_OF = {"MiniWorld-": "box"}  # id prefix -> the environment's attribute that is to be reached
+_LEAVE = "leave"  # option of a reset
 _GRID = np.stack(np.meshgrid([-0.5, 0.0, 0.5], [0.0, 0.5, 1.0], [-0.5, 0.0, 0.5]), -1).reshape(-1, 3)  # of a unit box
 
 
@@ -99,28 +100,42 @@ def make_real_vector(env_id: str, num_envs: int, processes: bool = False, **kwar
     Raises:
         WorkerError: If a process ends early.
     """
-    make = functools.partial(make_real, env_id, **kwargs)
+    make = functools.partial(_make_idler, env_id, **kwargs)
     if processes:
-        return WorkerVectorEnv(make, num_envs, preload=__name__)
-    return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
+        return _Idlers(WorkerVectorEnv(make, num_envs, preload=__name__))
+    return _Idlers(SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED))
 
 
-def named_by_world(env_id: str) -> str:
-    """Passes the id that a world gives its environment, unless making it would import a module that the world names.
+class _Idlers(VectorWrapper):
+    """Environments that can be spared the steps that nobody needs, as a vector has to step all that it holds."""
 
-    Args:
-        env_id: As a file says, which may come from a stranger; ``module:id`` only passes once ``module`` is imported.
+    def leave(self, mask: NDArray[np.bool_]) -> None:
+        """Has the environments of a (N,) bool mask stand still until they are reset: they pay 0 and do not end."""
+        self.env.reset(options={"reset_mask": mask, _LEAVE: True})
 
-    Raises:
-        UnsupportedEnvironmentError: If it is not.
-    """
-    module, _, _ = env_id.rpartition(":")
-    if module and module not in sys.modules:
-        raise UnsupportedEnvironmentError(
-            f"this world names {env_id!r}, and a world may not import anything: if you know {module!r}, import it "
-            f"first; on the command line: DREAMENV_IMPORT={module} dreamenv ..."
-        )
-    return env_id
+
+class _Idler(gym.Wrapper):
+    """Shows its latest frame while it has left. A reset that is none tells it to: vectors step none that is done."""
+
+    _left = False
+    _frame: Any
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self._left = _LEAVE in (options or {})
+        if self._left:
+            return self._frame, {}
+        self._frame, info = self.env.reset(seed=seed, options=options)
+        return self._frame, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        if self._left:
+            return self._frame, 0.0, False, False, {}
+        self._frame, reward, terminated, truncated, info = self.env.step(action)
+        return self._frame, reward, terminated, truncated, info
+
+
+def _make_idler(env_id: str, **kwargs: Any) -> gym.Env:
+    return _Idler(make_real(env_id, **kwargs))
 
 
 def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:

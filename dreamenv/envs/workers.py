@@ -36,7 +36,7 @@ class WorkerVectorEnv(AsyncVectorEnv):
         preload: Module that the fork server imports once, for all workers.
 
     Raises:
-        WorkerError: If a worker ends before it is closed; also from every later call but ``close``.
+        WorkerError: If a worker ends before it is closed.
     """
 
     def __init__(self, make: Callable[[], gym.Env], num_envs: int, preload: str) -> None:
