@@ -184,9 +184,10 @@ def test_a_gradient_that_is_not_finite_spoils_no_checkpoint(tmp_path, at):
         infinite_slope = (0.0 * model[0].weight).square().sum().sqrt()
         return (value + infinite_slope if step == at else value), metrics
 
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(FloatingPointError, match=f"the gradient of .* at step {at};.*goes on from step {at}"):
         fit(model, spoiled, CONFIG, tmp_path, "data")
 
+    assert all(weight.isfinite().all() for weight in weights(model))
     assert same(fitted(tmp_path), fitted(tmp_path / "whole"))
 
 

@@ -191,6 +191,7 @@ def time_limit(real: int, asked: int | None) -> int:
     return min(real, check_count("max_episode_steps", asked))
 
 
+@torch.inference_mode()  # in which NumPy reads tensors whether or not they require gradients
 def check_action(action: Any, space: gym.Space) -> NDArray:
     """Turns an action of one environment into a batch of one: (1,) int64 or (1, A) float32.
 

@@ -117,9 +117,10 @@ def wild(rng):
 
 
 def contains(space, action):
-    """Whether Gymnasium's space has it, whatever it is."""
+    """Whether Gymnasium's space has it, whatever it is; of tensors that require gradients the values count."""
     try:
-        return space.contains(action)
+        with torch.no_grad():
+            return space.contains(action)
     except Exception:
         return False
 
