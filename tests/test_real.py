@@ -5,6 +5,7 @@ import multiprocessing
 
 import gymnasium as gym
 import numpy as np
+import pyglet
 import pytest
 from dot_env import DotEnv
 
@@ -254,3 +255,11 @@ def test_frames_do_not_depend_on_other_environments_in_the_process(env_id, rando
 
     assert len({frame.tobytes() for frame in frames}) > 10
     assert all(np.array_equal(one, other) for one, other in zip(frames, expected, strict=True))
+
+
+@pytest.mark.parametrize(("display", "headless"), [(":0", False), ("", True)])
+def test_a_display_is_used_where_there_is_one(monkeypatch, display, headless):
+    monkeypatch.setitem(pyglet.options, "headless", False)
+    monkeypatch.setenv("DISPLAY", display)
+    make_real("dot_env:Dot-v0").close()
+    assert pyglet.options["headless"] is headless

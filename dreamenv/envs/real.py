@@ -138,6 +138,24 @@ def _make_idler(env_id: str, **kwargs: Any) -> gym.Env:
     return _Idler(make_real(env_id, **kwargs))
 
 
+def named_by_world(env_id: str) -> str:
+    """Passes the id that a world gives its environment, unless making it would import a module that the world names.
+
+    Args:
+        env_id: As a file says, which may come from a stranger; ``module:id`` only passes once ``module`` is imported.
+
+    Raises:
+        UnsupportedEnvironmentError: If it is not.
+    """
+    module, _, _ = env_id.rpartition(":")
+    if module and module not in sys.modules:
+        raise UnsupportedEnvironmentError(
+            f"this world names {env_id!r}, and a world may not import anything: if you know {module!r}, import it "
+            f"first; on the command line: DREAMENV_IMPORT={module} dreamenv ..."
+        )
+    return env_id
+
+
 def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:
     """Says what a world has to know of a real environment, its id as it was asked for (with the module, if any).
 
