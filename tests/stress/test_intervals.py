@@ -28,7 +28,7 @@ RETURNS = {
 def test_bootstrap_intervals_hold_the_true_mean_as_often_as_they_say(cases, figure, name, episodes, least):
     draw, mean = RETURNS[name]
     generator = np.random.default_rng(episodes)
-    count = cases(100, 2000)
+    count = cases(100, 1000)
     intervals = [bootstrap_interval(draw(generator, episodes)) for _ in range(count)]
 
     held = np.mean([low <= mean <= high for low, high in intervals])
