@@ -147,8 +147,8 @@ def named_by_world(env_id: str) -> str:
     Raises:
         UnsupportedEnvironmentError: If it is not.
     """
-    module, _, _ = env_id.rpartition(":")
-    if module and module not in sys.modules:
+    module, colon, _ = env_id.rpartition(":")
+    if colon and module not in sys.modules:
         raise UnsupportedEnvironmentError(
             f"this world names {env_id!r}, and a world may not import anything: if you know {module!r}, import it "
             f"first; on the command line: DREAMENV_IMPORT={module} dreamenv ..."
