@@ -45,8 +45,12 @@ class WorkerVectorEnv(AsyncVectorEnv):
             super().__init__(
                 [make] * num_envs, context="forkserver", worker=_work, autoreset_mode=AutoresetMode.DISABLED
             )
-        except BaseException:
+        except BaseException as error:
             self._end()
+            if isinstance(error, ConnectionError | EOFError):
+                raise WorkerError(
+                    f"expected the fork server to begin worker processes, but it ended: {error}"
+                ) from None
             raise
 
     def _check_spaces(self) -> None:
@@ -120,4 +124,5 @@ class _Line:
 
 def _work(*arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _async_worker(*arguments)
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to hear why this one ends
+        _async_worker(*arguments)

@@ -1,5 +1,6 @@
 """Environments in processes: the same data as without, no wait without end when one dies, and nothing left behind."""
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -121,18 +122,33 @@ def test_a_worker_killed_at_any_time_is_an_error_at_once_and_what_was_stored_sta
 def test_closing_ends_workers_that_cannot_answer(number, pending):
     env = make_real_vector(DOT, 3, processes=True)
     env.reset(seed=0)
-    pids = [process.pid for process in env.processes]
+    pids = [process.pid for process in env.env.processes]
     os.kill(pids[1], number)
     if pending and number is signal.SIGKILL:
-        env.processes[1].join()
+        env.env.processes[1].join()
         with pytest.raises(WorkerError):
             env.step(np.zeros(3, int))
     elif pending:
-        env.step_async(np.zeros(3, int))
+        env.env.step_async(np.zeros(3, int))
     begin = time.monotonic()
     env.close()
     assert time.monotonic() - begin < 5
     assert not set(pids) & set(children(_forkserver._forkserver_pid))
+
+
+def test_a_killed_fork_server_is_replaced():
+    env = make_real_vector(DOT, 2, processes=True)
+    pids = [process.pid for process in env.env.processes]
+    before, _ = env.reset(seed=0)
+    os.kill(_forkserver._forkserver_pid, signal.SIGKILL)
+    assert np.array_equal(env.reset(seed=0)[0], before)
+    env.close()
+    with contextlib.suppress(WorkerError):  # where it is not quite dead yet
+        make_real_vector(DOT, 2, processes=True).close()
+    env = make_real_vector(DOT, 2, processes=True)
+    assert np.array_equal(env.reset(seed=0)[0], before)
+    env.close()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 NOWHERE = subprocess.DEVNULL
