@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.evolve import log_action_prior
@@ -270,8 +270,8 @@ class _Progress(BaseCallback):
     def _on_training_start(self) -> None:
         optimizer = self.model.policy.optimizer
         self._hooks = [
-            optimizer.register_step_pre_hook(lambda *_: self._check_gradient()),
-            optimizer.register_step_post_hook(lambda *_: self._check_weights()),
+            optimizer.register_step_pre_hook(lambda *_: self._check_norm("gradient")),
+            optimizer.register_step_post_hook(lambda *_: self._check_norm("weights")),
         ]
         self._saved = time.monotonic()
         self._bar = progress(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
@@ -285,13 +285,14 @@ class _Progress(BaseCallback):
         for what in ("advantages", "returns"):
             self._check(f"the {what}", getattr(self.locals["rollout_buffer"], what))
 
-    def _check_gradient(self) -> None:
-        """Before a gradient step, which it spares the weights if the loss or its gradient went wrong."""
-        for name, weight in self.model.policy.named_parameters():
-            if weight.grad is not None:
-                self._check(f"the gradient of {name}", weight.grad)
+    def _check_norm(self, what: Literal["gradient", "weights"]) -> None:
+        """Before and after every gradient step: the norm is quick, and not finite where a number is not."""
+        weights = list(self.model.policy.parameters())
+        tensors = weights if what == "weights" else [w.grad for w in weights if w.grad is not None]
+        self._check(f"the norm of the {what}", nn.utils.get_total_norm(tensors))
 
     def _check_weights(self) -> None:
+        """Before every checkpoint."""
         policy = self.model.policy
         check_weights(policy, policy.optimizer, "ppo", self.model.num_timesteps, self._saved_step)
 

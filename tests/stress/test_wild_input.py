@@ -116,6 +116,14 @@ def wild(rng):
     return kinds[rng.integers(len(kinds))](rng)
 
 
+def wild_after_numbers(case, seed):
+    """All numbers, all of them in a list of N, then whatever comes."""
+    if case < 2 * len(NUMBERS):
+        number = NUMBERS[case // 2]
+        return [0, number, 1] if case % 2 else number
+    return wild(np.random.default_rng(seed + case))
+
+
 def contains(space, action):
     """Whether Gymnasium's space has it, whatever it is; of tensors that require gradients the values count."""
     try:
@@ -239,9 +247,9 @@ def test_wrong_seeds_are_refused_and_change_nothing(moving, place, num_envs, cas
     env, twin = (moving(place, "discrete", num_envs) for _ in range(2))
     env.reset(seed=0)
     twin.reset(seed=0)
-    wrong, total = [], cases(40, 100)
+    wrong, total = [], cases(80, 100)
     for case in range(total):
-        seed = wild(np.random.default_rng(1_000_000 + case))
+        seed = wild_after_numbers(case, 1_000_000)
         try:
             expected, plain = True, plain_seed(seed, num_envs)
         except Exception:
@@ -323,7 +331,7 @@ def test_wrong_temperatures_are_refused_and_change_nothing(dot_world, num_envs, 
     twin.reset(seed=0)
     wrong, total = [], cases(100, 100)
     for case in range(total):
-        value = wild(np.random.default_rng(3_000_000 + case))
+        value = wild_after_numbers(case, 3_000_000)
         expected = is_temperature(value, num_envs)
         try:
             env.set_temperature(value)
@@ -469,6 +477,15 @@ def test_dreams_stay_finite_and_bounded(temperature, cases, figure):
     found = f"{wild_steps}; |z| <= {largest[0]:.2f}, |h| <= {largest[1]:.4f}"
     figure(f"{steps} dream steps at temperature {temperature}: batches with nan, inf or out of bounds", found, 0)
     assert wild_steps == 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-30, 1e3, 3e38])
+def test_dreams_at_absurd_temperatures_stay_in_their_space(dot_world, temperature):
+    env = DreamVectorEnv(dot_world, 64, temperature=temperature)
+    assert env.observation_space.contains(env.reset(seed=0)[0])
+    for _ in range(30):
+        observation, reward, *_ = env.step(np.full(64, 2))
+        assert env.observation_space.contains(observation) and np.isfinite(reward).all()
 
 
 EXTREMES = torch.tensor([0.0, 1.0, -1.0, 1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 1e-30])
