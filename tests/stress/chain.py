@@ -29,10 +29,9 @@ def sum_of(*parts):
 
 
 def files_of(folder):
-    """Contents of a world's or an agent's files."""
-    return [
-        (folder / name).read_bytes() for name in sorted(os.listdir(folder)) if name.endswith((".safetensors", ".json"))
-    ]
+    """Contents of a world's or an agent's files, the records of CMA-ES included; not of checkpoints."""
+    names = [name for name in sorted(os.listdir(folder)) if name.endswith((".safetensors", ".json"))]
+    return [(folder / name).read_bytes() for name in names if not name.startswith("checkpoint")]
 
 
 def episodes_of(env, seed):
@@ -57,7 +56,7 @@ def chain(folder, seed=0):
         seed=seed,
     )
     world = dreamenv.train(folder / "world", training, episodes=folder / "episodes")
-    small = {"num_envs": 16, "seed": seed}
+    small = {"num_envs": 16, "action_penalty": 0.1, "seed": seed}  # without it all dreams of so poor a world pay 0
     dreamenv.evolve(world, folder / "linear", EvolveConfig(generations=2, population=6, episodes=4, **small))
     ppo = dreamenv.train_ppo(world, folder / "ppo", PPOConfig(timesteps=512, n_steps=16, batch_size=64, **small))
     comparison = dreamenv.compare(world, ppo, dreamenv.CompareConfig((1.0,), episodes=6, seed=seed, num_envs=3))
