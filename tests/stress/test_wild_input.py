@@ -459,6 +459,7 @@ class TestOrder:
         env.step(self.stay(env))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("temperature", [0.1, 1.0, 2.0])
 def test_dreams_stay_finite_and_bounded(temperature, cases, figure):
     steps, dreams = cases(4_096, 1_000_000), 256
