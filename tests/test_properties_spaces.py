@@ -111,14 +111,17 @@ def test_floats_are_taken_if_every_row_is_in_the_space(spec, data):
 
 
 @given(boxes(), st.data())
-def test_double_precision_is_rounded_first(spec, data):
-    actions = data.draw(arrays.arrays(np.float64, (2, spec.size), elements=st.floats()))
+def test_double_precision_is_compared_as_it_came_and_rounded_into_the_space(spec, data):
+    edges = [bound for bounds in (spec.low, spec.high) for bound in bounds]
+    values = st.sampled_from([*edges, *np.nextafter(edges, np.inf), *np.nextafter(edges, -np.inf)]) | st.floats()
+    actions = data.draw(arrays.arrays(np.float64, (2, spec.size), elements=values))
+    if data.draw(st.booleans()):
+        actions = np.clip(actions, spec.low, spec.high)
 
     taken = accepted(actions, spec, 2)
 
-    with np.errstate(over="ignore"):
-        rounded = actions.astype(np.float32)
-    assert (taken is not None) == all(spec.space.contains(row) for row in rounded)
+    assert (taken is not None) == bool(np.all((actions >= spec.low) & (actions <= spec.high)))
+    assert taken is None or all(spec.space.contains(row) for row in taken)
 
 
 @given(SPECS, arrays.arrays(arrays.scalar_dtypes(), arrays.array_shapes(min_dims=0, max_side=3)), st.integers(1, 3))
