@@ -25,6 +25,7 @@ CONFIG = "config.json"
 CARD = "README.md"
 _PREFIXES = ("vision.", "memory.", "bank.")
 _STATE = ("z", "h", "c", "step")
+_MAX_DIMENSIONS = 4
 _TYPES = (torch.float16, torch.float32, torch.int64)
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ def save(world: World, folder: str | Path, card: str | None = None) -> None:
 
     Raises:
         OSError: If the disk refuses.
+        ValueError: If a number is not finite; nothing is written then.
     """
     config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")
     contents = {
@@ -141,8 +143,11 @@ def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from None
     for name, tensor in tensors.items():
-        if tensor.dtype not in _TYPES:
-            raise BundleError(f"{path} holds {name!r} as {tensor.dtype}, expected floats or int64")
+        if tensor.dtype not in _TYPES or tensor.dim() > _MAX_DIMENSIONS:
+            found = f"{tensor.dtype} with {tensor.dim()} dimensions"
+            raise BundleError(
+                f"{path} holds {name!r} as {found}, expected floats or int64 with {_MAX_DIMENSIONS} at most"
+            )
         if not torch.isfinite(tensor).all():
             raise BundleError(f"{path} holds numbers in {name!r} that are not finite")
     return {name: _widen(tensor) for name, tensor in tensors.items()}
@@ -182,12 +187,17 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
     groups = dict(zip(_PREFIXES, (world.vision.state_dict(), world.memory.state_dict(), bank | branches), strict=True))
     everything = {prefix + name: tensor for prefix, group in groups.items() for name, tensor in group.items()}
     facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}  # ranges of rewards and actions stay exact
+    for name, tensor in everything.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"expected finite numbers in {name}, which nobody could load otherwise")
     narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}
     return {name: tensor.cpu().contiguous() for name, tensor in narrowed.items()}
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
+    """Half precision where that holds the numbers, which are all of them unless a training went wild."""
+    half = tensor.half() if tensor.is_floating_point() else tensor
+    return half if torch.isfinite(half).all() else tensor
 
 
 def _widen(tensor: torch.Tensor) -> torch.Tensor:

@@ -67,7 +67,7 @@ from dreamenv.world import World
 
 DREAMS = 100  # that a finished training is tried in
 Flat = tyro.conf.arg(name="")
-WRONG_INPUT = (ValueError, ArithmeticError, OSError, RenderingError, gym.error.Error)
+WRONG_INPUT = (ValueError, FloatingPointError, OSError, RenderingError, gym.error.Error)
 
 
 def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat] = CollectConfig()) -> None:  # noqa: B008

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dreamenv.errors import UnsupportedEnvironmentError
 
+_LARGEST = float(np.finfo(np.float32).max)  # a Box has float32 bounds
+
 
 @dataclass(frozen=True)
 class ActionSpec:
@@ -29,7 +31,7 @@ class ActionSpec:
     def __post_init__(self) -> None:
         """Refuses what is neither of the two spaces."""
         box = len(self.low) == len(self.high) > 0 and all(
-            -float("inf") < low < high < float("inf") for low, high in zip(self.low, self.high, strict=True)
+            -_LARGEST <= low < high <= _LARGEST for low, high in zip(self.low, self.high, strict=True)
         )
         discrete = self.n > 0 and not self.low and not self.high
         if not (discrete or (self.n == 0 and box)) or max(self.n, len(self.low)) > 2**14:

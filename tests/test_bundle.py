@@ -395,3 +395,25 @@ def test_what_torch_pickles_is_recognised(tmp_path):
     torch.save({}, tmp_path / "pickle", _use_new_zipfile_serialization=False)
 
     assert is_pickled(tmp_path / "zip") and is_pickled(tmp_path / "pickle")
+
+
+def test_numbers_beyond_half_precision_come_back_whole(tmp_path):
+    world = random_world()
+    with torch.no_grad():
+        world.memory.mixture.bias[0] = 1e6
+
+    save(world, tmp_path)
+
+    assert load(tmp_path).memory.mixture.bias[0] == 1e6
+
+
+def test_a_world_with_a_number_that_is_not_finite_is_not_saved(bundle):
+    world = random_world(seed=1)
+    with torch.no_grad():
+        world.memory.mixture.bias[0] = torch.nan
+    before = contents(bundle)
+
+    with pytest.raises(ValueError, match="expected finite numbers in memory.mixture.bias"):
+        save(world, bundle)
+
+    assert contents(bundle) == before

@@ -37,6 +37,7 @@ def put(folder, contents, manifest=None):
     if manifest is None:
         manifest = json.dumps({name: sha256(data).hexdigest() for name, data in contents.items()}).encode()
     for name, data in {**contents, MANIFEST: manifest}.items():
+        (folder / name).unlink(missing_ok=True)  # some file systems flush a file that is overwritten, which takes long
         (folder / name).write_bytes(data)
 
 
