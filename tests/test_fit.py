@@ -9,7 +9,7 @@ from torch import nn
 
 from dreamenv.errors import ResumeError
 from dreamenv.training import fit as module
-from dreamenv.training.checkpoint import load_checkpoint, save_checkpoint
+from dreamenv.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import FitConfig, fit, learning_rate_at
 
 STEPS = 12
@@ -189,6 +189,39 @@ def test_a_gradient_that_is_not_finite_spoils_no_checkpoint(tmp_path, at):
 
     assert all(weight.isfinite().all() for weight in weights(model))
     assert same(fitted(tmp_path), fitted(tmp_path / "whole"))
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path):
+    interrupt(tmp_path / "interrupted", 7)
+    newest, before = checkpoints(tmp_path / "interrupted")
+    damage(newest)
+
+    with pytest.warns(UserWarning, match=f"{newest} was damaged"):
+        found = fitted(tmp_path / "interrupted")
+
+    assert same(found, fitted(tmp_path / "whole"))
+
+
+def test_damaged_checkpoints_are_no_fresh_start_unasked(tmp_path):
+    interrupt(tmp_path, 7)
+    for path in checkpoints(tmp_path):
+        damage(path)
+
+    with pytest.warns(UserWarning), pytest.raises(ResumeError, match="all checkpoints .* begins anew"):
+        fitted(tmp_path)
+
+
+def test_two_generations_of_checkpoints_are_kept(tmp_path):
+    fitted(tmp_path)
+
+    steps = [int(path.name.split("-")[1]) for path in checkpoints(tmp_path)]
+    assert steps == [STEPS, STEPS - 1]
 
 
 def test_fitting_minimises(tmp_path):
