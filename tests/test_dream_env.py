@@ -150,6 +150,19 @@ def test_dreaming_leaves_global_random_numbers_alone(dream):
     assert torch.equal(before[1], torch.get_rng_state())
 
 
+@torch.no_grad()
+def test_endings_and_rewards_know_no_temperature(continuous_world):
+    world, batch = continuous_world, 500
+    noise = Noise.draw(batch, world.latent_size, torch.Generator().manual_seed(0))
+    state, action = world.sample_start(noise, branched=1.0), torch.zeros(batch, 1)
+
+    cold, hot = (world.imagine(state, action, temperature, noise) for temperature in (0.1, 3.0))
+
+    assert not torch.equal(cold[0].z, hot[0].z)
+    assert torch.equal(cold[1].ending, hot[1].ending) and torch.equal(cold[1].reward, hot[1].reward)
+    assert 0 < cold[1].terminated.float().mean() < 1
+
+
 def test_the_default_temperature_is_the_worlds(dot_world, dream):
     assert dream.reset()[1] == {"temperature": dot_world.config.temperature}
 

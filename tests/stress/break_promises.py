@@ -81,7 +81,7 @@ PROMISES = {
         "envs/streams.py",
         "[int(seed) + i for i",
         "[int(seed) for i",
-        "test_streams.py",
+        "test_vector_autoreset.py",
     ),
     "a resumed training repeats an uninterrupted one": (
         "training/checkpoint.py",
