@@ -4,9 +4,12 @@ import contextlib
 import os
 import resource
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
+
+from tqdm import tqdm
 
 from dreamenv.errors import DreamenvError
 
@@ -34,6 +37,7 @@ def run_in_child(function: Callable[[], object], delay: float | None = None, num
 
 def _outcome(function: Callable[[], object]) -> int:
     """Never returns into the tests of the parent, whatever happens."""
+    tqdm.set_lock(threading.RLock())  # its own is shared with the parent, which would wait for a dead child's
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
