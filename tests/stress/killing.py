@@ -37,6 +37,7 @@ def run_in_child(function: Callable[[], object], delay: float | None = None, num
 
 def _outcome(function: Callable[[], object]) -> int:
     """Never returns into the tests of the parent, whatever happens."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell makes its background jobs ignore
     tqdm.set_lock(threading.RLock())  # its own is shared with the parent, which would wait for a dead child's
     try:
         with open(os.devnull, "w") as nowhere:
