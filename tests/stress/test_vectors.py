@@ -45,7 +45,7 @@ def differing(mine, theirs):
     )
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_native_sync_and_async_vectors_give_the_same_trajectories(world, mode, cases, figure):
     steps = cases(100, 10_000)
