@@ -1,5 +1,7 @@
 """Values of agents from recorded episodes of others."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,7 @@ def test_a_chain_has_its_value_in_closed_form(dot_world):
     ends = (torch.rand(count, generator=generator) < 0.5) & (action == 0)
     features = torch.zeros(count, dot_world.feature_size)
     data = Experience(features, features, action, (action == 0).float(), ends, torch.zeros(count), torch.arange(10))
-    config = dot_world.config.__class__(**{**vars(dot_world.config), "action": ActionSpec(n=2)})
+    config = dataclasses.replace(dot_world.config, action=ActionSpec(n=2), action_prior=())
     world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
 
     assert off_policy_return(world, ConstantPolicy(0), data, gamma=0.9) == pytest.approx(1 / (1 - 0.45), abs=0.06)
