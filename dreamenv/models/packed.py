@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-from functools import lru_cache
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.models import mdn
 from dreamenv.models.memory import MDNRNN, Outlook
+from dreamenv.processor import mkl_is_fast
 
 
 class AffineMap:
@@ -34,15 +31,6 @@ class AffineMap:
         if self._onednn:
             return F.linear(x.to_mkldnn(), self._weight, self._bias).to_dense()
         return F.linear(x.to(self.dtype), self._weight, self._bias).float()
-
-
-@lru_cache
-def mkl_is_fast() -> bool:
-    """Whether torch's float32 products, by MKL, use all of this processor; on others oneDNN's are twice as fast."""
-    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
-        return True  # there is no choice
-    facts = Path("/proc/cpuinfo")
-    return "GenuineIntel" in (facts.read_text() if facts.exists() else platform.processor())
 
 
 class PackedMDNRNN:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from dreamenv.processor import has_bfloat16
 from dreamenv.progress import progress
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 
@@ -35,7 +36,8 @@ class FitConfig:
         weight_decay: Decoupled weight decay (AdamW).
         gradient_clip: Largest norm of the gradient.
         momentum: Adam's beta 1.
-        precision: ``bfloat16`` runs matrix products in autocast, with float32 weights.
+        precision: ``bfloat16`` runs matrix products in autocast, with float32 weights; in float32 nevertheless on
+            processors that have no instructions for it.
     """
 
     steps: int
@@ -73,6 +75,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     saved, saved_step = time.monotonic(), first
     check_weights(model, optimizer, folder.name, first, saved_step)
     device = next(model.parameters()).device
+    rounded = config.precision == "bfloat16" and has_bfloat16(device)
     model.train()
     with SummaryWriter(str(folder), purge_step=first) as writer:
         bar = progress(
@@ -80,7 +83,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         )
         for step in bar:
             generator = torch.Generator().manual_seed(seed * 1_000_003 + step)  # the low 32 bits count
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
                 value, metrics = loss(step, generator)
             if not torch.isfinite(value):
                 terms = ", ".join(f"{name} {term:.4g}" for name, term in metrics.items())
