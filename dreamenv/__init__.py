@@ -1,5 +1,6 @@
 """dreamenv turns a trained world model into a Gymnasium environment: train in the dream, act in reality, compare."""
 
+from dreamenv import worlds as worlds
 from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.linear import LinearAgent
 from dreamenv.agents.load import load_agent

@@ -64,11 +64,13 @@ class StoreSpec:
         env_id: Gymnasium id of the real environment.
         frame_shape: (H, W, 3) of a frame.
         action: The action space.
+        max_episode_steps: Its time limit; None where none is registered, so that only episodes can tell.
     """
 
     env_id: str
     frame_shape: tuple[int, int, int]
     action: ActionSpec
+    max_episode_steps: int | None = None
 
 
 class EpisodeStore:

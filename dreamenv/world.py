@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from dreamenv.models import mdn
 from dreamenv.models.heads import EndingRule, decide_ending
 from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, Stepper, state_after
 from dreamenv.models.packed import PackedMDNRNN
+from dreamenv.models.paper import PaperMDNRNN, PaperVAE
 from dreamenv.models.unet import UNetVAE
 from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
 from dreamenv.spaces import ActionSpec
@@ -386,11 +387,16 @@ def check_device(device: str | torch.device) -> torch.device:
 
 def build_vision(config: VisionConfig) -> Vision:
     """Makes V with fresh weights."""
-    return {"conv": ConvVAE, "unet": UNetVAE}[config.kind](config)
+    kinds: dict[str, Callable[[VisionConfig], Vision]] = {"conv": ConvVAE, "unet": UNetVAE, "paper": PaperVAE}
+    return kinds[config.kind](config)
+
+
+def build_memory(config: WorldConfig) -> Memory:
+    """Makes M of a world with fresh weights."""
+    kinds: dict[str, Callable[..., Memory]] = {"mdnrnn": MDNRNN, "paper": PaperMDNRNN}
+    return kinds[config.memory.kind](config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
 
 
 def build_models(config: WorldConfig) -> tuple[Vision, Memory]:
     """Makes V and M of a world with fresh weights."""
-    vision = build_vision(config.vision)
-    memory = MDNRNN(config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
-    return vision, memory
+    return build_vision(config.vision), build_memory(config)

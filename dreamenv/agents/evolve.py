@@ -46,6 +46,8 @@ class EvolveConfig(DreamConfig):
         evaluation_episodes: Dreams per evaluation.
         branched_starts: Share of dreams that begin in the middle of a real episode.
         hidden: Units of a hidden layer; 0 for a linear controller.
+        one_output: A single output without bias, cut into the discrete actions, see :class:`LinearAgent`; it knows no
+            sampling.
     """
 
     generations: int = 100
@@ -56,12 +58,16 @@ class EvolveConfig(DreamConfig):
     evaluation_episodes: int = 100
     branched_starts: float = 0.0
     hidden: int = 0
+    one_output: bool = False
 
     def __post_init__(self) -> None:
         """Refuses settings that no evolution can have."""
         counts = (self.generations, self.population - 1, self.episodes, self.num_envs, self.evaluation_every)
-        if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0:
-            raise ValueError(f"expected a population of at least 2, and positive counts and sigma; got {self}")
+        if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0 or (self.hidden and self.one_output):
+            raise ValueError(
+                "expected a population of at least 2, positive counts and sigma, and no hidden layer before a single "
+                f"output; got {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Population:
         seed: Of the draws.
         device: Where the observations come from, and the actions go to.
         hidden: Units of a hidden layer; 0 for none.
+        one_output: Whether the controllers have a single output.
     """
 
     def __init__(
@@ -103,8 +110,10 @@ class Population:
         seed: int,
         device: torch.device,
         hidden: int = 0,
+        one_output: bool = False,
     ) -> None:
-        self._layers = [(weight.to(device), bias.to(device)) for weight, bias in unpack(parameters, action, hidden)]
+        layers = unpack(parameters, action, hidden, one_output)
+        self._layers = [(weight.to(device), bias.to(device)) for weight, bias in layers]
         self._size = len(parameters)
         self._action, self._episodes, self._device = action, episodes, device
         self._generator = torch.Generator(device).manual_seed(seed)
@@ -185,9 +194,11 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
     return agent
 
 
-def initial_parameters(world: World, hidden: int = 0) -> NDArray[np.float64]:
+def initial_parameters(world: World, hidden: int = 0, one_output: bool = False) -> NDArray[np.float64]:
     """Zero weights, and biases that reproduce the world's action prior; see :func:`dreamenv.agents.linear.unpack`."""
     action = world.config.action
+    if one_output:
+        return np.zeros(world.feature_size)
     outputs = np.zeros((action.size, (hidden or world.feature_size) + 1))
     if world.config.action_prior:
         outputs[:, -1] = log_action_prior(world.config)
@@ -206,7 +217,8 @@ def _score(
     """Mean shaped return of every candidate, on starts and noise that all candidates of a generation share."""
     first = 10_000_000 * (config.seed + 1) + generation * config.episodes
     seeds = list(range(first, first + config.episodes)) * len(candidates)
-    policy = Population(candidates, world.config.action, config.episodes, first, world.device, config.hidden)
+    shape = (config.hidden, config.one_output)
+    policy = Population(candidates, world.config.action, config.episodes, first, world.device, *shape)
     returns = np.zeros(len(seeds))
     for outcome in rollout(env, policy, seeds):
         returns[outcome.index] = outcome.episode_return
@@ -226,7 +238,8 @@ def _extend(
     if generation % config.evaluation_every == 0 or generation == config.generations:
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + config.evaluation_episodes)
         parameters, action = np.asarray(strategy.mean)[None], world.config.action
-        mean = Population(parameters, action, len(seeds), generation, world.device, config.hidden)
+        shape = (config.hidden, config.one_output)
+        mean = Population(parameters, action, len(seeds), generation, world.device, *shape)
         evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, mean, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
     return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
@@ -264,12 +277,16 @@ def _strategy(world: World, config: EvolveConfig) -> Any:
         "tolfunhist": 0,
         "tolstagnation": 1_000_000,
     }
-    return cma.CMAEvolutionStrategy(initial_parameters(world, config.hidden), config.sigma, options)
+    return cma.CMAEvolutionStrategy(initial_parameters(world, config.hidden, config.one_output), config.sigma, options)
 
 
 def _mean_agent(strategy: Any, world: World, config: EvolveConfig) -> LinearAgent:
     return LinearAgent.from_parameters(
-        np.asarray(strategy.mean), world.config.action, inputs=config.inputs, hidden=config.hidden
+        np.asarray(strategy.mean),
+        world.config.action,
+        inputs=config.inputs,
+        hidden=config.hidden,
+        one_output=config.one_output,
     )
 
 

@@ -18,11 +18,12 @@ Layer = tuple[Tensor, Tensor]
 class LinearAgent:
     """A linear policy on [z, h]; 1,731 parameters on Sidewalk (Ha and Schmidhuber 2018).
 
-    Discrete actions are the largest logit, or a draw from their softmax; continuous ones the squashed outputs.
+    Discrete actions are the largest logit, or a draw from their softmax; continuous ones the squashed outputs. With a
+    single output and no bias, its range is cut into the discrete actions: World Models' controller of DoomTakeCover.
 
     Args:
-        weight: (A, F), or (A, U) after a hidden layer.
-        bias: (A,).
+        weight: (A, F), or (A, U) after a hidden layer; (1, F) for a single output.
+        bias: (A,); (0,) for a single output.
         action: The action space, of size A.
         seed: Of the draws.
         inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
@@ -41,7 +42,8 @@ class LinearAgent:
         inputs: tuple[Input, ...] = ("z", "h"),
         hidden: tuple[NDArray, NDArray] | None = None,
     ) -> None:
-        if weight.ndim != 2 or weight.shape[0] != action.size or bias.shape != (action.size,):
+        shapes = {(action.size, (action.size,))} | ({(1, (0,))} if action.discrete and hidden is None else set())
+        if weight.ndim != 2 or (weight.shape[0], bias.shape) not in shapes:
             raise ValueError(
                 f"expected weight ({action.size}, F) and bias ({action.size},), got {weight.shape}, {bias.shape}"
             )
@@ -61,10 +63,12 @@ class LinearAgent:
         seed: int = 0,
         inputs: tuple[Input, ...] = ("z", "h"),
         hidden: int = 0,
+        one_output: bool = False,
     ) -> LinearAgent:
-        """Reads an agent from a flat vector: rows of W, each followed by its bias; those of U hidden units first."""
-        *before, (weight, bias) = [(w[0].numpy(), b[0].numpy()) for w, b in unpack(parameters[None], action, hidden)]
-        return cls(weight, bias, action, seed, inputs, before[0] if before else None)
+        """Reads an agent from a flat vector, see :func:`unpack`."""
+        layers = unpack(parameters[None], action, hidden, one_output)
+        *before, (weight, bias) = [(w[0].numpy(), b[0].numpy()) for w, b in layers]
+        return cls(weight, bias[:0] if one_output else bias, action, seed, inputs, before[0] if before else None)
 
     @property
     def feature_size(self) -> int:
@@ -92,24 +96,28 @@ class LinearAgent:
         inner = np.atleast_2d(observation)
         if self.hidden is not None:
             inner = np.tanh(inner @ self.hidden[0].T + self.hidden[1])
-        outputs = torch.from_numpy(inner @ self.weight.T + self.bias)
+        outputs = torch.from_numpy(inner @ self.weight.T + (self.bias if self.bias.size else 0.0))
         gumbel = None if deterministic else torch.from_numpy(self._generator.gumbel(size=outputs.shape))
         actions = act(outputs, self.action, gumbel).numpy()
         return (actions if observation.ndim == 2 else actions[0]), state
 
 
-def unpack(parameters: NDArray, action: ActionSpec, hidden: int = 0) -> list[Layer]:
-    """Reads the layers of P controllers from their flat parameters.
+def unpack(parameters: NDArray, action: ActionSpec, hidden: int = 0, one_output: bool = False) -> list[Layer]:
+    """Reads the layers of P controllers from their flat parameters: rows of W, each followed by its bias.
 
     Args:
-        parameters: (P, A * (F + 1)), or (P, U * (F + 1) + A * (U + 1)) with U hidden units.
+        parameters: (P, A * (F + 1)), or (P, U * (F + 1) + A * (U + 1)) with U hidden units, which come first; (P, F)
+            for a single output.
         action: The action space, of size A.
         hidden: U; 0 for none.
+        one_output: Whether there is a single output, without bias.
 
     Returns:
-        Weights (P, O, I) and biases (P, O) of one or two layers.
+        Weights (P, O, I) and biases (P, O) of one or two layers; the bias of a single output is 0.
     """
     flat = torch.from_numpy(parameters.astype(np.float32))
+    if one_output:
+        return [(flat[:, None], torch.zeros(len(flat), 1))]
     last = action.size * (hidden + 1)
     groups = [(flat[:, :-last], hidden), (flat[:, -last:], action.size)] if hidden else [(flat, action.size)]
     rows = [group.reshape(len(flat), outputs, -1) for group, outputs in groups]
@@ -120,7 +128,8 @@ def act(outputs: Tensor, action: ActionSpec, gumbel: Tensor | None) -> Tensor:
     """Turns (B, A) linear outputs into actions.
 
     Args:
-        outputs: Logits of discrete actions, or continuous actions before squashing.
+        outputs: Logits of discrete actions, or continuous actions before squashing; (B, 1) for discrete ones is a
+            single output, whose range after tanh is cut into equal parts, the first action being the lowest.
         action: The action space.
         gumbel: (B, A) standard Gumbel numbers, which draw discrete actions from the softmax (the Gumbel-max trick);
             None takes the largest.
@@ -128,6 +137,8 @@ def act(outputs: Tensor, action: ActionSpec, gumbel: Tensor | None) -> Tensor:
     Returns:
         (B,) int64, or (B, A) float32 within bounds.
     """
+    if action.discrete and outputs.shape[1] == 1:
+        return (0.5 * action.n * (1.0 + torch.tanh(outputs[:, 0]))).long().clamp(max=action.n - 1)
     if action.discrete:
         return (outputs if gumbel is None else outputs + gumbel).argmax(1)
     low, high = (torch.tensor(bound, dtype=torch.float64, device=outputs.device) for bound in (action.low, action.high))

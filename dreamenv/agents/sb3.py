@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from torch import Tensor, nn
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
@@ -56,6 +56,8 @@ class PPOConfig(DreamConfig):
         gamma: Discount.
         ent_coef: Weight of the entropy bonus.
         net_arch: Hidden layers of policy and value.
+        normalize_reward: Divide rewards by the running standard deviation of the discounted return, for worlds that pay
+            more than about 1 an episode (VecNormalize of Stable-Baselines3; a resumed run measures it anew).
     """
 
     timesteps: int = 1_600_000
@@ -66,6 +68,7 @@ class PPOConfig(DreamConfig):
     gamma: float = 0.99
     ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
+    normalize_reward: bool = False
 
 
 class SB3Agent:
@@ -108,7 +111,9 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
     """
     config, folder = config or PPOConfig(), Path(folder)
     world = world.showing(config.inputs)
-    env = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP)))
+    env: VecEnv = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP)))
+    if config.normalize_reward:
+        env = VecNormalize(env, norm_obs=False, gamma=config.gamma)
     model = stable_baselines3.PPO(
         "MlpPolicy",
         env,

@@ -178,7 +178,8 @@ def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:
             "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"
         )
     height, width, _ = space.shape
-    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions))
+    limit = gym.spec(env_id.rpartition(":")[2]).max_episode_steps
+    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions), limit)
 
 
 def sight(env: gym.Env) -> Sight | None:

@@ -24,18 +24,20 @@ class EndingHead(nn.Module):
     Args:
         hidden_size: H.
         kinds: K, "goes on" included.
+        spare: Give "goes on" a logit of its own; else it is 0, and a single kind of ending is a logistic regression.
     """
 
     shift: Tensor
 
-    def __init__(self, hidden_size: int, kinds: int) -> None:
+    def __init__(self, hidden_size: int, kinds: int, spare: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden_size, kinds)
+        self.linear = nn.Linear(hidden_size, kinds if spare else kinds - 1)
+        self._missing = 0 if spare else 1
         self.register_buffer("shift", torch.zeros(kinds))
 
     def forward(self, h: Tensor) -> Tensor:
         """Training logits, not calibrated, (..., K) from h (..., H)."""
-        return self.linear(h)
+        return F.pad(self.linear(h), (self._missing, 0))
 
     def probabilities(self, h: Tensor) -> Tensor:
         """Calibrated probabilities (..., K) from h (..., H)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -71,12 +71,14 @@ class MemoryConfig:
         hidden_size: H, units of the LSTM.
         components: Gaussians in a mixture.
         mixture: One mixture per latent dimension (World Models' code), or one joint over z.
+        kind: ``mdnrnn`` is :class:`MDNRNN`, ``paper`` :class:`dreamenv.models.paper.PaperMDNRNN`.
         predict_action: Predict the next action of the collecting policies as well; the dream does not use it.
     """
 
     hidden_size: int = 512
     components: int = 5
     mixture: mdn.MixtureKind = "per_dim"
+    kind: Literal["mdnrnn", "paper"] = "mdnrnn"
     predict_action: bool = False
 
     def __post_init__(self) -> None:

@@ -19,13 +19,14 @@ class VisionConfig:
         frame_shape: (H, W, 3) that V works on; other frames are resized to it.
         latent_size: Z, the number of latent dimensions.
         channels: Output channels of the encoder's stride-2 convolutions; the decoder mirrors them.
-        kind: ``conv`` is :class:`ConvVAE`, ``unet`` :class:`dreamenv.models.unet.UNetVAE`.
+        kind: ``conv`` is :class:`ConvVAE`, ``unet`` :class:`dreamenv.models.unet.UNetVAE`, ``paper``
+            :class:`dreamenv.models.paper.PaperVAE`.
     """
 
     frame_shape: tuple[int, int, int] = (60, 80, 3)
     latent_size: int = 64
     channels: tuple[int, ...] = (32, 64, 128, 256)
-    kind: Literal["conv", "unet"] = "conv"
+    kind: Literal["conv", "unet", "paper"] = "conv"
 
     def __post_init__(self) -> None:
         """Refuses sizes that no V has."""

@@ -14,11 +14,11 @@ from torch.nn.utils.rnn import pad_sequence
 from dreamenv.latents import LatentEpisode
 from dreamenv.models import mdn
 from dreamenv.models.heads import mean_per_kind
-from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import sample_latent
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
-from dreamenv.world import WorldConfig
+from dreamenv.world import WorldConfig, build_memory
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,15 @@ class MemoryTraining:
         batch_size: Windows per step.
         window: Steps of the windows that longer episodes are cut into; every window begins with h = 0.
         ending_weight: Weight of the ending head's cross entropy.
+        ending_gradient: Share of the ending head's gradient that reaches the LSTM. A few hundred endings are soon
+            learned by heart; a head that mostly reads what predicting z has learned stays calibrated for longer.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
         repulsion_weight: Weight of the overlap of the mixture's components, see :func:`dreamenv.models.mdn.overlap`.
         action_weight: Weight of the next action's loss, for a model that predicts it.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
-        step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1. Both
-            shifts are taken back from the probabilities, see :class:`dreamenv.models.heads.EndingHead`.
+        step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1.
+        calibrated: Take back the shift that both balances cause in the probabilities, see
+            :class:`dreamenv.models.heads.EndingHead`; World Models, whose endings weigh 10, leaves it there.
     """
 
     model: MemoryConfig = field(default_factory=MemoryConfig)
@@ -44,11 +47,13 @@ class MemoryTraining:
     batch_size: int = 16
     window: int = 200
     ending_weight: float = 2.0
+    ending_gradient: float = 1.0
     reward_weight: float = 0.1
     repulsion_weight: float = 0.0
     action_weight: float = 0.1
     episode_balance: float = 0.5
     step_balance: float = 0.3
+    calibrated: bool = True
 
 
 def train_memory(
@@ -78,7 +83,7 @@ def train_memory(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        memory = MDNRNN(config.model, world.vision.latent_size, world.action, 1 + len(world.endings))
+        memory = build_memory(dataclasses.replace(world, memory=config.model))
     warm_start(memory, source)
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
     draw, weights = _balance(windows, 1 + len(world.endings), config, memory)
@@ -139,7 +144,8 @@ def _batch_loss(
     mixture = memory.prior(h).float()
     nll = one_step_loss(mixture, z[:, 1:][batch.valid]).mean()
     ending = batch.ending[batch.valid]
-    cross_entropy = weighted_cross_entropy(memory.endings(h), ending, weights).mean()
+    read = h if config.ending_gradient == 1.0 else torch.lerp(h.detach(), h, config.ending_gradient)
+    cross_entropy = weighted_cross_entropy(memory.endings(read), ending, weights).mean()
     elapsed = batch.step[batch.valid] / limit
     predicted = memory.reward(h, elapsed).float().gather(-1, ending[:, None]).squeeze(-1)
     error = predicted - memory.reward.standardise(batch.reward[batch.valid], ending)
@@ -195,5 +201,6 @@ def _balance(
     weights = kind_weights(steps, config.step_balance)
     seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
     shift = (seen / (steps / steps.sum())).log()
-    memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # without steps there is nothing to take back
+    if config.calibrated:
+        memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # without steps there is nothing to take back
     return draw, weights

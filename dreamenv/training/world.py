@@ -14,6 +14,7 @@ from dreamenv.bundle import load, save, world_id
 from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.latents import LatentEpisode, encode_episodes
+from dreamenv.models.heads import EndingRule
 from dreamenv.models.memory import Memory, State, state_after
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import MemoryTraining, train_memory
@@ -31,12 +32,16 @@ class TrainConfig:
         vision: V.
         memory: M.
         temperature: The dream's default temperature.
+        ending_rule: How the dream decides on endings that pay no more than an ordinary step: drawn by their
+            probability, or, as in World Models, where they are more likely than not (``threshold``). Those that pay
+            more are always under ``threshold``.
         seed: Of everything random.
     """
 
     vision: VisionTraining = field(default_factory=VisionTraining)
     memory: MemoryTraining = field(default_factory=MemoryTraining)
     temperature: float = 1.0
+    ending_rule: EndingRule = "sample"
     seed: int = 0
 
 
@@ -96,11 +101,11 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Tr
         env_id=store.spec.env_id,
         frame_shape=store.spec.frame_shape,
         action=store.spec.action,
-        max_episode_steps=int(store.lengths.max()),
+        max_episode_steps=store.spec.max_episode_steps or int(store.lengths.max()),
         vision=config.vision.model,
         memory=config.memory.model,
         endings=endings,
-        ending_rules=tuple("threshold" if kind == "better" else "sample" for kind in endings),
+        ending_rules=tuple("threshold" if kind == "better" else config.ending_rule for kind in endings),
         ordinary_reward=ordinary,
         success_reward=0.5 * (ordinary + min(better)) if better else None,
         action_prior=action_prior(episodes, store.spec.action),

@@ -1,0 +1,208 @@
+"""DoomTakeCover from nothing to the table of World Models: agents of dreams of several temperatures, dreamed and real.
+
+Run `python benchmarks/takecover.py` (or `make takecover`); it goes on where it was interrupted. Beside the agents stand
+policies that see nothing: an agent counts as far as it is above the best of them. Real scores are on validation seeds,
+for choosing, and on test seeds, for the table; seconds of every stage are in `seconds.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
+from study import Row, dream_scores, facts, once
+from tabulate import tabulate
+
+import dreamenv
+from dreamenv.envs.latent import make_latent_vector
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.evaluate.compare import TEST_SEED
+from dreamenv.evaluate.scores import ConstantPolicy, UniformPolicy, score
+from dreamenv.files import write_json
+from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
+from dreamenv.worlds.takecover.presets import COLLECT, EVOLVE, PPO, TRAIN
+from dreamenv.worlds.takecover.real import RIGHT, STAY
+
+ENV = "TakeCover-v0"
+PAPER = {  # World Models (Ha and Schmidhuber 2018), section 4: dreamed and real, mean and standard deviation
+    "0.1": ("2086 ± 140", "193 ± 58"),
+    "0.5": ("2060 ± 277", "196 ± 50"),
+    "1": ("1145 ± 690", "868 ± 511"),
+    "1.15": ("918 ± 546", "1092 ± 556"),
+    "1.3": ("732 ± 269", "753 ± 139"),
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "1.15": {"temperature": 1.15},
+    "0.1": {"temperature": 0.1},
+    "1": {"temperature": 1.0},
+    "0.5": {"temperature": 0.5},
+    "1.3": {"temperature": 1.3},
+    "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
+}
+BLIND: dict[str, Callable[[], dreamenv.Policy]] = {
+    "uniform random": lambda: UniformPolicy(dreamenv.make_real(ENV).action_space),
+    "random, held 1-10 steps": HeldPolicy,
+    "always stay": lambda: ConstantPolicy(STAY),
+    "always right": lambda: ConstantPolicy(RIGHT),
+    "sweep, half period 110": lambda: SweepPolicy(110),
+    "sweep, half period 130": lambda: SweepPolicy(130),
+    "sweep, half period 150": lambda: SweepPolicy(150),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is measured.
+
+    Attributes:
+        root: Takes everything.
+        seeds: One agent each, at every setting, in the same world.
+        episodes: Per score.
+        settings: Which of them; all by default.
+        processes: Agents trained side by side, each on one core.
+        linear: Also evolve a linear controller with each seed, at temperature 1.15.
+        collect: The real frames.
+        train: V and M.
+        ppo: PPO in the dream, but for temperature, dropout and seed.
+        evolve: CMA-ES in the dream, but for temperature and seed.
+    """
+
+    root: Path = Path("runs/takecover")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: int = 100
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    processes: int = 2
+    linear: bool = True
+    collect: dreamenv.CollectConfig = COLLECT
+    train: dreamenv.TrainConfig = TRAIN
+    ppo: dreamenv.PPOConfig = PPO
+    evolve: dreamenv.EvolveConfig = EVOLVE
+
+
+def main(study: Study) -> None:
+    timed(study, "collect", lambda: dreamenv.collect(ENV, study.root / "episodes", study.collect))
+    timed(study, "train", lambda: dreamenv.train(study.root, study.train))
+    jobs = [(study, name, seed) for seed in study.seeds for name in study.settings]
+    jobs += [(study, "linear", seed) for seed in study.seeds if study.linear]
+    with get_context("spawn").Pool(study.processes, maxtasksperchild=1) as pool:
+        blind = pool.starmap_async(measure_blind, [(study, name) for name in BLIND], chunksize=1)
+        rows = pool.starmap(measure, jobs, chunksize=1)
+        found = {"rows": rows, "blind": blind.get()}
+    write_json(study.root / "takecover.json", found)
+    print(table(**found))
+    plot(rows, found["blind"], study.episodes, study.root / "takecover.png")
+
+
+def timed(study: Study, stage: str, run: Callable[[], object]) -> None:
+    """Runs a stage, and notes how many seconds it took when it was first run."""
+
+    def make() -> Row:
+        begin = time.monotonic()
+        run()
+        return {"stage": stage, "seconds": round(time.monotonic() - begin)}
+
+    once(study.root / f"{stage}.seconds.json", make)
+
+
+def measure(study: Study, name: str, seed: int) -> Row:
+    """Trains one agent and scores it, unless that was done before."""
+    torch.set_num_threads(1)
+    folder = study.root / "agents" / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+
+    def make() -> Row:
+        world = dreamenv.load(study.root)
+        knobs = SETTINGS.get(name, {"temperature": 1.15})
+        begin = time.monotonic()
+        if name == "linear":
+            agent: dreamenv.Policy = dreamenv.evolve(
+                world, folder, dataclasses.replace(study.evolve, seed=seed, **knobs)
+            )
+        else:
+            agent = dreamenv.train_ppo(world, folder, dataclasses.replace(study.ppo, seed=seed, **knobs))
+        trained = time.monotonic()
+        found = {**dream_scores(world, agent, study.episodes, **knobs), **real_scores(world, agent, study.episodes)}
+        seconds = {"training": round(trained - begin), "scores": round(time.monotonic() - trained)}
+        return {"setting": name, "seed": seed, "seconds": seconds, **found}
+
+    return once(folder / "scores.json", make)
+
+
+def measure_blind(study: Study, name: str) -> Row:
+    """Scores one policy that sees nothing, in reality and in the dream at temperature 1."""
+    torch.set_num_threads(1)
+
+    def make() -> Row:
+        world, policy = dreamenv.load(study.root), BLIND[name]()
+        dream = dream_scores(world, policy, study.episodes, temperature=1.0)["dream sampling"]
+        return {"policy": name, "dream sampling": dream, **real_scores(world, policy, study.episodes)}
+
+    return once(study.root / "blind" / f"{name.replace(', ', '-').replace(' ', '-')}.json", make)
+
+
+def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:
+    """Greedy, on validation and on test seeds."""
+    env = make_latent_vector(world.seen_by(agent), 8, AutoresetMode.DISABLED)
+    found = {}
+    for side, first in (("validation", VALIDATION_SEED), ("test", TEST_SEED)):
+        seeds = range(first, first + episodes)
+        found[f"{side} greedy"] = facts(score(env, agent, seeds, world.config, name=side, deterministic=True))
+    env.close()
+    return found
+
+
+def table(rows: list[Row], blind: list[Row]) -> str:
+    """Mean returns, mean and standard deviation as World Models gives them; the seeds' means in brackets."""
+    lines = []
+    for name in dict.fromkeys(row["setting"] for row in rows):
+        of = [row for row in rows if row["setting"] == name]
+        cells = [pooled([row[place] for row in of]) for place in ("dream sampling", "validation greedy", "test greedy")]
+        lines.append((name, *cells, *PAPER.get(name, ("", ""))))
+    for row in blind:
+        cells = [pooled([row[place]]) for place in ("dream sampling", "validation greedy", "test greedy")]
+        lines.append((row["policy"], *cells, "", "210 ± 108" if row["policy"] == "uniform random" else ""))
+    headers = ("trained at", "dream", "real, validation", "real, test", "paper: dream", "paper: real")
+    return tabulate(lines, headers, disable_numparse=True)
+
+
+def pooled(scores: list[Row]) -> str:
+    """Mean and standard deviation over the episodes of all seeds, which are as many for each."""
+    means = [score["mean"] for score in scores]
+    std = np.sqrt(np.mean([score["std"] ** 2 for score in scores]) + np.var(means))
+    each = f" ({', '.join(f'{mean:.0f}' for mean in means)})" if len(means) > 1 else ""
+    return f"{np.mean(means):.0f} ± {std:.0f}{each}"
+
+
+def plot(rows: list[Row], blind: list[Row], episodes: int, path: Path) -> None:
+    """One point per agent, with the 95% interval of its mean return, and the best of those that see nothing."""
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    groups = {
+        name: [row for row in rows if row["setting"] == name] for name in dict.fromkeys(r["setting"] for r in rows)
+    }
+    for number, place in enumerate(("dream sampling", "test greedy")):
+        points = [(x + 0.08 * n, row[place]) for x, of in enumerate(groups.values()) for n, row in enumerate(of, -1)]
+        means = [score["mean"] for _, score in points]
+        errors = [1.96 * score["std"] / np.sqrt(episodes) for _, score in points]
+        spots = [x + 0.3 * (number - 0.5) for x, _ in points]
+        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=place)
+    best = max(blind, key=lambda row: row["validation greedy"]["mean"])
+    axes.axhline(best["test greedy"]["mean"], color="black", linestyle=":", label=best["policy"])
+    axes.set_xticks(range(len(groups)), [name.replace(", ", "\n") for name in groups])
+    axes.set(xlabel="temperature of training", ylabel="steps survived", title="Every agent, 95% intervals")
+    axes.grid(alpha=0.3, axis="y")
+    figure.legend(loc="outside right")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Study))

@@ -1,0 +1,21 @@
+"""The worlds that ship, and the registration of their environments with Gymnasium."""
+
+from typing import Any
+
+from gymnasium.envs.registration import register
+
+_DREAM: dict[str, Any] = {
+    "entry_point": "dreamenv.envs.dream:DreamEnv",
+    "vector_entry_point": "dreamenv.envs.dream_vector:DreamVectorEnv",
+}
+_LATENT: dict[str, Any] = {
+    "entry_point": "dreamenv.envs.latent:make_latent",
+    "vector_entry_point": "dreamenv.envs.latent:make_latent_vector",
+}
+
+register("DreamSidewalk-v0", **_DREAM, kwargs={"world": "sidewalk"})
+register("LatentSidewalk-v0", **_LATENT, kwargs={"world": "sidewalk"})
+
+register("TakeCover-v0", "dreamenv.worlds.takecover.real:make_takecover", max_episode_steps=2100)
+register("DreamTakeCover-v0", **_DREAM, kwargs={"world": "takecover"})
+register("LatentTakeCover-v0", **_LATENT, kwargs={"world": "takecover"})
