@@ -15,7 +15,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage stress lint sidewalk candidates ship bench clean
+.PHONY: help setup demo test coverage stress lint sidewalk takecover candidates ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ sidewalk: setup  ## make a world and two agents anew: collect, train, dream, com
 	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 linear-0 ppo-1.15-0 && $(call STAGE,dream)
 	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 compare-linear-0 compare-ppo-1.15-0 && $(call STAGE,compare)
 	@cat $(STAGES)
+
+takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (hours)
+	$(BIN)/python benchmarks/takecover.py
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)

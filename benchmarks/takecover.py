@@ -15,20 +15,23 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from matplotlib.figure import Figure
 from study import Row, dream_scores, facts, once
 from tabulate import tabulate
 
 import dreamenv
 from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import ConstantPolicy, UniformPolicy, score
 from dreamenv.files import write_json
+from dreamenv.training.world import world_config_of
 from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
 from dreamenv.worlds.takecover.presets import COLLECT, EVOLVE, PPO, TRAIN
 from dreamenv.worlds.takecover.real import RIGHT, STAY
@@ -50,7 +53,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
 }
 BLIND: dict[str, Callable[[], dreamenv.Policy]] = {
-    "uniform random": lambda: UniformPolicy(dreamenv.make_real(ENV).action_space),
+    "uniform random": lambda: UniformPolicy(gym.spaces.Discrete(3)),
     "random, held 1-10 steps": HeldPolicy,
     "always stay": lambda: ConstantPolicy(STAY),
     "always right": lambda: ConstantPolicy(RIGHT),
@@ -130,7 +133,9 @@ def measure(study: Study, name: str, seed: int) -> Row:
         else:
             agent = dreamenv.train_ppo(world, folder, dataclasses.replace(study.ppo, seed=seed, **knobs))
         trained = time.monotonic()
-        found = {**dream_scores(world, agent, study.episodes, **knobs), **real_scores(world, agent, study.episodes)}
+        env = make_latent_vector(world.seen_by(agent), 8, AutoresetMode.DISABLED)
+        found = dream_scores(world, agent, study.episodes, **knobs)
+        found |= real_scores(env, agent, study.episodes, world.config)
         seconds = {"training": round(trained - begin), "scores": round(time.monotonic() - trained)}
         return {"setting": name, "seed": seed, "seconds": seconds, **found}
 
@@ -140,22 +145,26 @@ def measure(study: Study, name: str, seed: int) -> Row:
 def measure_blind(study: Study, name: str) -> Row:
     """Scores one policy that sees nothing, in reality and in the dream at temperature 1."""
     torch.set_num_threads(1)
+    path, policy = study.root / "blind" / name.replace(", ", "-").replace(" ", "-"), BLIND[name]()
 
-    def make() -> Row:
-        world, policy = dreamenv.load(study.root), BLIND[name]()
-        dream = dream_scores(world, policy, study.episodes, temperature=1.0)["dream sampling"]
-        return {"policy": name, "dream sampling": dream, **real_scores(world, policy, study.episodes)}
+    def make_real() -> Row:
+        store = dreamenv.EpisodeStore(study.root / "episodes")
+        config = world_config_of(store, store.split()[0], study.train)
+        return real_scores(make_real_vector(ENV, 8), policy, study.episodes, config)
 
-    return once(study.root / "blind" / f"{name.replace(', ', '-').replace(' ', '-')}.json", make)
+    def make_dreamed() -> Row:
+        return dream_scores(dreamenv.load(study.root), policy, study.episodes, temperature=1.0)
+
+    real = once(path.with_suffix(".real.json"), make_real)
+    return {"policy": name, **real, **once(path.with_suffix(".dream.json"), make_dreamed)}
 
 
-def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:
+def real_scores(env: VectorEnv, agent: dreamenv.Policy, episodes: int, config: dreamenv.WorldConfig) -> Row:
     """Greedy, on validation and on test seeds."""
-    env = make_latent_vector(world.seen_by(agent), 8, AutoresetMode.DISABLED)
     found = {}
     for side, first in (("validation", VALIDATION_SEED), ("test", TEST_SEED)):
         seeds = range(first, first + episodes)
-        found[f"{side} greedy"] = facts(score(env, agent, seeds, world.config, name=side, deterministic=True))
+        found[f"{side} greedy"] = facts(score(env, agent, seeds, config, name=side, deterministic=True))
     env.close()
     return found
 

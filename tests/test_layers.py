@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(str(files("dreamenv")))
 TREES = {path: ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 PLOTS = [ROOT / "evaluate" / "plots.py", ROOT / "inspection" / "plots.py"]
-NAMES_TASKS = (ROOT / "worlds", ROOT / "envs" / "__init__.py", ROOT / "envs" / "real.py")
+NAMES_TASKS = (ROOT / "worlds", ROOT / "envs" / "real.py")
 NAME_NO_TASK = [path for path in TREES if not any(path.is_relative_to(place) for place in NAMES_TASKS)]
 INNER_INITS = [path for path in TREES if path.name == "__init__.py" and path.parent != ROOT]
-TASKS = ("sidewalk", "miniworld")
+TASKS = ("sidewalk", "miniworld", "takecover", "doom")
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNSAFE_CALLS = {"eval", "exec", "torch.load", "torch.save", "np.load", "numpy.load"}
 

@@ -1,0 +1,109 @@
+"""DoomTakeCover: the real game as World Models has it, and the policies that see nothing."""
+
+import sys
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import dreamenv
+from dreamenv.envs.real import describe
+from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
+from dreamenv.worlds.takecover.real import LEFT, RIGHT, STAY
+
+FRAME = (64, 64, 3)
+
+
+@pytest.fixture
+def game(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
+    env = dreamenv.make_real("TakeCover-v0")
+    yield env
+    env.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")
+def test_it_is_an_environment_by_gymnasiums_own_check(game):
+    check_env(game, skip_render_check=True)
+
+
+def test_a_world_is_told_frames_actions_and_time_limit(game):
+    spec = describe(game, "TakeCover-v0")
+
+    assert (spec.frame_shape, spec.action.n, spec.max_episode_steps) == (FRAME, 3, 2100)
+
+
+def test_every_step_pays_one_and_death_is_the_end(game):
+    frame, _ = game.reset(seed=1)
+    rewards, terminated = [], False
+    while not terminated:
+        before = frame
+        frame, reward, terminated, truncated, _ = game.step(STAY)
+        rewards.append(reward)
+        assert frame.shape == FRAME and frame.dtype == np.uint8 and not truncated
+
+    assert set(rewards) == {1.0} and 50 < len(rewards) < 1000
+    assert np.array_equal(frame, before) and frame.any()
+
+
+def test_the_same_seed_is_the_same_episode(game):
+    def play():
+        frames = [game.reset(seed=7)[0]]
+        return np.stack(frames + [game.step(action)[0] for action in [LEFT, RIGHT, STAY] * 12])
+
+    first = play()
+    game.reset(seed=8)
+    assert np.array_equal(play(), first)
+
+
+@pytest.mark.parametrize(("action", "buttons"), [(LEFT, [1, 0]), (STAY, [0, 0]), (RIGHT, [0, 1])])
+def test_actions_go_left_stay_and_go_right(game, action, buttons):
+    game.reset(seed=0)
+    game.step(action)
+
+    assert game.unwrapped.game.get_last_action() == buttons
+
+
+def test_without_vizdoom_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vizdoom", None)
+
+    with pytest.raises(dreamenv.UnsupportedEnvironmentError, match=r"pip install 'dreamenv\[vizdoom\]'"):
+        dreamenv.make_real("TakeCover-v0")
+
+
+class TestBlindPolicies:
+    def test_a_sweep_turns_after_half_a_period_and_starts_anew_with_its_episode(self):
+        policy, state, acted = SweepPolicy(2), None, []
+        for start in ([1, 1], [0, 0], [0, 0], [0, 1], [0, 0], [0, 0]):
+            actions, state = policy.predict(np.zeros((2, 5)), state, np.array(start, bool))
+            acted.append(actions.tolist())
+
+        assert [a for a, _ in acted] == [RIGHT, RIGHT, LEFT, LEFT, RIGHT, RIGHT]
+        assert [b for _, b in acted] == [RIGHT, RIGHT, LEFT, RIGHT, RIGHT, LEFT]
+
+    def test_a_sweep_of_no_steps_is_refused(self):
+        with pytest.raises(ValueError, match="at least one step"):
+            SweepPolicy(0)
+
+    def test_held_actions_last_up_to_their_limit_and_are_uniform(self):
+        policy, state, acted = HeldPolicy(hold=4, seed=3), None, []
+        for _ in range(4000):
+            action, state = policy.predict(np.zeros((1, 5)), state, np.array([not acted]))
+            acted.append(int(action[0]))
+        changes = np.flatnonzero(np.diff(acted)) + 1
+
+        assert np.bincount(acted) / 4000 == pytest.approx([1 / 3] * 3, abs=0.05)
+        assert np.diff(changes).mean() == pytest.approx(2.5 * 1.5, rel=0.15)  # a third of the draws goes on as before
+
+    def test_the_same_seed_holds_the_same_actions(self):
+        policy = HeldPolicy()
+
+        def play():
+            policy.set_random_seed(5)
+            state, acted = None, []
+            for step in range(50):
+                action, state = policy.predict(np.zeros((3, 5)), state, np.full(3, step == 0))
+                acted.append(action)
+            return np.stack(acted)
+
+        assert np.array_equal(play(), play())
