@@ -8,6 +8,7 @@ from gymnasium.utils.env_checker import check_env
 
 import dreamenv
 from dreamenv.envs.real import describe
+from dreamenv.worlds.takecover.fireballs import fireball_pixels
 from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
 from dreamenv.worlds.takecover.real import LEFT, RIGHT, STAY
 
@@ -107,3 +108,11 @@ class TestBlindPolicies:
             return np.stack(acted)
 
         assert np.array_equal(play(), play())
+
+
+def test_fireballs_are_bright_and_yellow():
+    frames = np.full((3, 8, 8, 3), 90, np.uint8)
+    frames[1, 2:4, 2:4] = (255, 220, 100)
+    frames[2, 0] = (255, 255, 255)
+
+    assert fireball_pixels(frames).tolist() == [0, 4, 0]

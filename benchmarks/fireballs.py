@@ -1,0 +1,103 @@
+"""Does a dream of DoomTakeCover shoot as the game does? Steps survived, and frames with a fireball, dreamed and real.
+
+Run `python benchmarks/fireballs.py --world runs/takecover`. Policies that see nothing act alike in both, so that any
+difference is the world's; give agents by `--agents`. "Drawn" is reality as V draws it: what is lost there is V's fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from tabulate import tabulate
+from takecover import BLIND, ENV
+
+import dreamenv
+from dreamenv.envs.real import make_real_vector
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.rollout import rollout
+from dreamenv.worlds.takecover.fireballs import fireball_pixels
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is measured.
+
+    Attributes:
+        world: A folder, or the name of a shipped world.
+        agents: Their folders; without any, policies that see nothing.
+        temperature: Of the dream.
+        episodes: Per policy, on validation seeds.
+        every: Steps between the frames that are looked at.
+        pixels: The least of a fireball.
+    """
+
+    world: str = "takecover"
+    agents: tuple[Path, ...] = ()
+    temperature: float = 1.0
+    episodes: int = 40
+    every: int = 7
+    pixels: int = 4
+
+
+def main(study: Study) -> None:
+    torch.set_num_threads(1)
+    world = dreamenv.load(study.world)
+    policies: dict[str, dreamenv.Policy] = {str(path): dreamenv.load_agent(path) for path in study.agents}
+    rows = [measure(study, world, name, policy) for name, policy in policies.items()]
+    rows += [measure(study, world, name, make()) for name, make in BLIND.items() if not study.agents]
+    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+
+
+def measure(study: Study, world: dreamenv.World, name: str, policy: dreamenv.Policy) -> dict[str, object]:
+    """Plays a policy in both, and looks at what it sees."""
+    shown = world.seen_by(policy)
+    dream = dreamenv.DreamVectorEnv(
+        shown, study.episodes, temperature=study.temperature, autoreset_mode=AutoresetMode.DISABLED
+    )
+    dreamed, codes = play(dream, policy, study)
+    row = {"policy": name, "dreamed steps": dreamed, "frames with fireballs: dreamed": share(world, codes, study)}
+    if name in BLIND:
+        real = make_real_vector(ENV, 8)
+        steps, frames = play(real, policy, study)
+        real.close()
+        seen = float((fireball_pixels(frames) >= study.pixels).mean())
+    else:
+        real = dreamenv.VectorLatentObservation(make_real_vector(ENV, 8), shown)
+        steps, codes = play(real, policy, study)
+        real.close()
+        return row | {"real steps": steps, "drawn": share(world, codes, study)}
+    drawn = share(world, encode(world, frames), study)
+    return row | {"real steps": steps, "drawn": drawn, "real": seen}
+
+
+def play(env: object, policy: dreamenv.Policy, study: Study) -> tuple[float, NDArray]:
+    """Mean length of the episodes, and every so many of their observations."""
+    seeds = range(VALIDATION_SEED, VALIDATION_SEED + study.episodes)
+    outcomes = list(rollout(env, policy, seeds, deterministic=True, record=True))  # type: ignore[arg-type]
+    seen = [outcome.trajectory.observations[:: study.every] for outcome in outcomes if outcome.trajectory]
+    return float(np.mean([outcome.length for outcome in outcomes])), np.concatenate(seen)
+
+
+@torch.inference_mode()
+def encode(world: dreamenv.World, frames: NDArray) -> NDArray:
+    """Codes of real frames."""
+    parts = torch.from_numpy(frames).split(256)
+    return torch.cat([world.vision.encode(part)[0] for part in parts]).numpy()
+
+
+@torch.inference_mode()
+def share(world: dreamenv.World, codes: NDArray, study: Study) -> float:
+    """Share of the frames that show a fireball, as V draws their codes, the first Z numbers of an observation."""
+    z = torch.from_numpy(codes[:, : world.latent_size])
+    pixels = [fireball_pixels(world.vision.decode(part, (64, 64, 3)).numpy()) for part in z.split(256)]
+    return float((np.concatenate(pixels) >= study.pixels).mean())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Study))
