@@ -17,11 +17,12 @@ from dreamenv.rollout import Policy, rollout
 from dreamenv.world import World
 
 SCALE, MARGIN, LABEL = 3, 6, 14
+LONGEST = 400  # frames of an episode that are shown
 Frames = list[NDArray[np.uint8]]
 
 
 def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperature: float, fps: int = 15) -> None:
-    """Writes a GIF of one dreamed and one real episode of the agent acting greedily, side by side.
+    """Writes a GIF of one dreamed and one real episode of the agent acting greedily, side by side; their first frames.
 
     Args:
         world: The world.
@@ -54,9 +55,10 @@ def _film(env: VectorEnv, agent: Policy, seed: int) -> Frames:
     frames: Frames = []
 
     def keep() -> None:
-        pictures = env.render()
-        assert pictures is not None
-        frames.append(np.asarray(pictures[0]))
+        if len(frames) < LONGEST:
+            pictures = env.render()
+            assert pictures is not None
+            frames.append(np.asarray(pictures[0]))
 
     list(rollout(env, agent, [seed], deterministic=True, on_observation=keep))
     return frames

@@ -6,6 +6,7 @@ from dreamenv.agents.evolve import EvolveConfig
 from dreamenv.agents.sb3 import PPOConfig
 from dreamenv.collect import CollectConfig
 from dreamenv.explore import ExplorationConfig
+from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.vision import VisionConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
@@ -22,8 +23,11 @@ TRAIN = TrainConfig(
         model=VisionConfig(frame_shape=(64, 64, 3), channels=(24, 48, 96, 192)), fit=FitConfig(steps=1600)
     ),
     memory=MemoryTraining(
-        fit=FitConfig(steps=1200, gradient_clip=1.0, weight_decay=0.01), window=500, ending_gradient=0.1
+        model=MemoryConfig(hidden_size=256),
+        fit=FitConfig(steps=1000, gradient_clip=1.0, weight_decay=0.01),
+        window=300,
+        ending_gradient=0.1,
     ),
 )
-PPO = PPOConfig(branched_starts=0.5, normalize_reward=True)
+PPO = PPOConfig(timesteps=1_200_000, branched_starts=0.5, normalize_reward=True)
 EVOLVE = EvolveConfig(branched_starts=0.5, generations=30)
