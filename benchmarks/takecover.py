@@ -97,7 +97,7 @@ def main(study: Study) -> None:
     timed(study, "train", lambda: dreamenv.train(study.root, study.train))
     jobs = [(study, name, seed) for seed in study.seeds for name in study.settings]
     jobs += [(study, "linear", seed) for seed in study.seeds if study.linear]
-    with get_context("spawn").Pool(study.processes, maxtasksperchild=1) as pool:
+    with get_context("spawn").Pool(study.processes) as pool:
         agents = pool.starmap_async(measure, jobs, chunksize=1)
         blind = pool.starmap(measure_blind, [(study, name) for name in BLIND], chunksize=1)
         found = {"rows": agents.get(), "blind": blind}

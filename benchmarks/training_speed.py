@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from speed import DTYPES as PRECISIONS
 from speed import rates
 from tabulate import tabulate
 
@@ -30,7 +31,6 @@ from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
 
-PRECISIONS = ("float32", "bfloat16")
 SAMPLERS = ("_sample_frames", "_sample_batch")  # what waits for data
 
 
@@ -108,7 +108,7 @@ def training_rows(world: dreamenv.World, store: dreamenv.EpisodeStore, settings:
                 found = seconds_per_step(train, replace(fit, precision=precision), settings.steps)
                 best[precision] = min(best[precision], found)
         row = {"model": name, **{f"s a step, {precision}": best[precision] for precision in PRECISIONS}}
-        faster, share = best["float32"] / best["bfloat16"], waiting(train, fit, 2 * settings.steps)
+        faster, share = best["float32"] / best[PRECISIONS[-1]], waiting(train, fit, 2 * settings.steps)
         rows.append({**row, "times faster": faster, "share waiting for data": share})
     return rows
 

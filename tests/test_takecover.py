@@ -1,6 +1,9 @@
 """DoomTakeCover: the real game as World Models has it, and the policies that see nothing."""
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +119,21 @@ def test_fireballs_are_bright_and_yellow():
     frames[2, 0] = (255, 255, 255)
 
     assert fireball_pixels(frames).tolist() == [0, 4, 0]
+
+
+def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stopped(tmp_path):
+    settings = """--seeds 0 --settings 1 --episodes 1 --collect.frames 600 --collect.shard-episodes 10
+        --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
+        --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2
+        --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32
+        --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
+    script = Path(__file__).parents[1] / "benchmarks" / "takecover.py"
+    command = [sys.executable, str(script), "--root", str(tmp_path / "run"), *settings.split()]
+
+    printed = [subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
+
+    found = json.loads((tmp_path / "run" / "takecover.json").read_text())
+    assert [row["setting"] for row in found["rows"]] == ["1", "linear"]
+    assert all(row["test greedy"]["mean"] >= 1.0 for row in found["rows"] + found["blind"])
+    assert "1145 \u00b1 690" in printed[0].stdout and printed[0].stdout == printed[1].stdout
+    assert (tmp_path / "run" / "takecover.png").stat().st_size > 0
