@@ -72,6 +72,7 @@ class Study:
         seeds: One agent each, at every setting, in the same world.
         episodes: Per score.
         settings: Which of them; all by default.
+        blind: Which policies that see nothing; all by default.
         processes: Agents trained side by side, each on one core.
         linear: Also evolve a linear controller with each seed, at temperature 1.15.
         collect: The real frames.
@@ -84,6 +85,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 100
     settings: tuple[str, ...] = tuple(SETTINGS)
+    blind: tuple[str, ...] = tuple(BLIND)
     processes: int = 2
     linear: bool = True
     collect: dreamenv.CollectConfig = COLLECT
@@ -99,7 +101,7 @@ def main(study: Study) -> None:
     jobs += [(study, "linear", seed) for seed in study.seeds if study.linear]
     with get_context("spawn").Pool(study.processes) as pool:
         agents = pool.starmap_async(measure, jobs, chunksize=1)
-        blind = pool.starmap(measure_blind, [(study, name) for name in BLIND], chunksize=1)
+        blind = pool.starmap(measure_blind, [(study, name) for name in study.blind], chunksize=1)
         found = {"rows": agents.get(), "blind": blind}
     write_json(study.root / "takecover.json", found)
     print(table(**found))

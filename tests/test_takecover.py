@@ -1,6 +1,7 @@
 """DoomTakeCover: the real game as World Models has it, and the policies that see nothing."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -122,13 +123,14 @@ def test_fireballs_are_bright_and_yellow():
 
 
 def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stopped(tmp_path):
-    settings = """--seeds 0 --settings 1 --episodes 1 --collect.frames 600 --collect.shard-episodes 10
+    settings = """--seeds 0 --settings 1 --blind "always stay" --episodes 1
+        --collect.frames 600 --collect.shard-episodes 10
         --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2
         --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32
         --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
     script = Path(__file__).parents[1] / "benchmarks" / "takecover.py"
-    command = [sys.executable, str(script), "--root", str(tmp_path / "run"), *settings.split()]
+    command = [sys.executable, str(script), "--root", str(tmp_path / "run"), *shlex.split(settings)]
 
     printed = [subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
 
