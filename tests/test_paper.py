@@ -14,6 +14,9 @@ from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.paper import PaperMDNRNN, PaperVAE
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
+from dreamenv.training.memory import kind_weights
+from dreamenv.world import build_models
+from dreamenv.worlds.takecover.presets import PAPER_EVOLVE, PAPER_TRAIN
 
 THREE = ActionSpec(n=3)
 CAR = ActionSpec(low=(-1.0, 0.0, 0.0), high=(1.0, 1.0, 1.0))
@@ -51,6 +54,32 @@ class TestCounts:
     def test_c_of_take_cover(self):
         agent = LinearAgent(np.zeros((1, 64 + 512 + 512)), np.zeros(0), THREE, inputs=("z", "c", "h"))
         assert agent.num_parameters == 1_088
+
+
+class TestPreset:
+    def test_a_world_of_take_cover_has_the_papers_sizes(self):
+        config = dreamenv.WorldConfig(
+            "TakeCover-v0",
+            (64, 64, 3),
+            THREE,
+            2100,
+            PAPER_TRAIN.vision.model,
+            PAPER_TRAIN.memory.model,
+            ("same",),
+            ("threshold",),
+        )
+        vision, memory = build_models(config)
+
+        assert count(vision) == 4_446_915
+        assert count(memory) - count(memory.reward) == 1_678_785
+
+    def test_its_controller_has_the_papers_size(self):
+        assert PAPER_EVOLVE.inputs == ("z", "c", "h") and PAPER_EVOLVE.one_output and PAPER_EVOLVE.hidden == 0
+        assert PAPER_EVOLVE.population == 64 and PAPER_EVOLVE.episodes == 16
+
+    def test_a_death_weighs_ten(self):
+        weights = kind_weights(torch.tensor([300.0 - 1.0, 1.0]), PAPER_TRAIN.memory.step_balance)
+        assert weights[1] / weights[0] == pytest.approx(10.0, rel=0.05)
 
 
 class TestVision:

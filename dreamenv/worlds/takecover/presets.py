@@ -1,4 +1,4 @@
-"""Settings for a world of this game: those that measured best."""
+"""Settings for a world of this game: those that measured best, and those of World Models."""
 
 from __future__ import annotations
 
@@ -31,3 +31,32 @@ TRAIN = TrainConfig(
 )
 PPO = PPOConfig(timesteps=1_200_000, branched_starts=0.5, normalize_reward=True)
 EVOLVE = EvolveConfig(branched_starts=0.5, generations=30)
+
+# As World Models has it (Ha and Schmidhuber 2018, appendix; its code), but for three things: V's KL term has no floor,
+# CMA-ES no weight decay, and gradients are clipped by their norm. V makes 10 passes over 10,000 episodes, M 20.
+PAPER_COLLECT = CollectConfig(
+    frames=3_000_000, shard_episodes=64, exploration=ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0)
+)
+PAPER_TRAIN = TrainConfig(
+    vision=VisionTraining(
+        model=VisionConfig(frame_shape=(64, 64, 3), kind="paper"),
+        fit=FitConfig(steps=300_000, learning_rate=1e-4),
+        batch_size=100,
+        reconstruction_scale=1.0,
+        beta_warmup=0.0,
+        rare_colours=False,
+    ),
+    memory=MemoryTraining(
+        model=MemoryConfig(kind="paper"),
+        fit=FitConfig(steps=2_000, gradient_clip=1.0),
+        batch_size=100,
+        window=500,
+        ending_weight=1.0,
+        episode_balance=0.0,
+        step_balance=0.4,  # a death in 300 steps weighs 10
+        calibrated=False,
+    ),
+    temperature=1.15,
+    ending_rule="threshold",
+)
+PAPER_EVOLVE = EvolveConfig(inputs=("z", "c", "h"), one_output=True, generations=200, temperature=1.15)
