@@ -22,7 +22,7 @@ from tabulate import tabulate
 import dreamenv
 from dreamenv.files import write_json
 
-UNIFORM = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=1)
+UNIFORM = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(1,))
 RECIPE = dreamenv.TrainConfig()
 UNTRAINED = replace(RECIPE.memory, fit=replace(RECIPE.memory.fit, steps=0))
 WORLDS: dict[str, tuple[dreamenv.ExplorationConfig, dreamenv.TrainConfig]] = {

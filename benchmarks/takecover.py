@@ -52,6 +52,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "1": {"temperature": 1.0},
     "0.5": {"temperature": 0.5},
     "1.3": {"temperature": 1.3},
+    "1.5": {"temperature": 1.5},
+    "2": {"temperature": 2.0},
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
 }
 BLIND: dict[str, Callable[[], dreamenv.Policy]] = {

@@ -25,7 +25,8 @@ class ExplorationConfig:
         sticky: Uniformly random actions, each held for a random while.
         noise: Bump-and-turn takes a random action with one of these probabilities, drawn for each episode.
         preference_strength: Range of the preferred action's logit.
-        hold: A sticky action is held for 1 to this many steps.
+        hold: A sticky action is held for 1 to this many steps; one of these, drawn for each episode. A memory that
+            never saw an action held for long dreams of little that happens meanwhile.
         start_turns: Bump-and-turn begins with 0 to this many steps of another action.
         bump_turns: After a bump it takes 1 to this many steps of another action.
         patience: After a bump it tries again for one of these numbers of steps, drawn for each episode. A memory that
@@ -37,7 +38,7 @@ class ExplorationConfig:
     sticky: float = 0.15
     noise: tuple[float, ...] = (0.0, 0.05, 0.15, 0.3)
     preference_strength: tuple[float, float] = (1.5, 3.5)
-    hold: int = 10
+    hold: tuple[int, ...] = (10,)
     start_turns: int = 12
     bump_turns: int = 3
     patience: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -153,13 +154,14 @@ class Explorer:
         return lambda frame: preferred if generator.random() < probability else self._other_action(generator, preferred)
 
     def _sticky(self, generator: np.random.Generator) -> Act:
+        hold = int(generator.choice(self._config.hold))
         action, steps_left = self._action.sample(generator), 0
 
         def act(frame: NDArray[np.uint8]) -> NDArray:
             nonlocal action, steps_left
             if steps_left == 0:
                 action = self._action.sample(generator)
-                steps_left = int(generator.integers(1, self._config.hold + 1))
+                steps_left = int(generator.integers(1, hold + 1))
             steps_left -= 1
             return action
 

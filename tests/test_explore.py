@@ -224,12 +224,21 @@ def test_policies_favour_the_moving_action(name):
 
 
 def test_sticky_actions_are_held_for_one_to_hold_steps():
-    config = ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=4)
+    config = ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(4,))
     actions = play(explorer(BOX, config, [3]), range(200))
     changes = np.flatnonzero((actions[1:] != actions[:-1]).any(1)) + 1
     held = np.diff(np.concatenate([[0], changes]))
 
     assert set(held.tolist()) == {1, 2, 3, 4}
+
+
+def test_how_long_sticky_actions_are_held_is_drawn_for_each_episode():
+    config = ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(1, 50))
+    changes = [
+        (np.diff(play(explorer(BOX, config, [seed]), range(200)), axis=0) != 0).any(1).mean() for seed in range(20)
+    ]
+
+    assert {round(share, 1) for share in changes} == {0.0, 1.0}
 
 
 @pytest.mark.parametrize(("strength", "share"), [(0.0, 1 / 3), (1.5, np.e**1.5 / (np.e**1.5 + 2))])

@@ -1,4 +1,7 @@
-"""Puts a finished run into the package, and its record into docs/results; ``make ship`` runs it."""
+"""Puts a finished run into the package, and its record into docs/results; ``make ship`` runs it.
+
+The run's folder has the name that the world is to ship under; of its agents those ship that were compared.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from dreamenv.manifest import read_files, write_files
 
 ROOT = Path(__file__).parents[1]
 AGENTS = ("ppo", "linear")
+SHOWN = "sidewalk"  # the world whose results and film stand in the README
 BLOCK = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 
@@ -25,21 +29,27 @@ def main(run: Path) -> None:
     """Ships the world of ``run``, its agents, tables, plots and films."""
     name = run.name
     world, package, record = dreamenv.load(run), ROOT / "dreamenv" / "worlds" / name, ROOT / "docs" / "results" / name
-    comparisons = {agent: _read(run / "compare" / agent / "comparison.json") for agent in AGENTS}
+    records = {agent: run / "compare" / agent / "comparison.json" for agent in AGENTS}
+    comparisons = {agent: _read(path) for agent, path in records.items() if path.exists()}
     tables = "\n".join(_section(agent, comparison) for agent, comparison in comparisons.items())
     card = f"# A dream of {world.config.env_id}\n\n{_facts(run)}\n\n{tables}"
     write_files(package, read_files(run, (CONFIG, WEIGHTS)) | {CARD: card.encode()})
-    for agent in AGENTS:
+    for agent in comparisons:
         copy_bundle(run / "agents" / agent, package / "agents" / agent)
         _copy(run / "agents" / agent, record / agent, ("choice.json",))
         _copy(run / "compare" / agent, record / agent, ("comparison.json", "comparison.csv", "comparison.png"))
     _copy(run / "training", record, ("report.json", "reconstructions.png"))
+    if name == SHOWN:
+        _show(run, tables)
+    print(f"shipped {package} and {record}")
+
+
+def _show(run: Path, tables: str) -> None:
     images = ROOT / "docs" / "images"
     shutil.copyfile(run / "compare" / "ppo" / "film.gif", images / "film.gif")
     shutil.copyfile(run / "compare" / "ppo" / "comparison.png", images / "comparison.png")
     readme = ROOT / "README.md"
     readme.write_text(BLOCK.sub(lambda match: f"{match[1]}{tables}{match[2]}", readme.read_text()))
-    print(f"shipped {package} and {record}")
 
 
 def _read(path: Path) -> Comparison:

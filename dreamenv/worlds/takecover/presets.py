@@ -16,7 +16,7 @@ from dreamenv.training.world import TrainConfig
 COLLECT = CollectConfig(
     frames=400_000,
     shard_episodes=64,
-    exploration=ExplorationConfig(bump_and_turn=0.0, preference=0.2, sticky=0.8, hold=20),
+    exploration=ExplorationConfig(bump_and_turn=0.0, preference=0.2, sticky=0.8, hold=(20,)),
 )
 TRAIN = TrainConfig(
     vision=VisionTraining(
