@@ -181,19 +181,22 @@ def table(rows: list[Row]) -> str:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    """A point for each seed, a line through the means; greedy, on the test seeds."""
+    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
+    agents, budgets = sorted({r["agent"] for r in rows}), sorted({r["budget"] for r in rows})
     for axes, fact in zip(figure.subplots(1, 2), ("success", "mean"), strict=True):
-        for number, agent in enumerate(sorted({r["agent"] for r in rows})):
-            of = [r for r in rows if r["agent"] == agent]
-            budgets = sorted({r["budget"] for r in of})
-            values = [[r["test greedy"][fact] for r in of if r["budget"] == budget] for budget in budgets]
-            axes.plot(budgets, [np.mean(v) for v in values], "o-", color=f"C{number}", label=agent)
-            axes.fill_between(
-                budgets, [min(v) for v in values], [max(v) for v in values], color=f"C{number}", alpha=0.15
-            )
+        for number, agent in enumerate(agents):
+            of = [(r["budget"], r["test greedy"][fact]) for r in rows if r["agent"] == agent]
+            means = {b: np.mean([value for budget, value in of if budget == b]) for b in sorted(dict(of))}
+            label = agent if fact == "success" else None
+            axes.plot(list(means), list(means.values()), color=f"C{number}", label=label)
+            beside = 1.02 ** (number - len(agents) / 2)  # or points of several agents would lie on each other
+            axes.plot([b * beside for b, _ in of], [v for _, v in of], "o", color=f"C{number}", ms=4, alpha=0.7)
         axes.set(xscale="log", xlabel="real frames", ylabel={"success": "success rate", "mean": "mean return"}[fact])
+        axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend(title="greedy; band: all seeds")
+    figure.legend(loc="outside right", title="greedy; lines: means")  # type: ignore[call-overload]
     figure.savefig(path, dpi=110)
 
 
