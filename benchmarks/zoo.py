@@ -136,7 +136,7 @@ def candidates(
     found = {"round trip": errors[0] / errors[1], "novelty": float(novelty(world, records, visited).mean())}
     for ridge in (1.0, 100.0):
         found[f"shortfall, ridge {ridge:g}"] = shortfall(
-            world, agent, records, outcomes, gamma=config.gamma, ridge=ridge
+            world, agent, records, outcomes, gamma=config.discount(world.config.max_episode_steps), ridge=ridge
         )
     return found
 

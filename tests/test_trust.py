@@ -79,6 +79,12 @@ def test_haste_is_the_share_of_record_breaking_successes(dot_world, records):
     assert haste(dot_world, records, failures) == 0.0
 
 
+def test_the_discount_looks_as_far_ahead_as_an_episode_lasts():
+    assert TrustConfig().discount(150) == pytest.approx(0.99)
+    assert TrustConfig().discount(2100) == pytest.approx(1 - 1 / 1400)
+    assert TrustConfig(gamma=0.5).discount(150) == 0.5
+
+
 def test_worlds_without_successes_know_no_haste(dot_world, store):
     config = dataclasses.replace(dot_world.config, endings=("same",), ending_rules=("sample",))
     world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)

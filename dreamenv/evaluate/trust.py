@@ -41,7 +41,7 @@ class TrustConfig:
         temperature: Of the dream; the world's default if None.
         dreams: Dreamed episodes.
         seed: First seed of the dreamed episodes.
-        gamma: Discount of the promise that recorded episodes are asked to confirm.
+        gamma: Discount of the promise that recorded episodes are asked to confirm; see :meth:`discount` if None.
         ridge: Regularisation of that estimate, see :func:`dreamenv.evaluate.offpolicy.off_policy_return`.
         real_episodes: Real episodes to play for the gap between dream and reality; 0 for none.
         real_seed: Their first seed.
@@ -52,12 +52,19 @@ class TrustConfig:
     temperature: float | None = None
     dreams: int = 100
     seed: int = 50_000
-    gamma: float = 0.99
+    gamma: float | None = None
     ridge: float = 30.0
     real_episodes: int = 0
     real_seed: int = VALIDATION_SEED
     temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
     num_envs: int = 8
+
+    def discount(self, max_episode_steps: int) -> float:
+        """``gamma``, or one that looks as far ahead as an episode can last: 0.99 for 150 steps.
+
+        A shorter sight sees nothing of a dream whose lie is that an agent survives.
+        """
+        return 1.0 - 1.5 / max(max_episode_steps, 2) if self.gamma is None else self.gamma
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,9 @@ def signals(
 ) -> dict[str, float]:
     """All signs, by name."""
     return {
-        "shortfall": shortfall(world, agent, records, outcomes, gamma=config.gamma, ridge=config.ridge),
+        "shortfall": shortfall(
+            world, agent, records, outcomes, gamma=config.discount(world.config.max_episode_steps), ridge=config.ridge
+        ),
         "haste": haste(world, records, outcomes),
     }
 
