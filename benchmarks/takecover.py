@@ -61,7 +61,7 @@ BLIND: dict[str, Callable[[], dreamenv.Policy]] = {
     "random, held 1-10 steps": HeldPolicy,
     "always stay": lambda: ConstantPolicy(STAY),
     "always right": lambda: ConstantPolicy(RIGHT),
-    **{f"sweep, half period {steps}": functools.partial(SweepPolicy, steps) for steps in (90, 100, 110, 120, 130, 150)},
+    **{f"sweep, half period {steps}": functools.partial(SweepPolicy, steps) for steps in (90, 110, 130, 150)},
 }
 
 
