@@ -210,9 +210,9 @@ def plot(rows: list[Row], blind: list[Row], episodes: int, path: Path) -> None:
         means = [score["mean"] for _, score in points]
         errors = [1.96 * score["std"] / np.sqrt(episodes) for _, score in points]
         spots = [x + 0.3 * (number - 0.5) for x, _ in points]
-        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=place)
+        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=("dream", "real")[number])
     best = max(blind, key=lambda row: row["validation greedy"]["mean"])
-    axes.axhline(best["test greedy"]["mean"], color="black", linestyle=":", label=best["policy"])
+    axes.axhline(best["test greedy"]["mean"], color="black", linestyle=":", label=f"{best['policy']}, real")
     axes.set_xticks(range(len(groups)), [name.replace(", ", "\n") for name in groups])
     axes.set(xlabel="temperature of training", ylabel="steps survived", title="Every agent, 95% intervals")
     axes.grid(alpha=0.3, axis="y")

@@ -1,6 +1,6 @@
 """Puts a finished run into the package, and its record into docs/results; ``make ship`` runs it.
 
-The run's folder has the name that the world is to ship under; of its agents those ship that were compared.
+The run's folder has the name that the world is to ship under; of its agents those ship that were chosen.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def main(run: Path) -> None:
     tables = "\n".join(_section(agent, comparison) for agent, comparison in comparisons.items())
     card = f"# A dream of {world.config.env_id}\n\n{_facts(run)}\n\n{tables}"
     write_files(package, read_files(run, (CONFIG, WEIGHTS)) | {CARD: card.encode()})
+    for agent in AGENTS:
+        if (run / "agents" / agent / "choice.json").exists():
+            copy_bundle(run / "agents" / agent, package / "agents" / agent)
+            _copy(run / "agents" / agent, record / agent, ("choice.json",))
     for agent in comparisons:
-        copy_bundle(run / "agents" / agent, package / "agents" / agent)
-        _copy(run / "agents" / agent, record / agent, ("choice.json",))
         _copy(run / "compare" / agent, record / agent, ("comparison.json", "comparison.csv", "comparison.png"))
     _copy(run / "training", record, ("report.json", "reconstructions.png"))
     if name == SHOWN:
