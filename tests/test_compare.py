@@ -12,6 +12,7 @@ from PIL import Image
 
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, compare, load_agent, train_ppo
+from dreamenv.evaluate import film as film_module
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.film import write_film
 from dreamenv.evaluate.plots import plot_comparison
@@ -345,6 +346,13 @@ def test_the_film_shows_dream_and_reality_side_by_side(dot_world, agent, tmp_pat
         assert film.size == (3 * 32 + 6 + 3 * 64, 14 + 3 * 16)
         film.seek(film.n_frames - 1)
         film.load()
+
+
+def test_the_film_shows_the_first_frames_of_long_episodes(dot_world, agent, tmp_path, monkeypatch):
+    monkeypatch.setattr(film_module, "LONGEST", 2)
+    write_film(dot_world, agent, tmp_path / "film.gif", seed=90_000, temperature=1.0, fps=1)
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames <= 3  # two, and the last one again
 
 
 def test_the_film_begins_with_the_real_first_frame(dot_world, agent, tmp_path):

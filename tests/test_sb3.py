@@ -268,6 +268,23 @@ def steps_taken(monkeypatch):
     return steps
 
 
+def test_ppo_learns_from_normalised_rewards_if_asked(dot_world, tmp_path, monkeypatch):
+    made = []
+
+    class Spy(module.VecNormalize):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(module, "VecNormalize", Spy)
+    train_ppo(dot_world, tmp_path / "plain", QUICK)
+    assert not made
+
+    train_ppo(dot_world, tmp_path / "normalised", dataclasses.replace(QUICK, normalize_reward=True))
+    assert made[0].ret_rms.count > 1000 and made[0].gamma == QUICK.gamma
+    assert made[0].norm_reward and not made[0].norm_obs
+
+
 def test_train_ppo_goes_on_from_its_checkpoint(dot_world, tmp_path, monkeypatch, steps_taken):
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     original, saves = module.save_checkpoint, []

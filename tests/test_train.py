@@ -401,6 +401,26 @@ def test_latents_mark_the_ending_at_the_last_step_only(dot_world, sides):
         assert latent.mean.shape == latent.log_variance.shape == (len(episode) + 1, dot_world.latent_size)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_endings_teach_the_lstm_as_much_as_they_may(tmp_path, share):
+    episodes = [unforeseeable_episode(seed) for seed in range(20)]
+    learned = []
+    for weight in (0.5, 5.0):
+        config = MemoryTraining(
+            MemoryConfig(hidden_size=4, components=1),
+            FitConfig(steps=5, gradient_clip=1e9, precision="float32"),
+            ending_weight=weight,
+            ending_gradient=share,
+        )
+        world = WorldConfig(
+            "Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), config.model, ("same", "better")
+        )
+        memory = memory_training.train_memory(episodes, world, config, tmp_path / str(weight), "data")
+        learned.append(memory.lstm.weight_hh_l0.detach())
+
+    assert torch.equal(*learned) == (share == 0.0)
+
+
 def test_repulsion_parts_the_components_and_is_logged(tmp_path):
     episodes = [cycling_episode(seed, continuous=False) for seed in range(40)]
     overlaps = {}
