@@ -53,7 +53,7 @@ class TestCounts:
 
     def test_c_of_take_cover(self):
         agent = LinearAgent(np.zeros((1, 64 + 512 + 512)), np.zeros(0), THREE, inputs=("z", "c", "h"))
-        assert agent.num_parameters == 1_088
+        assert agent.num_parameters == 1_088 and not agent.stochastic
 
 
 class TestPreset:

@@ -83,7 +83,7 @@ class LinearAgent:
     @property
     def stochastic(self) -> bool:
         """Whether the agent has draws to make."""
-        return self.action.discrete
+        return self.action.discrete and self.bias.size > 0
 
     def set_random_seed(self, seed: int) -> None:
         """Restarts the draws."""
