@@ -178,7 +178,8 @@ def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:
             "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"
         )
     height, width, _ = space.shape
-    limit = gym.spec(env_id.rpartition(":")[2]).max_episode_steps
+    registered = gym.registry.get(env_id.rpartition(":")[2])
+    limit = registered.max_episode_steps if registered else None
     return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions), limit)
 
 
