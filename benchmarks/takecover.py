@@ -55,6 +55,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "1.5": {"temperature": 1.5},
     "2": {"temperature": 2.0},
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
+    "1.15, sees z": {"temperature": 1.15, "inputs": ("z",)},
+    "1.15, sees z, c, h": {"temperature": 1.15, "inputs": ("z", "c", "h")},
 }
 BLIND: dict[str, Callable[[], dreamenv.Policy]] = {
     "uniform random": lambda: UniformPolicy(gym.spaces.Discrete(3)),
@@ -137,8 +139,10 @@ def measure(study: Study, name: str, seed: int) -> Row:
         else:
             agent = dreamenv.train_ppo(world, folder, dataclasses.replace(study.ppo, seed=seed, **knobs))
         trained = time.monotonic()
-        env = make_latent_vector(world.seen_by(agent), 8, AutoresetMode.DISABLED)
-        found = dream_scores(world, agent, study.episodes, **knobs)
+        shown = world.seen_by(agent)
+        env = make_latent_vector(shown, 8, AutoresetMode.DISABLED)
+        dream = {name: knob for name, knob in knobs.items() if name != "inputs"}
+        found = dream_scores(shown, agent, study.episodes, **dream)
         found |= real_scores(env, agent, study.episodes, world.config, {"test": TEST_SEED})
         seconds = {"training": round(trained - begin), "scores": round(time.monotonic() - trained)}
         return {"setting": name, "seed": seed, "seconds": seconds, **found}

@@ -1,6 +1,7 @@
 """DoomTakeCover: the real game as World Models has it, and the policies that see nothing."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from PIL import Image
 
 import dreamenv
 from dreamenv.envs.real import describe
@@ -139,3 +141,33 @@ def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stoppe
     assert all(row["test greedy"]["mean"] >= 1.0 for row in found["rows"] + found["blind"])
     assert "1145 \u00b1 690" in printed[0].stdout and printed[0].stdout == printed[1].stdout
     assert (tmp_path / "run" / "takecover.png").stat().st_size > 0
+
+
+def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path):
+    script = Path(__file__).parents[1] / "benchmarks" / "monsters.py"
+    command = [sys.executable, str(script), *"--episodes 6 --columns 3".split()]
+
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+
+    names, _, row = (re.split(r"  +", line.strip()) for line in printed.splitlines()[:3])
+    found = dict(zip(names, row, strict=True))
+    assert int(found["monsters"]) > 50 and float(found["monsters: drawn"]) < 0.2
+    assert int(found["fireballs"]) > 5 and float(found["fireballs: drawn"]) > 0.4
+    with Image.open(tmp_path / "monsters.png") as picture:
+        assert picture.size == (3 * 128, 2 * 128)
+
+
+def test_births_in_dreams_are_held_against_the_recorded_ones(tmp_path):
+    exploration = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0)
+    settings = dreamenv.CollectConfig(frames=2500, num_envs=2, shard_episodes=10, exploration=exploration)
+    dreamenv.collect("TakeCover-v0", tmp_path, settings)
+    script = Path(__file__).parents[1] / "benchmarks" / "births.py"
+    command = [sys.executable, str(script), "--episodes", str(tmp_path), *"--every 10 --horizons 2 30".split()]
+
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+
+    rows = {row[1]: row[2:] for row in (re.split(r"  +", line.strip()) for line in printed.splitlines()[2:])}
+    with_one, without = ([float(cell) for cell in rows[what]] for what in ("a fireball", "none"))
+    assert min(with_one[0], without[0]) > 0
+    for soon in (1, 3):  # really, and dreamed
+        assert with_one[soon] > without[soon]

@@ -15,7 +15,7 @@ from dreamenv.errors import UnsupportedEnvironmentError
 SIDE = 64  # pixels of a frame
 LEFT, STAY, RIGHT = range(3)  # in the order of World Models, whose controller cuts one output into these
 _BUTTONS = (2, 0, 1)  # what the game calls them
-_BAND = (0, 24, 160, 104)  # left, top, right, bottom of what matters on a screen of 160 x 120
+BAND = (0, 24, 160, 104)  # left, top, right, bottom of what matters on a screen of 160 x 120
 
 
 class TakeCoverFrames(gym.Wrapper):
@@ -76,4 +76,4 @@ def make_takecover(render_mode: str | None = None) -> gym.Env:
 
 
 def _prepare(screen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(screen).crop(_BAND).resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(screen).crop(BAND).resize((SIDE, SIDE), Image.Resampling.BOX))

@@ -1,0 +1,103 @@
+"""Are fireballs born in dreams of DoomTakeCover, and do they last? Dreams that branch off recorded episodes.
+
+Run `python benchmarks/births.py --worlds takecover --episodes runs/takecover/episodes`. From moments of held-out
+episodes on, M dreams under the actions that were really taken. Where the moment shows a fireball, later frames say how
+long one lasts; where it shows none, how often one is born. "Real" is reality as V draws it. A dream may be right in
+every single step and yet wrong here: it branches off from what was real, and feeds on itself from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from tabulate import tabulate
+from torch import Tensor
+
+import dreamenv
+from dreamenv.models.memory import State
+from dreamenv.world import Noise
+from dreamenv.worlds.takecover.fireballs import fireball_pixels
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is measured.
+
+    Attributes:
+        episodes: A folder of episodes; those held out from training are used.
+        worlds: Folders, or names of shipped worlds.
+        temperature: Of the dream.
+        count: Episodes.
+        first: Step of the first moment of an episode.
+        every: Steps between moments.
+        horizons: Steps after a moment at which frames are looked at.
+        pixels: The least of a fireball.
+    """
+
+    episodes: Path
+    worlds: tuple[str, ...] = ("takecover",)
+    temperature: float = 1.15
+    count: int = 60
+    first: int = 60
+    every: int = 40
+    horizons: tuple[int, ...] = (8, 24, 48)
+    pixels: int = 4
+
+
+def main(study: Study) -> None:
+    torch.set_num_threads(1)
+    _, held_out = dreamenv.EpisodeStore(study.episodes).split()
+    least = study.first + max(study.horizons)
+    episodes = [episode for episode in held_out if len(episode) >= least][: study.count]
+    rows = [row for name in study.worlds for row in measure(study, name, episodes)]
+    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+
+
+@torch.inference_mode()
+def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> list[dict[str, object]]:
+    """Shares of frames with a fireball, really and in dreams that branched off, by what the moment shows."""
+    world = dreamenv.load(name)
+    moments, last = [], max(study.horizons)
+    for episode in episodes:
+        frames, actions = torch.from_numpy(episode.observations), torch.from_numpy(episode.actions)
+        drawn = draw(world, torch.cat([world.vision.encode(part)[0] for part in frames.split(256)]))
+        shown = fireball_pixels(drawn) >= study.pixels
+        for step in range(study.first, len(episode) - last + 1, study.every):
+            state = world.replay(frames[: step + 1], actions[:step])
+            moments.append((state, actions[step : step + last], shown[step : step + last + 1]))
+    states, actions, shown = zip(*moments, strict=True)
+    real = np.stack(shown)
+    dreamed = dream(study, world, State.cat(list(states)), torch.stack(actions))
+    return [
+        {"world": name, "the moment shows": what, "moments": int(of.sum())}
+        | {f"real, {step} steps later": real[of, step].mean() for step in study.horizons}
+        | {f"dreamed, {step}": dreamed[step][of].mean() for step in study.horizons}
+        for what, of in (("a fireball", real[:, 0]), ("none", ~real[:, 0]))
+    ]
+
+
+def dream(study: Study, world: dreamenv.World, state: State, actions: Tensor) -> dict[int, NDArray]:
+    """Whether the dreams (B,) show a fireball, at every horizon."""
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    for step, action in enumerate(actions.unbind(1), start=1):
+        noise = Noise.draw(len(action), world.latent_size, generator)
+        state, _ = world.imagine(state, action, study.temperature, noise)
+        if step in study.horizons:
+            found[step] = fireball_pixels(draw(world, state.z)) >= study.pixels
+    return found
+
+
+def draw(world: dreamenv.World, z: Tensor) -> NDArray[np.uint8]:
+    """Frames (N, 64, 64, 3) of codes (N, Z)."""
+    return np.concatenate([world.vision.decode(part, (64, 64, 3)).numpy() for part in z.split(256)])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Study))
