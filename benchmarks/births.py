@@ -20,7 +20,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 import dreamenv
-from dreamenv.models.memory import State
+from dreamenv.models.memory import State, state_after
 from dreamenv.world import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 
@@ -66,10 +66,10 @@ def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> li
     moments, last = [], max(study.horizons)
     for episode in episodes:
         frames, actions = torch.from_numpy(episode.observations), torch.from_numpy(episode.actions)
-        drawn = draw(world, torch.cat([world.vision.encode(part)[0] for part in frames.split(256)]))
-        shown = fireball_pixels(drawn) >= study.pixels
+        z = torch.cat([world.vision.encode(part)[0] for part in frames.split(256)])
+        shown = fireball_pixels(draw(world, z)) >= study.pixels
         for step in range(study.first, len(episode) - last + 1, study.every):
-            state = world.replay(frames[: step + 1], actions[:step])
+            state = state_after(world.memory, z[: step + 1], actions[:step])
             moments.append((state, actions[step : step + last], shown[step : step + last + 1]))
     states, actions, shown = zip(*moments, strict=True)
     real = np.stack(shown)
