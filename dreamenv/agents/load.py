@@ -14,8 +14,8 @@ def load_agent(name_or_path: str | Path) -> LinearAgent | SB3Agent | VotingAgent
     """Loads an agent.
 
     Args:
-        name_or_path: ``"sidewalk/linear"``, ``"sidewalk/ppo"`` or ``"takecover/ppo"`` for those that ship with
-            dreamenv, or a folder.
+        name_or_path: ``"sidewalk/linear"``, ``"sidewalk/ppo"``, ``"takecover/linear"`` or ``"takecover/ppo"`` for those
+            that ship with dreamenv, or a folder.
 
     Returns:
         An agent that answers Stable-Baselines3's ``predict``.
