@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from fireballs import draw, encode
 from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import Tensor
@@ -65,11 +66,10 @@ def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> li
     world = dreamenv.load(name)
     moments, last = [], max(study.horizons)
     for episode in episodes:
-        frames, actions = torch.from_numpy(episode.observations), torch.from_numpy(episode.actions)
-        z = torch.cat([world.vision.encode(part)[0] for part in frames.split(256)])
-        shown = fireball_pixels(draw(world, z)) >= study.pixels
+        codes, actions = encode(world, episode.observations), torch.from_numpy(episode.actions)
+        shown = fireball_pixels(draw(world, codes)) >= study.pixels
         for step in range(study.first, len(episode) - last + 1, study.every):
-            state = state_after(world.memory, z[: step + 1], actions[:step])
+            state = state_after(world.memory, torch.from_numpy(codes[: step + 1]), actions[:step])
             moments.append((state, actions[step : step + last], shown[step : step + last + 1]))
     states, actions, shown = zip(*moments, strict=True)
     real = np.stack(shown)
@@ -90,13 +90,8 @@ def dream(study: Study, world: dreamenv.World, state: State, actions: Tensor) ->
         noise = Noise.draw(len(action), world.latent_size, generator)
         state, _ = world.imagine(state, action, study.temperature, noise)
         if step in study.horizons:
-            found[step] = fireball_pixels(draw(world, state.z)) >= study.pixels
+            found[step] = fireball_pixels(draw(world, state.z.numpy())) >= study.pixels
     return found
-
-
-def draw(world: dreamenv.World, z: Tensor) -> NDArray[np.uint8]:
-    """Frames (N, 64, 64, 3) of codes (N, Z)."""
-    return np.concatenate([world.vision.decode(part, (64, 64, 3)).numpy() for part in z.split(256)])
 
 
 if __name__ == "__main__":

@@ -92,11 +92,15 @@ def encode(world: dreamenv.World, frames: NDArray) -> NDArray:
 
 
 @torch.inference_mode()
-def share(world: dreamenv.World, codes: NDArray, study: Study) -> float:
-    """Share of the frames that show a fireball, as V draws their codes, the first Z numbers of an observation."""
+def draw(world: dreamenv.World, codes: NDArray) -> NDArray[np.uint8]:
+    """Frames (N, 64, 64, 3) as V draws them from the first Z numbers of codes or observations (N, ...)."""
     z = torch.from_numpy(codes[:, : world.latent_size])
-    pixels = [fireball_pixels(world.vision.decode(part, (64, 64, 3)).numpy()) for part in z.split(256)]
-    return float((np.concatenate(pixels) >= study.pixels).mean())
+    return np.concatenate([world.vision.decode(part, world.config.frame_shape).numpy() for part in z.split(256)])
+
+
+def share(world: dreamenv.World, codes: NDArray, study: Study) -> float:
+    """Share of the codes' drawings that show a fireball."""
+    return float((fireball_pixels(draw(world, codes)) >= study.pixels).mean())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from fireballs import draw, encode
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -55,7 +56,8 @@ def main(study: Study) -> None:
     taken = np.any(list(masks.values()), axis=0)
     rows, pictures = [], [frames.astype(np.uint8)]
     for name in study.worlds:
-        drawn = draw(dreamenv.load(name), frames)
+        world = dreamenv.load(name)
+        drawn = draw(world, encode(world, frames.astype(np.uint8)))
         pictures.append(drawn)
         row: dict[str, Any] = {"world": name, "squared error": float(np.square((drawn - frames) / 255.0).mean())}
         for thing, mask in masks.items():
@@ -103,13 +105,6 @@ def where(state: Any) -> dict[str, NDArray]:
         screen = Image.fromarray(255 * np.isin(state.labels_buffer, values).astype(np.uint8))
         masks[thing] = np.asarray(screen.crop(BAND).resize((SIDE, SIDE), Image.Resampling.BOX)) > 127
     return masks
-
-
-@torch.inference_mode()
-def draw(world: dreamenv.World, frames: NDArray) -> NDArray:
-    """The frames as V draws them."""
-    parts = torch.from_numpy(frames.astype(np.uint8)).split(64)
-    return torch.cat([world.vision.decode(world.vision.encode(part)[0], (SIDE, SIDE, 3)) for part in parts]).numpy()
 
 
 def contrasts(frames: NDArray, drawn: NDArray, mask: NDArray, taken: NDArray) -> tuple[NDArray, NDArray]:
