@@ -64,7 +64,7 @@ sidewalk: setup  ## make a world and two agents anew: collect, train, dream, com
 	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 compare-linear-0 compare-ppo-1.15-0 && $(call STAGE,compare)
 	@cat $(STAGES)
 
-takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (about three hours)
+takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (more than three hours)
 	$(BIN)/python benchmarks/takecover.py
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
