@@ -21,7 +21,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 import dreamenv
-from dreamenv.models.memory import State, state_after
+from dreamenv.models.memory import State, states_after
 from dreamenv.world import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 
@@ -69,7 +69,7 @@ def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> li
         codes, actions = encode(world, episode.observations), torch.from_numpy(episode.actions)
         shown = fireball_pixels(draw(world, codes)) >= study.pixels
         for step in range(study.first, len(episode) - last + 1, study.every):
-            state = state_after(world.memory, torch.from_numpy(codes[: step + 1]), actions[:step])
+            state = states_after(world.memory, [torch.from_numpy(codes[: step + 1])], [actions[:step]])
             moments.append((state, actions[step : step + last], shown[step : step + last + 1]))
     states, actions, shown = zip(*moments, strict=True)
     real = np.stack(shown)

@@ -15,7 +15,7 @@ from torch import Tensor
 from dreamenv.endings import Kind
 from dreamenv.models import mdn
 from dreamenv.models.heads import EndingRule, decide_ending
-from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, Stepper, state_after
+from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, Stepper, states_after
 from dreamenv.models.packed import PackedMDNRNN
 from dreamenv.models.paper import PaperMDNRNN, PaperVAE
 from dreamenv.models.unet import UNetVAE
@@ -328,7 +328,7 @@ class World:
         Returns:
             Where the episode stands after the last frame, z being the posterior's mean; batch size 1.
         """
-        return state_after(self.memory, self._encode(frames, None), action)
+        return states_after(self.memory, [self._encode(frames, None)], [action])
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None

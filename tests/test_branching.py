@@ -39,6 +39,18 @@ def test_a_restored_batch_goes_on_bitwise(dot_world, mode, before):
     assert any(ended.any() for ended in first[2::4])
 
 
+def test_a_restored_batch_ends_where_it_would_have(single_start_world):
+    """Half of the dreams branch off at step 15 of 20; the batch it is restored in has begun others."""
+    settings = {"temperature": 0.0, "branched_starts": 0.5, "max_episode_steps": 8, "autoreset_mode": "Disabled"}
+    env, other = (DreamVectorEnv(single_start_world, 50, **settings) for _ in range(2))
+    env.reset(seed=0)
+    other.reset(seed=1)
+    other.restore(env.snapshot())
+    for _ in range(5):
+        first, second = (e.step(np.full(50, STAY))[3] for e in (env, other))
+    assert 0 < first.sum() < 50 and np.array_equal(first, second)
+
+
 def test_a_restored_dream_goes_on_bitwise(dot_world):
     env = DreamEnv(dot_world)
     env.reset(seed=0)

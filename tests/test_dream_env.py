@@ -465,6 +465,34 @@ def test_branched_episodes_keep_the_time_of_their_moment(single_start_world):
     assert lengths == {5}
 
 
+@pytest.mark.parametrize(("asked", "length"), [(3, 3), (5, 5), (9, 5), (None, 5)])
+def test_a_time_limit_of_ones_own_counts_from_where_a_dream_begins(single_start_world, asked, length):
+    """The moment is at step 15 of 20."""
+    env = DreamVectorEnv(
+        single_start_world, 64, branched_starts=1.0, temperature=0.0, max_episode_steps=asked, autoreset_mode="Disabled"
+    )
+    env.reset(seed=0)
+    ends = [env.step(np.full(64, STAY))[2:4] for _ in range(length)]
+    assert not any(truncated.any() for _, truncated in ends[:-1])
+    assert ends[-1][1].all()
+
+
+def test_each_dream_of_a_batch_has_a_time_limit_of_its_own(single_start_world):
+    env = DreamVectorEnv(
+        single_start_world, 200, branched_starts=0.5, temperature=0.0, max_episode_steps=8, autoreset_mode="Disabled"
+    )
+    observation, _ = env.reset(seed=0)
+    branched = (observation[:, 8:] != 0).any(1)
+    lengths = np.zeros(200, int)
+    for step in range(1, 9):
+        _, _, terminated, truncated, _ = env.step(np.full(200, STAY))
+        lengths[truncated] = step
+        env.leave(terminated | truncated | (lengths > 0))
+        if lengths.all():
+            break
+    assert set(lengths[branched]) == {5} and set(lengths[~branched]) == {8}
+
+
 def test_first_frames_of_the_bank_are_all_used(dot_world):
     generator = torch.Generator().manual_seed(0)
     count = len(dot_world.bank.mean)

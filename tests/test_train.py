@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from dot_env import HEIGHT, WIDTH, DotEnv
+from dot_settings import DOT_TRAIN
 
 from dreamenv.bundle import CONFIG, WEIGHTS
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
@@ -18,7 +19,7 @@ from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.inspection.logs import read_curves
 from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.models import mdn
-from dreamenv.models.memory import MDNRNN, MemoryConfig, state_after
+from dreamenv.models.memory import MDNRNN, MemoryConfig, states_after
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
 from dreamenv.training import memory as memory_training
@@ -312,6 +313,25 @@ def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(better, sh
     assert set(bank.branches.step.tolist()) == {0, 1, 2, 3, 4}
 
 
+def test_episodes_of_different_lengths_are_followed_as_each_alone():
+    memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
+    z = [torch.randn(steps + 1, 2) for steps in (3, 0, 7, 7, 1)]
+    actions = [torch.randint(3, (len(latent) - 1,)) for latent in z]
+    states = states_after(memory, z, actions)
+    assert states.step.tolist() == [3, 0, 7, 7, 1]
+    for row, (latent, action) in enumerate(zip(z, actions, strict=True)):
+        h, c = memory.unroll(latent[None, :-1], action[None]) if len(action) else (torch.zeros(1, 1, 4),) * 2
+        torch.testing.assert_close(states.z[row], latent[-1])
+        torch.testing.assert_close(states.h[row], h[0, -1].detach())
+        torch.testing.assert_close(states.c[row], c.flatten().detach())
+
+
+def test_a_world_keeps_as_many_moments_as_its_settings_say(dot_folder, tmp_path):
+    config = dataclasses.replace(DOT_TRAIN, branches=700)
+    world = train(tmp_path, config, episodes=dot_folder / "episodes")
+    assert len(world.bank.branches.step) == 700
+
+
 def unforeseeable_episode(seed, limit=20, hazards=(0.06, 0.015)):
     """Noise that ends by chance: z and actions tell nothing of the ending."""
     generator = torch.Generator().manual_seed(seed)
@@ -434,7 +454,7 @@ def test_repulsion_parts_the_components_and_is_logged(tmp_path):
         folder = tmp_path / str(weight)
         memory = memory_training.train_memory(episodes, world, config, folder, "data")
         with torch.no_grad():
-            h = torch.cat([state_after(memory, one.mean[:3], one.action[:2]).h for one in episodes])
+            h = states_after(memory, [one.mean[:3] for one in episodes], [one.action[:2] for one in episodes]).h
             overlaps[weight] = mdn.overlap(memory.prior(h)).mean().item()
         logged = {"repulsion", "gradient/mixture", "gradient/repulsion", "gradient/cosine"} & set(read_curves(folder))
         assert len(logged) == (4 if weight else 0)

@@ -19,6 +19,8 @@ class DreamConfig:
         num_envs: Dreams in a batch.
         temperature: Of the dream: a number, or LOW HIGH from which every episode draws its own; the world's if None.
         branched_starts: Share of dreams that begin in the middle of a real episode.
+        max_episode_steps: Truncate every dream after so many steps of its own, wherever it began; what would have come
+            counts by the agent's own estimate, if it makes one. Only the real time limit if None.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
         action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`: what the first action costs,
             or one cost for each action; 0 for none.
@@ -29,6 +31,7 @@ class DreamConfig:
     num_envs: int = 256
     temperature: float | tuple[float, float] | None = None
     branched_starts: float = 0.3
+    max_episode_steps: int | None = None
     dropout: float = 0.0
     action_penalty: float | tuple[float, ...] = 0.0
     inputs: tuple[Input, ...] = ("z", "h")
@@ -42,6 +45,7 @@ def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode
         config.num_envs,
         temperature=config.temperature,
         branched_starts=config.branched_starts,
+        max_episode_steps=config.max_episode_steps,
         dropout=config.dropout,
         tensors=tensors,
         autoreset_mode=autoreset_mode,

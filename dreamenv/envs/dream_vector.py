@@ -45,6 +45,7 @@ class Snapshot:
     mask: torch.Tensor | None
     done: NDArray[np.bool_]
     in_batch: NDArray[np.bool_]
+    limit: torch.Tensor
     streams: StreamsState | CountersState
 
 
@@ -69,7 +70,9 @@ class DreamVectorEnv(VectorEnv):
             them it draws from z alone.
         dropout: Share of h that M's heads do not see, drawn anew for every episode: another way to make a dream
             uncertain, see :meth:`dreamenv.World.imagine`.
-        max_episode_steps: A time limit shorter than the real environment's, which holds with None or -1.
+        max_episode_steps: Truncate every dream after so many steps of its own, wherever it began; with None or -1 only
+            the real environment's time limit holds, which counts the steps before a dream branched off as well. Short
+            dreams that branch off real moments stay near what M knows (Janner et al. 2019).
         dtype: Of M's matrix products, ``"float32"`` or ``"bfloat16"``: on many processors several times faster, and
             rounded to three digits. Observations are float32 in either case.
         batch_invariant: Give an episode the same bits in a batch of any size. Costs speed, most in small batches:
@@ -124,7 +127,8 @@ class DreamVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._fixed_start = check_start(start, self.world, num_envs, branched_starts)
         self._beside = check_first_frames(first_frames, start, self.world, num_envs)
-        self._limit = time_limit(self.world.config.max_episode_steps, max_episode_steps)
+        self._own_steps = time_limit(self.world.config.max_episode_steps, max_episode_steps)
+        self._limit = torch.zeros(num_envs, dtype=torch.int64, device=self._device)  # the step that truncates
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature_range = check_temperature(default, num_envs).to(self._device)
         self._temperature = self._temperature_range[0].clone()
@@ -262,7 +266,8 @@ class DreamVectorEnv(VectorEnv):
             raise gym.error.ResetNeeded("expected reset before snapshot")
         mask = None if self._mask is None else self._mask.clone()
         temperatures = self._temperature.clone(), self._temperature_range
-        return Snapshot(self._state, *temperatures, mask, self._done.copy(), self._in_batch, self._streams.state)
+        done, limit = self._done.copy(), self._limit.clone()
+        return Snapshot(self._state, *temperatures, mask, done, self._in_batch, limit, self._streams.state)
 
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Goes back to a snapshot of an environment of this world and size.
@@ -282,6 +287,7 @@ class DreamVectorEnv(VectorEnv):
         self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
         self._told = self._temperature.cpu().numpy()
         self._mask = None if snapshot.mask is None else snapshot.mask.clone()
+        self._limit = snapshot.limit.clone()
         self._streams.state = snapshot.streams
         self._seat(snapshot.in_batch)
         return self._observation()
@@ -303,7 +309,7 @@ class DreamVectorEnv(VectorEnv):
         return state.with_rows(rows, moved), Transition(reward, ending)
 
     def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
-        """Draws a temperature, a mask and a start for the next episode of ``rows``."""
+        """Draws a temperature, a mask and a start for the next episode of ``rows``, and notes when it is to end."""
         index = self._there(rows)
         low, high = self._temperature_range[:, index]
         self._temperature[index] = low + noise.uniform[:, -1] * (high - low)
@@ -311,8 +317,11 @@ class DreamVectorEnv(VectorEnv):
         if self._mask is not None:
             self._mask[index] = self._streams.draw_mask(rows, self._mask.shape[1], self._dropout)
         if self._fixed_start is None:
-            return self._blocks.start(self.world, noise, self.branched_starts)
-        return self._fixed_start.rows(index)
+            start = self._blocks.start(self.world, noise, self.branched_starts)
+        else:
+            start = self._fixed_start.rows(index)
+        self._limit[index] = (start.step + self._own_steps).clamp(max=self.world.config.max_episode_steps)
+        return start
 
     def _reset_done(self, observation: Any, info: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """SAME_STEP: hands out final observations, and begins the next episodes at once."""

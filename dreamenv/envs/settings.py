@@ -181,7 +181,7 @@ def matrix_dtype(name: str) -> torch.dtype:
 
 
 def time_limit(real: int, asked: int | None) -> int:
-    """The time limit of a dream: the real one, or a shorter one that was asked for.
+    """The most steps of a dream: the real time limit, or fewer if that was asked for.
 
     Raises:
         ValueError: If it is no positive number.

@@ -14,7 +14,7 @@ from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.memory_report import EndingReport, report_ending
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.latents import LatentEpisode
-from dreamenv.models.memory import State, state_after
+from dreamenv.models.memory import State, states_after
 from dreamenv.progress import progress
 from dreamenv.rollout import Policy
 from dreamenv.world import Noise, World
@@ -115,7 +115,7 @@ def _moments(world: World, episodes: Sequence[LatentEpisode]) -> State:
     """The states before every step of every episode, one after the other."""
     states = []
     for episode in episodes:
-        state = state_after(world.memory, episode.mean[:1], episode.action[:0])
+        state = states_after(world.memory, [episode.mean[:1]], [episode.action[:0]])
         for z, action in zip(episode.mean[1:], episode.action, strict=True):
             states.append(state)
             h, c = world.memory.advance(state.z, action[None], state.h, state.c)

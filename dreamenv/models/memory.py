@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.models import mdn
 from dreamenv.models.heads import ActionHead, EndingHead, RewardHead, scale_action
@@ -178,13 +179,28 @@ class MDNRNN(Memory):
         return torch.cat([z, self.embedding(action)], dim=-1)
 
 
-def state_after(memory: Memory, z: Tensor, action: Tensor) -> State:
-    """Where an episode stands after (T + 1, Z) latents and the (T,) or (T, A) actions between them; batch size 1."""
-    h = c = z.new_zeros(1, memory.hidden_size)
-    if len(action):
-        outputs, c = memory.unroll(z[None, :-1], action[None])
-        h = outputs[:, -1]
-    return State(z[-1:], h, c, torch.tensor([len(action)], device=z.device))
+@torch.no_grad()
+def states_after(memory: Memory, z: Sequence[Tensor], action: Sequence[Tensor]) -> State:
+    """Where episodes stand that were followed from their first frames; they may differ in length.
+
+    Args:
+        memory: M.
+        z: (T + 1, Z) latents of each of B episodes.
+        action: The (T,) or (T, A) actions between them.
+
+    Returns:
+        The states at the last latents, of batch size B.
+    """
+    steps = torch.tensor([len(actions) for actions in action], device=z[0].device)
+    order = steps.argsort(descending=True)  # so that those still under way are always the first rows
+    latents = pad_sequence([z[index] for index in order])
+    actions = pad_sequence([action[index] for index in order])
+    h, c = latents.new_zeros(2, len(z), memory.hidden_size)
+    for step in range(int(steps.max())):
+        going = int((steps > step).sum())
+        h[:going], c[:going] = memory.advance(latents[step, :going], actions[step, :going], h[:going], c[:going])
+    back = order.argsort()
+    return State(torch.stack([latent[-1] for latent in z]), h[back], c[back], steps)
 
 
 def _embedding(actions: int) -> nn.Embedding:

@@ -15,13 +15,11 @@ from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.models.heads import EndingRule
-from dreamenv.models.memory import Memory, State, state_after
+from dreamenv.models.memory import Memory, State, states_after
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
 from dreamenv.world import StartBank, World, WorldConfig, check_device
-
-BRANCHES = 256
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class TrainConfig:
     Attributes:
         vision: V.
         memory: M.
+        branches: Real moments in the middle of an episode that the world keeps, for dreams to branch off.
         temperature: The dream's default temperature.
         ending_rule: How the dream decides on endings that pay no more than an ordinary step: drawn by their
             probability, or, as in World Models, where they are more likely than not (``threshold``). Those that pay
@@ -40,6 +39,7 @@ class TrainConfig:
 
     vision: VisionTraining = field(default_factory=VisionTraining)
     memory: MemoryTraining = field(default_factory=MemoryTraining)
+    branches: int = 256
     temperature: float = 1.0
     ending_rule: EndingRule = "sample"
     seed: int = 0
@@ -86,7 +86,7 @@ def train(
     ).cpu()
     endings = world_config.endings
     better = 1 + endings.index("better") if "better" in endings else None
-    save(World(world_config, vision, memory, make_bank(memory, latents, better)), folder)
+    save(World(world_config, vision, memory, make_bank(memory, latents, better, config.branches)), folder)
     return load(folder)
 
 
@@ -123,9 +123,7 @@ def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float
 
 
 @torch.no_grad()
-def make_bank(
-    memory: Memory, episodes: Sequence[LatentEpisode], better: int | None, branches: int = BRANCHES
-) -> StartBank:
+def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], better: int | None, branches: int) -> StartBank:
     """Keeps the first frames of all episodes, and some moments with the h that real experience gave them.
 
     Args:
@@ -143,12 +141,19 @@ def make_bank(
     half = branches // 2 if good else 0
     drawn = [episodes[index] for index in generator.integers(len(episodes), size=branches - half)]
     drawn += [good[index] for index in generator.integers(len(good), size=half)] if good else []
-    moments = []
-    for episode in drawn:
-        step = int(generator.integers(len(episode)))
-        moments.append(state_after(memory, episode.mean[: step + 1], episode.action[:step]))
+    moments = [(episode, int(generator.integers(len(episode)))) for episode in drawn]
     return StartBank(
         mean=torch.stack([episode.mean[0] for episode in episodes]),
         log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
-        branches=State.cat(moments),
+        branches=_states_at(memory, moments),
     )
+
+
+def _states_at(memory: Memory, moments: Sequence[tuple[LatentEpisode, int]]) -> State:
+    """Where episodes stand at some of their steps: a few hundred at a time, which bounds the memory it takes."""
+    parts = []
+    for first in range(0, len(moments), 256):
+        some = moments[first : first + 256]
+        z, action = [e.mean[: step + 1] for e, step in some], [e.action[:step] for e, step in some]
+        parts.append(states_after(memory, z, action))
+    return State.cat(parts)
