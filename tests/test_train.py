@@ -313,6 +313,22 @@ def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(better, sh
     assert set(bank.branches.step.tolist()) == {0, 1, 2, 3, 4}
 
 
+def test_every_step_is_as_likely_a_moment_of_the_bank_as_any_other():
+    """One episode of 10 steps and one of 90, whose z counts the steps before it."""
+    memory = MDNRNN(MemoryConfig(hidden_size=4), 1, ActionSpec(n=3), 2)
+    episodes = []
+    for steps in (10, 90):
+        z, nothing = torch.arange(steps + 1.0)[:, None], torch.zeros(steps, dtype=torch.int64)
+        episodes.append(LatentEpisode(z, z, nothing, nothing.float(), nothing, torch.arange(1, steps + 1)))
+
+    branches = make_bank(memory, episodes, None, branches=5000).branches
+
+    assert torch.equal(branches.z[:, 0], branches.step.float())
+    shares = torch.bincount(branches.step, minlength=90) / 5000
+    assert shares[:10].mean().item() == pytest.approx(0.02, abs=0.003)
+    assert shares[10:].mean().item() == pytest.approx(0.01, abs=0.001)
+
+
 def test_episodes_of_different_lengths_are_followed_as_each_alone():
     memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
     z = [torch.randn(steps + 1, 2) for steps in (3, 0, 7, 7, 1)]

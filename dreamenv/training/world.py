@@ -139,14 +139,22 @@ def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], better: int | N
     generator = np.random.default_rng(0)
     good = [episode for episode in episodes if better is not None and int(episode.ending[-1]) == better]
     half = branches // 2 if good else 0
-    drawn = [episodes[index] for index in generator.integers(len(episodes), size=branches - half)]
-    drawn += [good[index] for index in generator.integers(len(good), size=half)] if good else []
-    moments = [(episode, int(generator.integers(len(episode)))) for episode in drawn]
+    moments = _draw_moments(episodes, branches - half, generator) + _draw_moments(good, half, generator)
     return StartBank(
         mean=torch.stack([episode.mean[0] for episode in episodes]),
         log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
         branches=_states_at(memory, moments),
     )
+
+
+def _draw_moments(
+    episodes: Sequence[LatentEpisode], count: int, generator: np.random.Generator
+) -> list[tuple[LatentEpisode, int]]:
+    """Draws steps of episodes, every step as likely as any other."""
+    ends = np.cumsum([len(episode) for episode in episodes])
+    drawn = generator.integers(ends[-1], size=count) if count else np.empty(0, int)
+    which = np.searchsorted(ends, drawn, side="right")
+    return [(episodes[k], int(step - ends[k] + len(episodes[k]))) for k, step in zip(which, drawn, strict=True)]
 
 
 def _states_at(memory: Memory, moments: Sequence[tuple[LatentEpisode, int]]) -> State:

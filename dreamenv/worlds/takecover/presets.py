@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from dreamenv.agents.evolve import EvolveConfig
 from dreamenv.agents.sb3 import PPOConfig
 from dreamenv.collect import CollectConfig
 from dreamenv.explore import ExplorationConfig
+from dreamenv.iterate import IterateConfig
 from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.vision import VisionConfig
 from dreamenv.training.fit import FitConfig
@@ -28,9 +31,23 @@ TRAIN = TrainConfig(
         window=300,
         ending_gradient=0.1,
     ),
+    branches=4096,
 )
-PPO = PPOConfig(timesteps=1_200_000, branched_starts=0.5, normalize_reward=True)
+# Short dreams: fewer fireballs are born the longer a dream lasts, and agents of long ones count on it.
+PPO = PPOConfig(timesteps=1_200_000, branched_starts=0.9, max_episode_steps=64, normalize_reward=True)
 EVOLVE = EvolveConfig(branched_starts=0.5, generations=30)
+ITERATE = IterateConfig(
+    frames=COLLECT.frames,
+    rounds=3,
+    round_frames=200_000,
+    noise=(0.0, 0.05, 0.2),
+    episodes=50,
+    collect=COLLECT,
+    train=TRAIN,
+    vision_steps=0,
+    memory_steps=1500,
+    ppo=dataclasses.replace(PPO, temperature=1.15),
+)
 
 # As World Models has it (Ha and Schmidhuber 2018, appendix; its code), but for three things: V's KL term has no floor,
 # CMA-ES no weight decay, and gradients are clipped by their norm. V makes 10 passes over 10,000 episodes, M 20.
