@@ -15,10 +15,10 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage stress lint sidewalk takecover candidates ship bench clean
+.PHONY: help setup demo test coverage stress lint sidewalk takecover takecover-rounds candidates ship bench clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(CHECKED)  ## create .venv with everything pinned, check the system libraries
 
@@ -66,6 +66,9 @@ sidewalk: setup  ## make a world and two agents anew: collect, train, dream, com
 
 takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (more than three hours)
 	$(BIN)/python benchmarks/takecover.py
+
+takecover-rounds: setup  ## improve such a world and its agent by what the agent meets (about three hours)
+	$(BIN)/python benchmarks/takecover_rounds.py
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)

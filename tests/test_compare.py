@@ -355,6 +355,16 @@ def test_the_film_shows_the_first_frames_of_long_episodes(dot_world, agent, tmp_
         assert film.n_frames <= 3  # two, and the last one again
 
 
+def test_the_film_of_long_episodes_leaves_pictures_out(dot_world, agent, tmp_path, monkeypatch):
+    films = {}
+    for most in (150, 4):
+        monkeypatch.setattr(film_module, "PICTURES", most)
+        write_film(dot_world, agent, tmp_path / "film.gif", seed=90_000, temperature=1.0, fps=1)
+        with Image.open(tmp_path / "film.gif") as film:
+            films[most] = film.n_frames - 1
+    assert 3 <= films[4] <= 4 < films[150]
+
+
 def test_the_film_begins_with_the_real_first_frame(dot_world, agent, tmp_path):
     write_film(dot_world, agent, tmp_path / "film.gif", seed=90_003, temperature=1.0)
     env = gym.make("Dot-v0")

@@ -143,6 +143,27 @@ def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stoppe
     assert (tmp_path / "run" / "takecover.png").stat().st_size > 0
 
 
+def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path):
+    settings = """--seeds 3 4 --episodes 2 --rounds.frames 600 --rounds.rounds 1 --rounds.round-frames 300
+        --rounds.episodes 2 --rounds.memory-steps 1 --rounds.collect.shard-episodes 10
+        --rounds.train.vision.fit.steps 1 --rounds.train.vision.batch-size 2
+        --rounds.train.vision.model.channels 4 4 8 8 --rounds.train.memory.fit.steps 1
+        --rounds.train.memory.model.hidden-size 8 --rounds.train.memory.batch-size 2 --rounds.train.branches 16
+        --rounds.ppo.timesteps 64 --rounds.ppo.n-steps 8 --rounds.ppo.num-envs 4 --rounds.ppo.batch-size 32"""
+    script = Path(__file__).parents[1] / "benchmarks" / "takecover_rounds.py"
+    command = [sys.executable, str(script), "--root", str(tmp_path / "run"), *shlex.split(settings)]
+
+    printed = [subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
+
+    rows = [json.loads((tmp_path / f"run/agents/seed{seed}/scores.json").read_text()) for seed in (3, 4)]
+    best = max(rows, key=lambda row: row["validation greedy"]["mean"])
+    first = next(line for line in printed[0].stdout.splitlines() if line.split()[:1] in (["3"], ["4"]))
+    assert first.split()[0] == str(best["seed"]) and f"{best['test greedy']['mean']:.0f} (" in first
+    assert printed[0].stdout == printed[1].stdout
+    assert (tmp_path / "run" / "rounds.png").stat().st_size > 0
+    assert len(dreamenv.load(tmp_path / "run").bank.branches.step) == 16
+
+
 def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path):
     script = Path(__file__).parents[1] / "benchmarks" / "monsters.py"
     command = [sys.executable, str(script), *"--episodes 6 --columns 3".split()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from dreamenv.rollout import Policy, rollout
 from dreamenv.world import World
 
 SCALE, MARGIN, LABEL = 3, 6, 14
-LONGEST = 400  # frames of an episode that are shown
+LONGEST, PICTURES = 400, 150  # steps of an episode that a film covers, and how many of them it shows at most
 Frames = list[NDArray[np.uint8]]
 
 
 def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperature: float, fps: int = 15) -> None:
-    """Writes a GIF of one dreamed and one real episode of the agent acting greedily, side by side; their first frames.
+    """Writes a GIF of one dreamed and one real episode of the agent acting greedily, side by side.
+
+    It covers their first steps; of long ones it shows every second, third and so on.
 
     Args:
         world: The world.
@@ -43,7 +46,8 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
     }
     real.close()
     length = max(map(len, columns.values()))
-    pictures = [_compose({name: film[min(i, len(film) - 1)] for name, film in columns.items()}) for i in range(length)]
+    shown = range(0, length, math.ceil(length / PICTURES))
+    pictures = [_compose({name: film[min(i, len(film) - 1)] for name, film in columns.items()}) for i in shown]
     pictures += [pictures[-1]] * fps
     buffer = io.BytesIO()
     quantised = [picture.quantize(96, dither=Image.Dither.NONE) for picture in pictures]
