@@ -342,6 +342,12 @@ def test_episodes_of_different_lengths_are_followed_as_each_alone():
         torch.testing.assert_close(states.c[row], c.flatten().detach())
 
 
+@pytest.mark.parametrize("branches", [0, -1])
+def test_a_world_without_moments_is_refused(branches):
+    with pytest.raises(ValueError, match="branches >= 1"):
+        TrainConfig(branches=branches)
+
+
 def test_a_world_keeps_as_many_moments_as_its_settings_say(dot_folder, tmp_path):
     config = dataclasses.replace(DOT_TRAIN, branches=700)
     world = train(tmp_path, config, episodes=dot_folder / "episodes")

@@ -76,8 +76,8 @@ def _facts(run: Path) -> str:
         f"{kind}: recall {recall:.2f}, precision {precision:.2f}" for kind, (recall, precision) in kinds.items()
     )
     return (
-        f"Trained on {store.num_frames:,} real frames ({len(store)} episodes) of exploring policies that know nothing "
-        f"of the task. Held-out squared error {report['vision']['squared_error']:.4f}, "
+        f"Trained on {store.num_frames:,} real frames ({len(store)} episodes). "
+        f"Held-out squared error {report['vision']['squared_error']:.4f}, "
         f"endings at the exact step: {heads}."
     )
 

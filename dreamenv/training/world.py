@@ -44,6 +44,11 @@ class TrainConfig:
     ending_rule: EndingRule = "sample"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuses a world without a moment to branch off from."""
+        if self.branches < 1:
+            raise ValueError(f"expected branches >= 1, got {self.branches}")
+
 
 def train(
     folder: str | Path,
