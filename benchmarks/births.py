@@ -64,16 +64,17 @@ def main(study: Study) -> None:
 def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> list[dict[str, object]]:
     """Shares of frames with a fireball, really and in dreams that branched off, by what the moment shows."""
     world = dreamenv.load(name)
-    moments, last = [], max(study.horizons)
+    begun, moments, last = [], [], max(study.horizons)
     for episode in episodes:
         codes, actions = encode(world, episode.observations), torch.from_numpy(episode.actions)
         shown = fireball_pixels(draw(world, codes)) >= study.pixels
-        for step in range(study.first, len(episode) - last + 1, study.every):
-            state = states_after(world.memory, [torch.from_numpy(codes[: step + 1])], [actions[:step]])
-            moments.append((state, actions[step : step + last], shown[step : step + last + 1]))
-    states, actions, shown = zip(*moments, strict=True)
+        steps = range(study.first, len(episode) - last + 1, study.every)
+        z = [torch.from_numpy(codes[: step + 1]) for step in steps]
+        begun.append(states_after(world.memory, z, [actions[:step] for step in steps]))
+        moments += [(actions[step : step + last], shown[step : step + last + 1]) for step in steps]
+    actions, shown = zip(*moments, strict=True)
     real = np.stack(shown)
-    dreamed = dream(study, world, State.cat(list(states)), torch.stack(actions))
+    dreamed = dream(study, world, State.cat(begun), torch.stack(actions))
     return [
         {"world": name, "the moment shows": what, "moments": int(of.sum())}
         | {f"real, {step} steps later": real[of, step].mean() for step in study.horizons}

@@ -32,8 +32,6 @@ class Study:
         world: A folder, or the name of a shipped world.
         agents: Their folders; without any, policies that see nothing.
         temperature: Of the dream.
-        branched_starts: Share of dreams that begin in the middle of a real episode.
-        max_episode_steps: Of the dream, from where it begins; only the game's limit if None.
         episodes: Per policy, on validation seeds.
         every: Steps between the frames that are looked at.
         pixels: The least of a fireball.
@@ -42,8 +40,6 @@ class Study:
     world: str = "takecover"
     agents: tuple[Path, ...] = ()
     temperature: float = 1.0
-    branched_starts: float = 0.0
-    max_episode_steps: int | None = None
     episodes: int = 40
     every: int = 7
     pixels: int = 4
@@ -62,12 +58,7 @@ def measure(study: Study, world: dreamenv.World, name: str, policy: dreamenv.Pol
     """Plays a policy in both, and looks at what it sees."""
     shown = world.seen_by(policy)
     dream = dreamenv.DreamVectorEnv(
-        shown,
-        study.episodes,
-        temperature=study.temperature,
-        branched_starts=study.branched_starts,
-        max_episode_steps=study.max_episode_steps,
-        autoreset_mode=AutoresetMode.DISABLED,
+        shown, study.episodes, temperature=study.temperature, autoreset_mode=AutoresetMode.DISABLED
     )
     dreamed, codes = play(dream, policy, study)
     row = {"policy": name, "dreamed steps": dreamed, "frames with fireballs: dreamed": share(world, codes, study)}

@@ -85,7 +85,7 @@ class Study:
         linear: Also evolve a linear controller with each seed, at temperature 1.15.
         collect: The real frames.
         train: V and M.
-        ppo: PPO in the dream, but for temperature, dropout and seed.
+        ppo: PPO in the dream, but for the seed and what a setting says.
         evolve: CMA-ES in the dream, but for temperature and seed.
     """
 

@@ -127,7 +127,6 @@ def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float
     return tuple(float(share) for share in np.bincount(actions, minlength=action.n) / len(actions))
 
 
-@torch.no_grad()
 def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], better: int | None, branches: int) -> StartBank:
     """Keeps the first frames of all episodes, and some moments with the h that real experience gave them.
 

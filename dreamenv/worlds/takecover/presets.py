@@ -33,7 +33,7 @@ TRAIN = TrainConfig(
     ),
     branches=4096,
 )
-# Short dreams: fewer fireballs are born the longer a dream lasts, and agents of long ones count on it.
+# Short dreams that branch off recorded moments: measured, docs/results/takecover.
 PPO = PPOConfig(timesteps=1_200_000, branched_starts=0.9, max_episode_steps=64, normalize_reward=True)
 EVOLVE = EvolveConfig(branched_starts=0.5, generations=30)
 ITERATE = IterateConfig(
