@@ -67,7 +67,7 @@ sidewalk: setup  ## make a world and two agents anew: collect, train, dream, com
 takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (more than three hours)
 	$(BIN)/python benchmarks/takecover.py
 
-takecover-rounds: setup  ## improve such a world and its agent by what the agent meets (about three hours)
+takecover-rounds: setup  ## make such a world and its agents in rounds, by what the agents meet (hours)
 	$(BIN)/python benchmarks/takecover_rounds.py
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
