@@ -15,7 +15,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage stress lint sidewalk takecover takecover-rounds candidates ship bench clean
+.PHONY: help setup demo test coverage stress lint sidewalk takecover takecover-rounds takecover-ablation candidates ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ takecover: setup  ## make a world of DoomTakeCover and the table of World Models
 
 takecover-rounds: setup  ## make such a world and its agents in rounds, by what the agents meet (hours)
 	$(BIN)/python benchmarks/takecover_rounds.py
+
+takecover-ablation: takecover  ## change data, V or M of that world, one thing at a time, and score agents of each (hours)
+	$(BIN)/python benchmarks/takecover_ablation.py
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)

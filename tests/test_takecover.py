@@ -164,6 +164,38 @@ def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path):
     assert len(dreamenv.load(tmp_path / "run").bank.branches.step) == 16
 
 
+def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
+    small = """--seeds 0 --episodes 1 --collect.frames 600 --collect.shard-episodes 10
+        --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
+        --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2 --train.branches 16
+        --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"""
+    base, root = tmp_path / "base", tmp_path / "changed"
+    scripts = Path(__file__).parents[1] / "benchmarks"
+    held, threshold = "actions held 1 to 20, 80 or 160 steps", "death where it is likelier than not"
+
+    def run(script, *settings):
+        command = [sys.executable, str(scripts / script), *map(str, settings), *shlex.split(small)]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+
+    run("takecover.py", "--root", base, "--settings", "1.15, short dreams", "--blind", "always stay", "--no-linear")
+    run("takecover_ablation.py", "--base", base, "--root", root, "--changes", held, threshold, "--processes", 1)
+
+    rows = json.loads((root / "ablation.json").read_text())
+    assert [row["setting"] for row in rows] == ["as it is", held, threshold]
+    folders = (base, root / "actions-held-1-to-20-80-or-160-steps", root / "death-where-it-is-likelier-than-not")
+    before, other_data, other_rule = map(dreamenv.load, folders)
+    assert same(before.vision, other_data.vision) and same(before.vision, other_rule.vision)
+    assert same(before.memory, other_rule.memory) and not same(before.memory, other_data.memory)
+    steps = [world.bank.branches.step.tolist() for world in (before, other_data, other_rule)]
+    assert steps[0] != steps[1] and steps[0] == steps[2]
+    assert (before.config.ending_rules, other_rule.config.ending_rules) == (("sample",), ("threshold",))
+
+
+def same(one, other):
+    weights = other.state_dict()
+    return all(tensor.equal(weights[name]) for name, tensor in one.state_dict().items())
+
+
 def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path):
     script = Path(__file__).parents[1] / "benchmarks" / "monsters.py"
     command = [sys.executable, str(script), *"--episodes 6 --columns 3".split()]
