@@ -11,6 +11,7 @@ from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
 
 import dreamenv.cli
 from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, iterate, load, load_agent
+from dreamenv.agents.hold import hold
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import world_id
 from dreamenv.cli import main
@@ -134,6 +135,25 @@ def test_an_agent_on_frames_acts_as_on_features(dot_world, dot_agent_folder):
         start = np.zeros(2, bool)
         if (terminated | truncated).any():
             break
+
+
+def test_an_agent_that_holds_its_actions_does_so_on_frames(dot_world):
+    decided = iter(range(100))
+
+    class Holding:
+        inputs = ("z", "h")
+
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return hold(np.full(len(observation), next(decided) % 3), 2, state, episode_start)
+
+    env = dreamenv.envs.latent.make_latent_vector(dot_world, 2, "Disabled")
+    frames_agent = ObservingAgent(dot_world, Holding(), (0.0,), [0, 1, 2])
+    env.reset(seed=[5, 6])
+    state, acted = None, []
+    for begins in ([1, 1], [0, 0], [0, 0], [0, 1], [0, 0]):
+        actions, state = frames_agent.predict(env._frames, state, np.array(begins, bool))
+        acted.append(actions.tolist())
+    assert acted == [[0, 0], [0, 0], [2, 2], [2, 0], [1, 0]]
 
 
 def test_episodes_with_an_agent_depend_on_their_seeds_only(dot_world, dot_agent_folder, tmp_path):

@@ -70,6 +70,26 @@ def test_steps_are_those_of_the_vector_environment(dreams, twin, random_actions)
     assert ends > limits > 0
 
 
+def test_rewards_of_a_held_action_add_up_to_the_end_of_its_episode(dreams, twin, random_actions):
+    env, cut = as_vec_env(dreams, action_repeat=3), 0
+    env.seed(3)
+    assert np.array_equal(env.reset(), twin.reset(seed=3)[0])
+    for action in random_actions(twin.action_space, 60, seed=6):
+        observation, reward, done, infos = env.step(action)
+        total, ended = np.zeros(4), np.zeros(4, bool)
+        for repeat in range(3):
+            expected = twin.step(action)
+            total[~ended] += expected[1][~ended]
+            for row in np.flatnonzero((expected[2] | expected[3]) & ~ended):
+                assert np.array_equal(infos[row]["terminal_observation"], expected[4]["final_obs"][row])
+                assert infos[row]["TimeLimit.truncated"] is bool(expected[3][row])
+                cut += repeat < 2
+            ended |= expected[2] | expected[3]
+        assert np.array_equal(observation, expected[0]) and np.array_equal(done, ended)
+        assert np.allclose(reward, total) and [not info for info in infos] == (~ended).tolist()
+    assert cut > 0
+
+
 def test_spaces_and_number_are_those_of_the_vector_environment(dreams):
     env = as_vec_env(dreams)
     assert env.num_envs == 4
@@ -258,6 +278,42 @@ def test_train_ppo_leaves_an_agent_that_acts_like_the_one_it_returns(dot_world, 
     assert np.array_equal(greedy(load_agent(tmp_path), observation), greedy(agent, observation))
     assert checkpoints(tmp_path)
     assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+def test_an_agent_trained_to_hold_its_actions_does_so_until_an_episode_begins(dot_world, tmp_path, steps_taken):
+    train_ppo(dot_world, tmp_path, dataclasses.replace(QUICK, action_repeat=3))
+    agent, seen = load_agent(tmp_path), observations_of(dot_world).reshape(16, 4, -1)
+    decided = np.stack([greedy(agent, observation) for observation in seen])
+    assert 3 * QUICK.timesteps // QUICK.num_envs <= len(steps_taken)
+    assert (decided != decided[:1]).any(), "an agent that always does the same shows nothing"
+
+    state, acted = None, []
+    for step, observation in enumerate(seen):
+        begins = np.array([step == 0, step in (0, 7), step in (0, 7, 8), False])  # row 3 never says that it begins
+        actions, state = agent.predict(observation, state, begins, deterministic=True)
+        acted.append(actions)
+
+    since = {0: [0, 3, 6, 9, 12, 15], 1: [0, 3, 6, 7, 10, 13], 2: [0, 3, 6, 7, 8, 11, 14], 3: [0, 3, 6, 9, 12, 15]}
+    for row, decisions in since.items():
+        last = [max(d for d in decisions if d <= step) for step in range(16)]
+        assert [actions[row] for actions in acted] == decided[last, row].tolist()
+
+
+def test_a_single_observation_is_acted_on_with_and_without_a_state(dot_world, tmp_path):
+    model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
+    agent, (first, second) = save_sb3(model, tmp_path, dot_world, action_repeat=2), observations_of(dot_world, 2)
+    action, state = agent.predict(first, deterministic=True)
+    again, _ = agent.predict(second, state, deterministic=True)
+    assert np.ndim(action) == 0 and again == action == greedy(agent, np.stack([first]))[0]
+
+
+def test_a_hold_of_no_steps_is_refused(dot_world, tmp_path):
+    with pytest.raises(ValueError, match="action_repeat >= 1, got 0"):
+        PPOConfig(action_repeat=0)
+    model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
+    with pytest.raises(ValueError, match="action_repeat >= 1, got 0"):
+        save_sb3(model, tmp_path, dot_world, action_repeat=0)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from dreamenv.manifest import read_files, write_files
 OBSERVATIONS = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)
 
 
-def make_member(world, folder, seed, kind="PPO", width=8):
+def make_member(world, folder, seed, kind="PPO", width=8, action_repeat=1):
     settings = {"n_steps": 8, "batch_size": 8} if kind == "PPO" else {}
     algorithm = getattr(stable_baselines3, kind)
     model = algorithm("MlpPolicy", DreamEnv(world), seed=seed, policy_kwargs={"net_arch": [width]}, **settings)
     with torch.no_grad():
         for parameter in model.policy.parameters():
             parameter.mul_(3.0)
-    return save_sb3(model, folder, world)
+    return save_sb3(model, folder, world, action_repeat)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,17 @@ def test_a_vote_of_one_is_its_member(members):
     assert alone.tolist() == members[0].predict(OBSERVATIONS, deterministic=True)[0].tolist()
 
 
+def test_a_vote_holds_its_actions_as_its_members_do(dot_world, tmp_path):
+    held = VotingAgent([make_member(dot_world, tmp_path / str(seed), seed, action_repeat=2) for seed in range(3)])
+    decided = held.predict(OBSERVATIONS, deterministic=True)[0]
+    state, acted = None, []
+    for observation in OBSERVATIONS:
+        action, state = held.predict(observation[None], state, deterministic=True)
+        acted += action.tolist()
+
+    assert acted == np.repeat(decided[::2], 2).tolist() != decided.tolist()
+
+
 def test_a_stored_vote_acts_as_before_and_plays_in_reality(dot_world, members, tmp_path):
     agent = VotingAgent(members)
     save_vote(agent, tmp_path)
@@ -80,10 +91,14 @@ def test_a_stored_vote_acts_as_before_and_plays_in_reality(dot_world, members, t
     assert choose(dot_world, {"vote": loaded}, ChooseConfig(episodes=4))["vote"].lengths
 
 
-@pytest.mark.parametrize(("kind", "width"), [("PPO", 16), ("A2C", 8)], ids=["network", "algorithm"])
-def test_unlike_agents_do_not_vote(dot_world, members, tmp_path, kind, width):
+@pytest.mark.parametrize(
+    ("kind", "width", "action_repeat"),
+    [("PPO", 16, 1), ("A2C", 8, 1), ("PPO", 8, 2)],
+    ids=["network", "algorithm", "hold"],
+)
+def test_unlike_agents_do_not_vote(dot_world, members, tmp_path, kind, width, action_repeat):
     with pytest.raises(ValueError, match="expected agents of one world, algorithm and network, got 2 kinds"):
-        VotingAgent([*members, make_member(dot_world, tmp_path, 0, kind, width)])
+        VotingAgent([*members, make_member(dot_world, tmp_path, 0, kind, width, action_repeat)])
 
 
 def test_nobody_is_no_vote():

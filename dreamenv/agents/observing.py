@@ -34,18 +34,20 @@ class ObservingAgent:
     def predict(
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
-        """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` carries the world's state and the last actions."""
+        """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` is the world's and the agent's."""
         for slot in np.flatnonzero(episode_start).tolist():
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
             self._episodes[slot] = self._draw(seed)
             self._begun += 1
-        now = self._observe(as_tensor(observation, self._world.device), state, episode_start)
+        before, held = (None, None) if state is None else state
+        now = self._observe(as_tensor(observation, self._world.device), before, episode_start)
         features = self._world.features(now).cpu().numpy()
-        actions = np.array(self._agent.predict(features, None, episode_start, True)[0])
+        decided, held = self._agent.predict(features, held, episode_start, True)
+        actions = np.array(decided)
         for slot, (noise, generator) in self._episodes.items():
             if generator.random() < noise:
                 actions[slot] = self._world.config.action.sample(generator)
-        return actions, (now, actions)
+        return actions, ((now, actions), held)
 
     def name(self, seed: int) -> str:
         """Says with how much noise the agent acts in the episode with this seed."""

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.evolve import log_action_prior
+from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
@@ -48,16 +49,17 @@ class PPOConfig(DreamConfig):
     """How PPO is trained in the dream; beside the settings of :class:`DreamConfig`.
 
     Attributes:
-        timesteps: Dream steps in all.
-        n_steps: Steps of every dream per update.
+        timesteps: Decisions in all, as many dream steps unless actions are held.
+        n_steps: Decisions in every dream per update.
         batch_size: Of a gradient step.
         n_epochs: Passes over each update's data.
         learning_rate: At the start; falls linearly to 0.
-        gamma: Discount.
+        gamma: Discount from one decision to the next.
         ent_coef: Weight of the entropy bonus.
         net_arch: Hidden layers of policy and value.
         normalize_reward: Divide rewards by the running standard deviation of the discounted return, for worlds that pay
             more than about 1 an episode (VecNormalize of Stable-Baselines3; a resumed run measures it anew).
+        action_repeat: Steps that the agent holds every action for, in the dream and in reality.
     """
 
     timesteps: int = 1_600_000
@@ -69,10 +71,16 @@ class PPOConfig(DreamConfig):
     ent_coef: float = 0.0005
     net_arch: tuple[int, ...] = (128, 128)
     normalize_reward: bool = False
+    action_repeat: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses a hold of no steps."""
+        if self.action_repeat < 1:
+            raise ValueError(f"expected action_repeat >= 1, got {self.action_repeat}")
 
 
 class SB3Agent:
-    """A Stable-Baselines3 policy without its algorithm; answers ``predict`` as it does.
+    """A Stable-Baselines3 policy without its algorithm; answers ``predict`` as it does, and may hold its actions.
 
     Args:
         policy: The policy.
@@ -85,12 +93,14 @@ class SB3Agent:
     def predict(
         self,
         observation: NDArray,
-        state: tuple[NDArray, ...] | None = None,
+        state: Held | None = None,
         episode_start: NDArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray, tuple[NDArray, ...] | None]:
-        """Chooses actions; see :class:`dreamenv.rollout.Policy`."""
-        return self.policy.predict(observation, state, episode_start, deterministic)
+    ) -> tuple[NDArray, Held]:
+        """Chooses actions; see :class:`dreamenv.rollout.Policy`. Without ``state`` it decides at every step."""
+        decided, _ = self.policy.predict(np.atleast_2d(observation), deterministic=deterministic)
+        actions, state = hold(decided, self.config.action_repeat, state, episode_start)
+        return (actions if np.ndim(observation) > 1 else actions[0]), state
 
 
 def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
@@ -111,7 +121,7 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
     """
     config, folder = config or PPOConfig(), Path(folder)
     world = world.showing(config.inputs)
-    env: VecEnv = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP)))
+    env: VecEnv = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP), config.action_repeat))
     if config.normalize_reward:
         env = VecNormalize(env, norm_obs=False, gamma=config.gamma)
     model = stable_baselines3.PPO(
@@ -139,16 +149,17 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
         model.num_timesteps = done
         model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
         save_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
-    return save_sb3(model, folder, world)
+    return save_sb3(model, folder, world, config.action_repeat)
 
 
-def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World) -> SB3Agent:
+def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repeat: int = 1) -> SB3Agent:
     """Writes the policy of any Stable-Baselines3 model with an ``MlpPolicy``.
 
     Args:
         model: Trained on the features of ``world``, in the dream or in reality.
         folder: Made when missing.
         world: The world it belongs to.
+        action_repeat: Steps that it was trained to hold every action for.
 
     Returns:
         The agent.
@@ -170,7 +181,12 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World) -> SB3Agent
         raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig(
-        "sb3", *facts, algorithm=name, net_arch=None if net_arch is None else tuple(net_arch), inputs=world.inputs
+        "sb3",
+        *facts,
+        algorithm=name,
+        net_arch=None if net_arch is None else tuple(net_arch),
+        inputs=world.inputs,
+        action_repeat=action_repeat,
     )
     save_agent(Path(folder), config, {name: tensor.cpu() for name, tensor in model.policy.state_dict().items()})
     return SB3Agent(model.policy, config)
@@ -200,11 +216,13 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
     return SB3Agent(policy, config)
 
 
-def as_vec_env(env: VectorEnv) -> VecEnv:
+def as_vec_env(env: VectorEnv, action_repeat: int = 1) -> VecEnv:
     """Gives Stable-Baselines3 a Gymnasium vector environment as it is: one batch, no process per environment.
 
     Args:
         env: A vector environment that resets in the same step.
+        action_repeat: Steps that every action is held for; their rewards add up. Where an episode ends before, the rest
+            of the steps are the first ones of the next.
 
     Returns:
         A ``VecEnv``; ``terminal_observation`` and ``TimeLimit.truncated`` are in the infos of finished episodes.
@@ -212,14 +230,14 @@ def as_vec_env(env: VectorEnv) -> VecEnv:
     Raises:
         ValueError: If the autoreset mode is another one.
     """
-    return _VecEnv(env)
+    return _VecEnv(env, action_repeat)
 
 
 class _VecEnv(VecEnv):
-    def __init__(self, env: VectorEnv) -> None:
+    def __init__(self, env: VectorEnv, action_repeat: int) -> None:
         if env.metadata.get("autoreset_mode") is not AutoresetMode.SAME_STEP:
             raise ValueError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}")
-        self.env = env
+        self.env, self._action_repeat = env, action_repeat
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> NDArray:
@@ -233,15 +251,18 @@ class _VecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray, NDArray, NDArray, list[dict[str, Any]]]:
-        observation, reward, terminated, truncated, info = self.env.step(self._actions)
-        done = terminated | truncated
+        total, done = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for row in np.flatnonzero(done):
-            infos[row] = {
-                "terminal_observation": info["final_obs"][row],
-                "TimeLimit.truncated": bool(truncated[row] and not terminated[row]),
-            }
-        return observation, reward.astype(np.float32), done, infos
+        for _ in range(self._action_repeat):
+            observation, reward, terminated, truncated, info = self.env.step(self._actions)
+            total += np.where(done, 0.0, reward)
+            for row in np.flatnonzero((terminated | truncated) & ~done):
+                infos[row] = {
+                    "terminal_observation": info["final_obs"][row],
+                    "TimeLimit.truncated": bool(truncated[row] and not terminated[row]),
+                }
+            done |= terminated | truncated
+        return observation, total, done, infos
 
     def close(self) -> None:
         self.env.close()

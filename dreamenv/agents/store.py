@@ -38,6 +38,7 @@ class AgentConfig:
         net_arch: Hidden layers of its networks; None for the algorithm's own default.
         members: How many vote, for an agent of the kind "vote".
         inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
+        action_repeat: Steps that it holds every action for.
     """
 
     kind: Literal["linear", "sb3", "vote"]
@@ -49,9 +50,12 @@ class AgentConfig:
     net_arch: tuple[int, ...] | None = None
     members: int = 0
     inputs: tuple[Input, ...] = ("z", "h")
+    action_repeat: int = 1
 
     def __post_init__(self) -> None:
         """Refuses sizes that no agent has."""
+        if self.action_repeat < 1:
+            raise ValueError(f"expected action_repeat >= 1, got {self.action_repeat}")
         widths = (self.feature_size, *(self.net_arch or ()))
         if not (0 < min(widths) <= max(widths) <= 2**16 and len(widths) <= 16 and 0 <= self.members <= 2**10):
             raise ValueError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
+from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.errors import BundleError
@@ -43,14 +44,14 @@ class VotingAgent:
     def predict(
         self,
         observation: NDArray,
-        state: tuple[NDArray, ...] | None = None,
+        state: Held | None = None,
         episode_start: NDArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray, tuple[NDArray, ...] | None]:
+    ) -> tuple[NDArray, Held]:
         """Chooses actions; see :class:`dreamenv.rollout.Policy`."""
         probabilities = self.probabilities(torch.from_numpy(np.atleast_2d(observation)))
         chosen = probabilities.argmax(1) if deterministic else torch.multinomial(probabilities, 1).squeeze(1)
-        actions = chosen.numpy()
+        actions, state = hold(chosen.numpy(), self.config.action_repeat, state, episode_start)
         return (actions if np.ndim(observation) > 1 else actions[0]), state
 
     @torch.no_grad()

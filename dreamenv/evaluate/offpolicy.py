@@ -73,7 +73,7 @@ def off_policy_return(world: World, agent: Policy, data: Experience, *, gamma: f
 
     Args:
         world: Knows the action space.
-        agent: Whose actions are valued.
+        agent: Whose actions are valued; if it holds them, then as though it decided anew at every step.
         data: Recorded transitions, of any other policies.
         gamma: Discount.
         ridge: Regularisation, in transitions.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamenv.agents.hold import hold
 from dreamenv.worlds.takecover.real import LEFT, RIGHT
 
 
@@ -52,9 +53,5 @@ class HeldPolicy:
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses (B,) actions; ``state`` holds the actions at hand and for how many more steps, (B,) each."""
-        nothing = np.zeros(len(observation), np.int64)
-        action, left = (nothing, nothing) if state is None else state
-        over = (left == 0) | (False if episode_start is None else episode_start)
-        action = np.where(over, self._generator.integers(self._actions, size=len(over)), action)
-        left = np.where(over, self._generator.integers(1, self._hold + 1, size=len(over)), left)
-        return action, (action, left - 1)
+        action = self._generator.integers(self._actions, size=len(observation))
+        return hold(action, self._generator.integers(1, self._hold + 1, size=len(action)), state, episode_start)
