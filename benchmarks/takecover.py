@@ -47,6 +47,15 @@ PAPER = {  # World Models (Ha and Schmidhuber 2018), section 4: dreamed and real
     "1.3": ("732 ± 269", "753 ± 139"),
 }
 WHOLE: dict[str, Any] = {"branched_starts": 0.5, "max_episode_steps": None}  # dreams that last to their end
+HELD: dict[
+    str, Any
+] = {  # actions held for 4 steps, a discount that looks as far ahead, three halves of the dream steps
+    "action_repeat": 4,
+    "timesteps": 450_000,
+    "n_steps": 32,
+    "batch_size": 1024,
+    "gamma": 0.97,
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     "1.15": {"temperature": 1.15, **WHOLE},
     "0.1": {"temperature": 0.1, **WHOLE},
@@ -58,6 +67,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1, **WHOLE},
     "1.15, short dreams": {"temperature": 1.15},
     "0.1, short dreams": {"temperature": 0.1},
+    "1.15, short dreams, held actions": {"temperature": 1.15, **HELD},
     "1.15, short dreams, sees z": {"temperature": 1.15, "inputs": ("z",)},
     "1.15, short dreams, sees z, c, h": {"temperature": 1.15, "inputs": ("z", "c", "h")},
 }
