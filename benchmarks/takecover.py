@@ -34,7 +34,7 @@ from dreamenv.evaluate.scores import ConstantPolicy, UniformPolicy, score
 from dreamenv.files import write_json
 from dreamenv.training.world import world_config_of
 from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
-from dreamenv.worlds.takecover.presets import COLLECT, EVOLVE, PPO, TRAIN
+from dreamenv.worlds.takecover.presets import COLLECT, EVOLVE, PPO, PPO_HELD, TRAIN
 from dreamenv.worlds.takecover.real import RIGHT, STAY
 
 ENV = "TakeCover-v0"
@@ -47,15 +47,6 @@ PAPER = {  # World Models (Ha and Schmidhuber 2018), section 4: dreamed and real
     "1.3": ("732 ± 269", "753 ± 139"),
 }
 WHOLE: dict[str, Any] = {"branched_starts": 0.5, "max_episode_steps": None}  # dreams that last to their end
-HELD: dict[
-    str, Any
-] = {  # actions held for 4 steps, a discount that looks as far ahead, three halves of the dream steps
-    "action_repeat": 4,
-    "timesteps": 450_000,
-    "n_steps": 32,
-    "batch_size": 1024,
-    "gamma": 0.97,
-}
 SETTINGS: dict[str, dict[str, Any]] = {
     "1.15": {"temperature": 1.15, **WHOLE},
     "0.1": {"temperature": 0.1, **WHOLE},
@@ -67,7 +58,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1, **WHOLE},
     "1.15, short dreams": {"temperature": 1.15},
     "0.1, short dreams": {"temperature": 0.1},
-    "1.15, short dreams, held actions": {"temperature": 1.15, **HELD},
+    "1.15, short dreams, held actions": {**vars(PPO_HELD), "temperature": 1.15},
     "1.15, short dreams, sees z": {"temperature": 1.15, "inputs": ("z",)},
     "1.15, short dreams, sees z, c, h": {"temperature": 1.15, "inputs": ("z", "c", "h")},
 }
@@ -148,10 +139,10 @@ def measure(study: Study, name: str, seed: int) -> Row:
         begin = time.monotonic()
         if name == "linear":
             agent: dreamenv.Policy = dreamenv.evolve(
-                world, folder, dataclasses.replace(study.evolve, seed=seed, **knobs)
+                world, folder, dataclasses.replace(study.evolve, **knobs | {"seed": seed})
             )
         else:
-            agent = dreamenv.train_ppo(world, folder, dataclasses.replace(study.ppo, seed=seed, **knobs))
+            agent = dreamenv.train_ppo(world, folder, dataclasses.replace(study.ppo, **knobs | {"seed": seed}))
         trained = time.monotonic()
         shown = world.seen_by(agent)
         env = make_latent_vector(shown, 8, AutoresetMode.DISABLED)
