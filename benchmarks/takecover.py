@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import gymnasium as gym
@@ -207,9 +208,9 @@ def pooled(scores: list[Row]) -> str:
     return f"{np.mean(means):.0f} ± {std:.0f}{each}"
 
 
-def plot(rows: list[Row], blind: list[Row], episodes: int, path: Path) -> None:
+def plot(rows: list[Row], blind: list[Row], episodes: int, path: Path, varied: str = "temperature of training") -> None:
     """One point per agent, with the 95% interval of its mean return, and the best of those that see nothing."""
-    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
     axes = figure.subplots()
     groups = {
         name: [row for row in rows if row["setting"] == name] for name in dict.fromkeys(r["setting"] for r in rows)
@@ -222,10 +223,10 @@ def plot(rows: list[Row], blind: list[Row], episodes: int, path: Path) -> None:
         axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=("dream", "real")[number])
     best = max(blind, key=lambda row: row["validation greedy"]["mean"])
     axes.axhline(best["test greedy"]["mean"], color="black", linestyle=":", label=f"{best['policy']}, real")
-    axes.set_xticks(range(len(groups)), [name.replace(", ", "\n") for name in groups])
-    axes.set(xlabel="temperature of training", ylabel="steps survived", title="Every agent, 95% intervals")
+    axes.set_xticks(range(len(groups)), [fill(name, 11) for name in groups], fontsize="small")
+    axes.set(xlabel=varied, ylabel="steps survived", title="Every agent, 95% intervals")
     axes.grid(alpha=0.3, axis="y")
-    figure.legend(loc="outside right")
+    figure.legend(loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=110)
 
 

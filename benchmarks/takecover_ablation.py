@@ -7,6 +7,7 @@ Temperature, the length of dreams and what the agent sees are settings of `takec
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -86,6 +87,8 @@ def main(ablation: Ablation) -> None:
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(ablation.root / "ablation.json", rows)
     print(takecover.table(rows, blind=[]))
+    blind = json.loads((ablation.base / "takecover.json").read_text())["blind"]
+    takecover.plot(rows, blind, ablation.episodes, ablation.root / "ablation.png", "one change of the world")
 
 
 def place(ablation: Ablation, change: str | None) -> Path:

@@ -182,6 +182,7 @@ def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
 
     rows = json.loads((root / "ablation.json").read_text())
     assert [row["setting"] for row in rows] == ["as it is", held, threshold]
+    assert (root / "ablation.png").stat().st_size > 0
     folders = (base, root / "actions-held-1-to-20-80-or-160-steps", root / "death-where-it-is-likelier-than-not")
     before, other_data, other_rule = map(dreamenv.load, folders)
     assert same(before.vision, other_data.vision) and same(before.vision, other_rule.vision)
