@@ -1,8 +1,9 @@
-"""What must a controller see? [z, h] and its rivals, a hidden layer, and an M that never learned; real scores.
+"""What must a controller see? [z, h] and its rivals, a hidden layer, a price of actions, an M that never learned.
 
 Run `python benchmarks/inputs.py`; it goes on where it was interrupted. Controllers are evolved in the dream of the
-shipped world, but those of an untrained M in a world whose M kept its random weights: give that by `--untrained`, the
-folder of a world trained with `--memory.fit.steps 0`. World Models compares the first four on the car race.
+shipped world. Those of an untrained M dream with the V of the shipped world, but an M that kept its random weights, as
+after `dreamenv train --memory.fit.steps 0`; that needs some real episodes, given by `--episodes`. World Models compares
+the first four on the car race. Scores are real ones, and never count the price.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import torch
 import tyro
-from study import Row, dream_scores, once, real_scores, spread
+from study import Row, dream_scores, once, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
 import dreamenv
 from dreamenv.files import write_json
 
-EVOLVE = dreamenv.EvolveConfig()
+EVOLVE = dreamenv.EvolveConfig(generations=50)  # as `make demo`
 SETTINGS: dict[str, dreamenv.EvolveConfig] = {
     "[z, h]": EVOLVE,
     "[z]": replace(EVOLVE, inputs=("z",)),
@@ -27,8 +28,16 @@ SETTINGS: dict[str, dreamenv.EvolveConfig] = {
     "[h]": replace(EVOLVE, inputs=("h",)),
     "[z, c, h]": replace(EVOLVE, inputs=("z", "c", "h")),
     "[z, h], 10 hidden units": replace(EVOLVE, hidden=10),
+    "[z, h], every action costs 0.001": replace(EVOLVE, action_penalty=0.001),
     "[z, h], untrained M": EVOLVE,
 }
+
+RECIPE = dreamenv.TrainConfig()
+UNTRAINED = replace(
+    RECIPE,
+    vision=replace(RECIPE.vision, fit=replace(RECIPE.vision.fit, steps=0)),
+    memory=replace(RECIPE.memory, fit=replace(RECIPE.memory.fit, steps=0)),
+)
 
 
 @dataclass(frozen=True)
@@ -37,25 +46,25 @@ class Study:
 
     Attributes:
         world: A folder, or the name of a shipped world.
-        untrained: The same with an M that never learned; left out if None.
+        episodes: Folder of collected episodes, for the worlds of an untrained M; without them these are left out.
         root: Takes everything.
         settings: Which of them; all by default.
         seeds: One controller each.
-        episodes: Per score.
+        real_episodes: Per score, in the dream as well.
         processes: Controllers evolved side by side, each on one core.
     """
 
     world: str = "sidewalk"
-    untrained: Path | None = None
+    episodes: Path | None = None
     root: Path = Path("runs/inputs")
     settings: tuple[str, ...] = tuple(SETTINGS)
     seeds: tuple[int, ...] = (0, 1, 2)
-    episodes: int = 100
+    real_episodes: int = 100
     processes: int = 2
 
 
 def main(study: Study) -> None:
-    names = [name for name in study.settings if "untrained" not in name or study.untrained]
+    names = [name for name in study.settings if "untrained" not in name or study.episodes]
     jobs = [(study, name, seed) for seed in study.seeds for name in names]
     with get_context("spawn").Pool(study.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
@@ -69,12 +78,15 @@ def measure(study: Study, name: str, seed: int) -> Row:
     folder = study.root / f"{''.join(c if c.isalnum() else '-' for c in name).strip('-')}-seed{seed}"
 
     def make() -> Row:
-        world = dreamenv.load(study.untrained if "untrained" in name and study.untrained else study.world)
+        world = dreamenv.load(study.world)
+        if "untrained" in name:
+            config, source = replace(UNTRAINED, seed=seed), with_fresh_memory(world, seed)
+            world = dreamenv.train(folder / "world", config, episodes=study.episodes, source=source)
         agent = dreamenv.evolve(world, folder, replace(SETTINGS[name], seed=seed))
         shown = world.seen_by(agent)
-        dream = dream_scores(shown, agent, study.episodes)
+        dream = dream_scores(shown, agent, study.real_episodes)
         facts = {"setting": name, "seed": seed, "parameters": agent.num_parameters}
-        return {**facts, **dream, **real_scores(shown, agent, study.episodes)}
+        return {**facts, **dream, **real_scores(shown, agent, study.real_episodes)}
 
     return once(folder / "scores.json", make)
 

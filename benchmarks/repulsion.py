@@ -1,19 +1,20 @@
 """Does the repulsion of components help M? Both kinds of mixtures, with and without it, on the latents of one V.
 
-Run `python benchmarks/repulsion.py --world FOLDER`, a world whose episodes and `training/vision` are kept, such as the
-frontier's; it goes on where it was interrupted.
+Run `python benchmarks/repulsion.py --episodes FOLDER`, a folder of collected episodes; it goes on where it was
+interrupted. All Ms learn to predict what the shipped V sees; PPO in the dream of each shows what it is worth in
+reality.
 """
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
-from study import Row, once
+from study import Row, once, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
 import dreamenv
@@ -24,6 +25,7 @@ from dreamenv.models import mdn
 from dreamenv.models.memory import one_step_loss
 
 RECIPE = dreamenv.TrainConfig()
+RECIPE = replace(RECIPE, vision=replace(RECIPE.vision, fit=replace(RECIPE.vision.fit, steps=0)))  # V is there
 SETTINGS: dict[str, tuple[mdn.MixtureKind, float]] = {
     "per dimension": ("per_dim", 0.0),
     "per dimension, repulsion": ("per_dim", 0.1),
@@ -37,43 +39,54 @@ class Study:
     """What is measured.
 
     Attributes:
-        world: A folder with episodes and a trained V.
+        episodes: Folder of collected episodes.
+        world: Whose V it is: a folder, or the name of a shipped world.
         root: Takes everything.
         settings: Which of them; all by default.
-        seeds: One M each.
+        seeds: One M and one agent each.
         horizons: Of open-loop predictions.
+        real_episodes: Per score.
+        ppo: PPO in the dream.
+        processes: Ms side by side, each on one core.
     """
 
-    world: Path
+    episodes: Path
+    world: str = "sidewalk"
     root: Path = Path("runs/repulsion")
     settings: tuple[str, ...] = tuple(SETTINGS)
     seeds: tuple[int, ...] = (0, 1, 2)
     horizons: tuple[int, ...] = (1, 8, 32)
+    real_episodes: int = 100
+    ppo: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.15)
+    processes: int = 2
 
 
 def main(study: Study) -> None:
-    torch.set_num_threads(1)
-    rows = [measure(study, name, seed) for seed in study.seeds for name in study.settings]
+    jobs = [(study, name, seed) for seed in study.seeds for name in study.settings]
+    with get_context("spawn").Pool(study.processes, maxtasksperchild=1) as pool:
+        rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(study.root / "repulsion.json", rows)
     print(table(rows))
 
 
 def measure(study: Study, name: str, seed: int) -> Row:
-    """Trains one M and measures it on held-out episodes, unless that was done before."""
+    """Trains one M, measures it on held-out episodes and an agent of its dream in reality, unless that was done."""
+    torch.set_num_threads(1)
     folder = study.root / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
     kind, weight = SETTINGS[name]
 
     def make() -> Row:
-        if not (folder / "training").exists():
-            shutil.copytree(study.world / "training" / "vision", folder / "training" / "vision")
         memory = replace(RECIPE.memory, model=replace(RECIPE.memory.model, mixture=kind), repulsion_weight=weight)
         config = replace(RECIPE, memory=memory, seed=seed)
-        world = dreamenv.train(folder, config, episodes=study.world / "episodes")
-        _, held_out = dreamenv.EpisodeStore(study.world / "episodes").split()
+        source = with_fresh_memory(dreamenv.load(study.world), seed)
+        world = dreamenv.train(folder, config, episodes=study.episodes, source=source)
+        _, held_out = dreamenv.EpisodeStore(study.episodes).split()
         latents = encode_episodes(world.vision, held_out, world.config)
         loops = open_loop(world, latents, HorizonConfig(horizons=study.horizons))
         errors = {str(loop.horizon): loop.z_error for loop in loops}
-        return {"setting": name, "seed": seed, **mixture_facts(world, latents), "z error": errors}
+        agent = dreamenv.train_ppo(world, folder / "agents" / "ppo", replace(study.ppo, seed=seed))
+        found = {**mixture_facts(world, latents), "z error": errors}
+        return {"setting": name, "seed": seed, **found, **real_scores(world, agent, study.real_episodes)}
 
     return once(folder / "scores.json", make)
 
@@ -101,9 +114,11 @@ def table(rows: list[Row]) -> str:
     for name in dict.fromkeys(row["setting"] for row in rows):
         of = [row for row in rows if row["setting"] == name]
         facts = [cell([row[key] for row in of]) for key in ("nll", "overlap", "entropy", "live")]
-        lines.append((name, *facts, *(cell([row["z error"][k] for row in of]) for k in of[0]["z error"])))
+        errors = (cell([row["z error"][k] for row in of]) for k in of[0]["z error"])
+        lines.append((name, *facts, *errors, spread(of, "test greedy"), spread(of, "test sampling")))
     horizons = [f"z error, {k}" for k in rows[0]["z error"]]
-    return tabulate(lines, ("mixture", "NLL", "overlap", "entropy", "live", *horizons), disable_numparse=True)
+    headers = ("mixture", "NLL", "overlap", "entropy", "live", *horizons, "PPO, greedy", "PPO, sampling")
+    return tabulate(lines, headers, disable_numparse=True)
 
 
 if __name__ == "__main__":

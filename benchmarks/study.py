@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode
 
 import dreamenv
@@ -16,6 +17,7 @@ from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.files import write_json
+from dreamenv.world import World, build_memory
 
 ENV = "MiniWorld-Sidewalk-v0"
 NARROW = dreamenv.ExplorationConfig(
@@ -36,6 +38,13 @@ def once(path: Path, make: Callable[[], Row]) -> Row:
     row = make()
     write_json(path, row)
     return row
+
+
+def with_fresh_memory(world: World, seed: int) -> World:
+    """The same V with an M of random weights: what a training that keeps V begins with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return World(world.config, world.vision, build_memory(world.config), world.bank)
 
 
 def real_scores(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> Row:

@@ -16,11 +16,11 @@ from typing import Literal
 import takecover
 import torch
 import tyro
-from study import Row
+from study import Row, with_fresh_memory
 
 import dreamenv
 from dreamenv.files import write_json
-from dreamenv.world import World, build_memory
+from dreamenv.world import World
 from dreamenv.worlds.takecover.presets import COLLECT, TRAIN
 
 SETTING = "1.15, short dreams"
@@ -126,9 +126,7 @@ def source_of(base: World, change: Change) -> World | None:
         return None
     if change.keeps == "V and M":
         return base
-    with torch.random.fork_rng():
-        torch.manual_seed(change.train.seed)
-        return World(base.config, base.vision, build_memory(base.config), base.bank)
+    return with_fresh_memory(base, change.train.seed)
 
 
 def measure(ablation: Ablation, change: str | None, seed: int) -> Row:
