@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -20,18 +21,16 @@ from tabulate import tabulate
 import dreamenv
 from dreamenv.files import write_json
 
-EVOLVE = dreamenv.EvolveConfig(generations=50)  # as `make demo`
-SETTINGS: dict[str, dreamenv.EvolveConfig] = {
-    "[z, h]": EVOLVE,
-    "[z]": replace(EVOLVE, inputs=("z",)),
-    "[z], 40 hidden units": replace(EVOLVE, inputs=("z",), hidden=40),
-    "[h]": replace(EVOLVE, inputs=("h",)),
-    "[z, c, h]": replace(EVOLVE, inputs=("z", "c", "h")),
-    "[z, h], 10 hidden units": replace(EVOLVE, hidden=10),
-    "[z, h], every action costs 0.001": replace(EVOLVE, action_penalty=0.001),
-    "[z, h], untrained M": EVOLVE,
+CHANGES: dict[str, dict[str, Any]] = {
+    "[z, h]": {},
+    "[z]": {"inputs": ("z",)},
+    "[z], 40 hidden units": {"inputs": ("z",), "hidden": 40},
+    "[h]": {"inputs": ("h",)},
+    "[z, c, h]": {"inputs": ("z", "c", "h")},
+    "[z, h], 10 hidden units": {"hidden": 10},
+    "[z, h], every action costs 0.001": {"action_penalty": 0.001},
+    "[z, h], untrained M": {},
 }
-
 RECIPE = dreamenv.TrainConfig()
 UNTRAINED = replace(
     RECIPE,
@@ -52,15 +51,17 @@ class Study:
         seeds: One controller each.
         real_episodes: Per score, in the dream as well.
         processes: Controllers evolved side by side, each on one core.
+        evolve: CMA-ES, as in `make demo`.
     """
 
     world: str = "sidewalk"
     episodes: Path | None = None
     root: Path = Path("runs/inputs")
-    settings: tuple[str, ...] = tuple(SETTINGS)
+    settings: tuple[str, ...] = tuple(CHANGES)
     seeds: tuple[int, ...] = (0, 1, 2)
     real_episodes: int = 100
     processes: int = 2
+    evolve: dreamenv.EvolveConfig = dreamenv.EvolveConfig(generations=50)
 
 
 def main(study: Study) -> None:
@@ -82,7 +83,7 @@ def measure(study: Study, name: str, seed: int) -> Row:
         if "untrained" in name:
             config, source = replace(UNTRAINED, seed=seed), with_fresh_memory(world, seed)
             world = dreamenv.train(folder / "world", config, episodes=study.episodes, source=source)
-        agent = dreamenv.evolve(world, folder, replace(SETTINGS[name], seed=seed))
+        agent = dreamenv.evolve(world, folder, replace(study.evolve, **CHANGES[name], seed=seed))
         shown = world.seen_by(agent)
         dream = dream_scores(shown, agent, study.real_episodes)
         facts = {"setting": name, "seed": seed, "parameters": agent.num_parameters}
@@ -95,7 +96,7 @@ def table(rows: list[Row]) -> str:
     """Success, mean of the seeds with the lowest and the highest, and mean return."""
 
     places = ("dream greedy", "test greedy", "test sampling", "validation greedy")
-    groups = {name: [row for row in rows if row["setting"] == name] for name in SETTINGS}
+    groups = {name: [row for row in rows if row["setting"] == name] for name in CHANGES}
     lines = [
         (name, f"{of[0]['parameters']:,}", *(spread(of, place) for place in places))
         for name, of in groups.items()

@@ -24,8 +24,6 @@ from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.models import mdn
 from dreamenv.models.memory import one_step_loss
 
-RECIPE = dreamenv.TrainConfig()
-RECIPE = replace(RECIPE, vision=replace(RECIPE.vision, fit=replace(RECIPE.vision.fit, steps=0)))  # V is there
 SETTINGS: dict[str, tuple[mdn.MixtureKind, float]] = {
     "per dimension": ("per_dim", 0.0),
     "per dimension, repulsion": ("per_dim", 0.1),
@@ -46,6 +44,7 @@ class Study:
         seeds: One M and one agent each.
         horizons: Of open-loop predictions.
         real_episodes: Per score.
+        train: M, before the kind of mixture is changed; V is there.
         ppo: PPO in the dream.
         processes: Ms side by side, each on one core.
     """
@@ -57,6 +56,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2)
     horizons: tuple[int, ...] = (1, 8, 32)
     real_episodes: int = 100
+    train: dreamenv.TrainConfig = dreamenv.TrainConfig()
     ppo: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.15)
     processes: int = 2
 
@@ -76,8 +76,10 @@ def measure(study: Study, name: str, seed: int) -> Row:
     kind, weight = SETTINGS[name]
 
     def make() -> Row:
-        memory = replace(RECIPE.memory, model=replace(RECIPE.memory.model, mixture=kind), repulsion_weight=weight)
-        config = replace(RECIPE, memory=memory, seed=seed)
+        vision = replace(study.train.vision, fit=replace(study.train.vision.fit, steps=0))
+        model = replace(study.train.memory.model, mixture=kind)
+        memory = replace(study.train.memory, model=model, repulsion_weight=weight)
+        config = replace(study.train, vision=vision, memory=memory, seed=seed)
         source = with_fresh_memory(dreamenv.load(study.world), seed)
         world = dreamenv.train(folder, config, episodes=study.episodes, source=source)
         _, held_out = dreamenv.EpisodeStore(study.episodes).split()

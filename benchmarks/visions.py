@@ -7,7 +7,7 @@ where it was interrupted. M and agents are trained alike on top of each V.
 from __future__ import annotations
 
 import dataclasses
-import time
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,24 +15,24 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
-from study import Row, once, real_scores
+from study import Row, once, real_scores, spread
 from tabulate import tabulate
+from training_speed import seconds_per_step
 
 import dreamenv
 from dreamenv.evaluate.report import report, telling_frames
 from dreamenv.files import write_json
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.vision import VisionTraining, train_vision
 
-RECIPE = dreamenv.TrainConfig()
-VISIONS: dict[str, dreamenv.TrainConfig] = {
-    "ConvVAE": RECIPE,
-    "UNetVAE": replace(RECIPE, vision=replace(RECIPE.vision, model=replace(RECIPE.vision.model, kind="unet"))),
-    "VAE-GAN": replace(
-        RECIPE,
-        vision=replace(
-            RECIPE.vision, adversarial=True, fit=replace(RECIPE.vision.fit, momentum=0.5, learning_rate=5e-4)
-        ),
-    ),
-}
+KINDS = ("ConvVAE", "UNetVAE", "VAE-GAN")
+
+
+def changed(vision: VisionTraining, kind: str) -> VisionTraining:
+    """The settings of training a kind of V."""
+    if kind == "VAE-GAN":
+        return replace(vision, adversarial=True, fit=replace(vision.fit, momentum=0.5, learning_rate=5e-4))
+    return replace(vision, model=replace(vision.model, kind="unet")) if kind == "UNetVAE" else vision
 
 
 @dataclass(frozen=True)
@@ -44,46 +44,76 @@ class Study:
         root: Takes everything.
         visions: Which of them; all by default.
         real_episodes: Per score.
+        train: V and M, before the kind of V is changed.
         ppo: PPO in the dream.
-        seed: Of everything random.
+        seeds: Of PPO, one agent each; V and M are trained once, with the first.
+        turns: Of measuring the speed of training, all kinds in each; the best counts.
     """
 
     episodes: Path
     root: Path = Path("runs/visions")
-    visions: tuple[str, ...] = tuple(VISIONS)
+    visions: tuple[str, ...] = KINDS
     real_episodes: int = 100
+    train: dreamenv.TrainConfig = dreamenv.TrainConfig()
     ppo: dreamenv.PPOConfig = dreamenv.PPOConfig(temperature=1.15)
-    seed: int = 0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    turns: int = 3
 
 
 def main(study: Study) -> None:
     torch.set_num_threads(1)
-    rows = [measure(study, name) for name in study.visions]
+    rows = [{**look(study, name), "agents": agents(study, name)} for name in study.visions]
+    speed = frames_per_second(study)
+    rows = [{**row, "frames/s": speed[row["vision"]]} for row in rows]
     write_json(study.root / "visions.json", rows)
     print(table(rows))
     plot(study, study.root / "visions.png")
 
 
-def measure(study: Study, name: str) -> Row:
-    """Trains V, M and an agent, and scores them, unless that was done before."""
-    folder, config = study.root / name, replace(VISIONS[name], seed=study.seed)
+def world_of(study: Study, name: str) -> dreamenv.World:
+    """The world with a kind of V, trained unless it is there."""
+    config = replace(study.train, vision=changed(study.train.vision, name), seed=study.seeds[0])
+    return dreamenv.train(study.root / name, config, episodes=study.episodes)
+
+
+def look(study: Study, name: str) -> Row:
+    """What a V makes of held-out frames."""
 
     def make() -> Row:
-        begin = time.process_time()
-        world = dreamenv.train(folder, config, episodes=study.episodes)
-        seconds = time.process_time() - begin
-        seen = report(world, dreamenv.EpisodeStore(study.episodes), folder / "training")
-        agent = dreamenv.train_ppo(world, folder / "agents" / "ppo", replace(study.ppo, seed=study.seed))
+        world = world_of(study, name)
+        seen = report(world, dreamenv.EpisodeStore(study.episodes), study.root / name / "training").vision
         parameters = sum(parameter.numel() for parameter in world.vision.parameters())
-        facts = {"vision": name, "parameters": parameters, "seconds of V and M": seconds}
-        return {
-            **facts,
-            **dataclasses.asdict(seen.vision),
-            "sharpness": sharpness(world, study.episodes),
-            **real_scores(world, agent, study.real_episodes),
-        }
+        facts = {"vision": name, "parameters": parameters, "sharpness": sharpness(world, study.episodes)}
+        return {**facts, **dataclasses.asdict(seen)}
 
-    return once(folder / "scores.json", make)
+    return once(study.root / name / "vision.json", make)
+
+
+def agents(study: Study, name: str) -> list[Row]:
+    """Real scores of PPO, trained in the dream of the same M on top of a V."""
+
+    def make(seed: int) -> Row:
+        world, folder = world_of(study, name), study.root / name / "agents" / f"ppo-{seed}"
+        agent = dreamenv.train_ppo(world, folder, replace(study.ppo, seed=seed))
+        return {"seed": seed, **real_scores(world, agent, study.real_episodes)}
+
+    place = study.root / name / "scores"
+    return [once(place / f"ppo-{seed}.json", functools.partial(make, seed)) for seed in study.seeds]
+
+
+def frames_per_second(study: Study) -> dict[str, float]:
+    """That a V learns from, on one core."""
+    episodes = list(dreamenv.EpisodeStore(study.episodes))
+    best = dict.fromkeys(study.visions, 0.0)
+    for _ in range(study.turns):
+        for name in best:
+            config = changed(study.train.vision, name)
+
+            def train(fit: FitConfig, place: Path, config: VisionTraining = config) -> object:
+                return train_vision(episodes, replace(config, fit=fit), place, 0)
+
+            best[name] = max(best[name], config.batch_size / seconds_per_step(train, config.fit, steps=4))
+    return best
 
 
 @torch.inference_mode()
@@ -109,18 +139,20 @@ def table(rows: list[Row]) -> str:
             (
                 row["vision"],
                 f"{row['parameters']:,}",
+                f"{row['frames/s']:.0f}",
                 f"{row['squared_error']:.5f}",
                 "" if row["squared_error_beside"] is None else f"{row['squared_error_beside']:.5f}",
                 ", ".join(f"{box['squared_error']:.3f}" for box in boxes),
                 f"{row['spread']:.2f}",
                 f"{row['sharpness']:.2f}",
-                f"{row['test greedy']['success']:.2f} / {row['test greedy']['mean']:.3f}",
-                f"{row['test sampling']['success']:.2f} / {row['test sampling']['mean']:.3f}",
+                spread(row["agents"], "test greedy"),
+                spread(row["agents"], "test sampling"),
             )
         )
     headers = (
         "V",
         "parameters",
+        "frames/s",
         "squared error",
         "with skips",
         "box error, small to large",

@@ -1,0 +1,94 @@
+"""The three studies of the navigation post's ideas run from collected frames to their tables, and keep what is done."""
+
+import importlib
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import dreamenv
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2 --train.memory.model.hidden-size 8"
+PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sidewalk") / "episodes"
+    dreamenv.collect("MiniWorld-Sidewalk-v0", folder, dreamenv.CollectConfig(frames=1000, shard_episodes=16))
+    return folder
+
+
+def run(script, root, settings):
+    """What a study prints, and the rows that it writes."""
+    command = [sys.executable, str(SCRIPTS / script), "--root", str(root), *shlex.split(settings)]
+    made = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root.parent)
+    return made.stdout, json.loads((root / f"{Path(script).stem}.json").read_text())
+
+
+def same(one, other):
+    weights = other.state_dict()
+    return all(tensor.equal(weights[name]) for name, tensor in one.state_dict().items())
+
+
+def test_controllers_are_compared_by_what_they_see_and_not_made_twice(tmp_path, episodes):
+    settings = f"""--episodes {episodes} --seeds 0 --settings "[z]" "[z, h], untrained M" --processes 1
+        --real-episodes 1 --evolve.generations 1 --evolve.population 2 --evolve.episodes 1
+        --evolve.evaluation-episodes 1"""
+
+    printed, rows = run("inputs.py", tmp_path / "run", settings)
+
+    assert [row["setting"] for row in rows] == ["[z]", "[z, h], untrained M"]
+    assert [row["parameters"] for row in rows] == [3 * 65, 3 * 577]
+    (tmp_path / "run" / "z-seed0" / "agent.safetensors").unlink()  # nobody asks for it again
+    assert run("inputs.py", tmp_path / "run", settings) == (printed, rows)
+    shipped = dreamenv.load("sidewalk")
+    random = dreamenv.load(tmp_path / "run" / "z--h---untrained-M-seed0" / "world")
+    assert same(random.vision, shipped.vision) and not same(random.memory, shipped.memory)
+
+
+def test_random_weights_of_m_depend_on_the_seed(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    fresh = importlib.import_module("study").with_fresh_memory
+    world = dreamenv.load("sidewalk")
+
+    assert same(fresh(world, 0).memory, fresh(world, 0).memory)
+    assert not same(fresh(world, 0).memory, fresh(world, 1).memory)
+
+
+def test_mixtures_are_compared_on_the_latents_of_one_v(tmp_path, episodes):
+    settings = f"--episodes {episodes} --seeds 0 --settings joint 'joint, repulsion' --processes 1 --real-episodes 1"
+
+    _, rows = run("repulsion.py", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
+
+    assert [row["setting"] for row in rows] == ["joint", "joint, repulsion"]
+    worlds = [dreamenv.load(tmp_path / "run" / name) for name in ("joint-seed0", "joint-repulsion-seed0")]
+    assert all(world.config.memory.mixture == "joint" for world in worlds)
+    assert same(worlds[0].vision, worlds[1].vision) and not same(worlds[0].memory, worlds[1].memory)
+    assert all(0.0 <= row["overlap"] <= 1.0 and 1.0 <= row["live"] <= 5.0 for row in rows)
+
+
+def test_kinds_of_v_are_compared_on_the_same_frames(tmp_path, episodes):
+    settings = f"""--episodes {episodes} --seeds 0 --turns 1 --real-episodes 1 --train.vision.fit.steps 1
+        --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8"""
+
+    _, rows = run("visions.py", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
+
+    assert [row["vision"] for row in rows] == ["ConvVAE", "UNetVAE", "VAE-GAN"]
+    assert [row["squared_error_beside"] is None for row in rows] == [True, False, True]
+    assert all("frames/s" in row for row in rows)  # noise at this size
+    assert (tmp_path / "run" / "visions.png").stat().st_size > 0
+
+
+def test_a_blurred_frame_is_less_sharp(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    visions = importlib.import_module("visions")
+    frames = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+    blurred = torch.nn.functional.avg_pool2d(frames, 3, stride=1, padding=1)
+
+    assert visions._laplacian(blurred) < 0.3 * visions._laplacian(frames)
