@@ -15,7 +15,7 @@ TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage stress lint sidewalk takecover takecover-rounds takecover-ablation candidates ship bench clean
+.PHONY: help setup demo test coverage stress lint sidewalk takecover takecover-rounds takecover-ablation post candidates ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,6 +72,14 @@ takecover-rounds: setup  ## make such a world and its agents in rounds, by what 
 
 takecover-ablation: takecover  ## change data, V or M of that world, one thing at a time, and score agents of each (hours)
 	$(BIN)/python benchmarks/takecover_ablation.py
+
+POST := runs/post
+
+post: setup  ## compare the navigation post's ideas: kinds of V, repulsion in M, what a controller sees (about twelve hours of a core)
+	$(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(POST) --frames 40000
+	$(BIN)/python benchmarks/visions.py --episodes $(POST)/episodes --root $(POST)/visions
+	$(BIN)/python benchmarks/repulsion.py --episodes $(POST)/episodes --root $(POST)/repulsion
+	$(BIN)/python benchmarks/inputs.py --episodes $(POST)/episodes --root $(POST)/inputs
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)
