@@ -19,11 +19,12 @@ from dreamenv.errors import BundleError, StoreError
 from dreamenv.inspection import quantities
 from dreamenv.inspection.calibration import EDGES, calibration_curve, calibration_error, precision_recall
 from dreamenv.inspection.inspect import inspect
-from dreamenv.inspection.logs import read_agents, read_curves, read_settings
+from dreamenv.inspection.logs import Curve, read_agents, read_curves, read_settings
 from dreamenv.inspection.memory import read_memory, trace_mixture
 from dreamenv.inspection.page import Plate, Row, Section, render
 from dreamenv.inspection.page_agents import agents_section
 from dreamenv.inspection.page_memory import memory_section
+from dreamenv.inspection.plots import _wide
 from dreamenv.inspection.quantities import (
     autocorrelation,
     autocorrelation_time,
@@ -690,3 +691,14 @@ def test_the_command_prints_the_numbers_and_names_the_page(inspected, dot_folder
     assert (store.folder, folder, config) == (dot_folder / "episodes", tmp_path, InspectConfig())
     assert kwargs == {"logs": dot_folder}
     assert inspection_table(inspected[0]) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("second", "wide"),
+    [((0.0, *[0.5] * 29), True), ((0.0, *[1.0] * 29), False), ((-0.1, *[0.5] * 29), False), ((0.0,) * 30, False)],
+    ids=["much smaller, but for a warm-up", "not so small", "negative somewhere", "zero"],
+)
+def test_two_curves_share_a_logarithmic_scale_where_a_linear_one_would_hide_the_smaller(second, wide):
+    steps = tuple(range(30))
+
+    assert _wide([Curve("reconstruction", steps, (20.0,) * 30), Curve("kl", steps, second)]) is wide

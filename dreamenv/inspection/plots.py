@@ -219,10 +219,10 @@ def _single(height: float) -> tuple[Figure, Axes]:
 
 
 def _wide(curves: Sequence[Curve]) -> bool:
-    """Whether the bulk of the values is positive and spans more than a linear scale shows."""
+    """Whether the bulk of the values spans more than a linear scale shows; a few may be 0, as at a warm-up's begin."""
     values = np.concatenate([curve.values for curve in curves])
     low, high = np.quantile(values, (0.05, 0.95))
-    return bool(values.min() > 0.0 and high > 30.0 * low)
+    return bool(values.min() >= 0.0 and low > 0.0 and high > 30.0 * low)
 
 
 def _palette(count: int) -> list[str]:
