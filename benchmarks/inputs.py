@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import tyro
-from study import Row, dream_scores, once, real_scores, spread, with_fresh_memory
+from study import Row, by_setting, dream_scores, once, plot_agents, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
 import dreamenv
@@ -71,6 +71,8 @@ def main(study: Study) -> None:
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(study.root / "inputs.json", rows)
     print(table(rows))
+    places = {"dream greedy": "dream, greedy", "test greedy": "real, greedy", "test sampling": "real, sampling"}
+    plot_agents(rows, places, study.root / "inputs.png", ("what the controller sees", "mean return"))
 
 
 def measure(study: Study, name: str, seed: int) -> Row:
@@ -94,13 +96,10 @@ def measure(study: Study, name: str, seed: int) -> Row:
 
 def table(rows: list[Row]) -> str:
     """Success, mean of the seeds with the lowest and the highest, and mean return."""
-
     places = ("dream greedy", "test greedy", "test sampling", "validation greedy")
-    groups = {name: [row for row in rows if row["setting"] == name] for name in CHANGES}
     lines = [
         (name, f"{of[0]['parameters']:,}", *(spread(of, place) for place in places))
-        for name, of in groups.items()
-        if of
+        for name, of in by_setting(rows).items()
     ]
     return tabulate(lines, ("what C sees", "parameters", *places), disable_numparse=True)
 

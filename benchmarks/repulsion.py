@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from study import Row, once, real_scores, spread, with_fresh_memory
+from study import Row, by_setting, once, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
 import dreamenv
@@ -113,8 +113,7 @@ def table(rows: list[Row]) -> str:
         return f"{np.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
     lines = []
-    for name in dict.fromkeys(row["setting"] for row in rows):
-        of = [row for row in rows if row["setting"] == name]
+    for name, of in by_setting(rows).items():
         facts = [cell([row[key] for row in of]) for key in ("nll", "overlap", "entropy", "live")]
         errors = (cell([row["z error"][k] for row in of]) for k in of[0]["z error"])
         lines.append((name, *facts, *errors, spread(of, "test greedy"), spread(of, "test sampling")))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
 
 import dreamenv
 from dreamenv.envs.latent import make_latent_vector
@@ -91,3 +93,47 @@ def spread(rows: list[Row], place: str) -> str:
     success = [row[place]["success"] for row in rows]
     mean = np.mean([row[place]["mean"] for row in rows])
     return f"{np.mean(success):.2f} ({min(success):.2f}-{max(success):.2f}) / {mean:.3f}"
+
+
+def by_setting(rows: list[Row]) -> dict[str, list[Row]]:
+    """The rows of every setting, in the order in which they come up."""
+    return {name: [row for row in rows if row["setting"] == name] for name in dict.fromkeys(r["setting"] for r in rows)}
+
+
+def plot_agents(
+    rows: list[Row],
+    places: dict[str, str],
+    path: Path,
+    labels: tuple[str, str],
+    floor: tuple[str, float] | None = None,
+) -> None:
+    """One point per agent and place, with the 95% interval of its mean return.
+
+    Args:
+        rows: The agents; those of one setting stand together.
+        places: Which of their scores, and what the legend calls them.
+        path: Of the picture.
+        labels: Of the horizontal and the vertical axis.
+        floor: Name and mean return of a policy that learned nothing, for a dotted line.
+    """
+    groups = by_setting(rows)
+    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, (place, label) in enumerate(places.items()):
+        middle = 0.7 * ((number + 0.5) / len(places) - 0.5)
+        points = [
+            (x + middle + 0.07 * (n - (len(of) - 1) / 2), row[place])
+            for x, of in enumerate(groups.values())
+            for n, row in enumerate(of)
+        ]
+        means = np.array([score["mean"] for _, score in points])
+        errors = [means - [score["low"] for _, score in points], [score["high"] for _, score in points] - means]
+        spots = [spot for spot, _ in points]
+        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=label)
+    if floor:
+        axes.axhline(floor[1], color="black", linestyle=":", label=floor[0])
+    axes.set_xticks(range(len(groups)), [fill(name, 11) for name in groups], fontsize="small")
+    axes.set(xlabel=labels[0], ylabel=labels[1], title="Every agent, 95% intervals")
+    axes.grid(alpha=0.3, axis="y")
+    figure.legend(loc="outside lower center", ncols=4)
+    figure.savefig(path, dpi=110)

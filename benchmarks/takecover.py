@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import gymnasium as gym
@@ -22,8 +21,7 @@ import numpy as np
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, VectorEnv
-from matplotlib.figure import Figure
-from study import Row, dream_scores, facts, once
+from study import Row, by_setting, dream_scores, facts, once, plot_agents
 from tabulate import tabulate
 
 import dreamenv
@@ -115,7 +113,7 @@ def main(study: Study) -> None:
         found = {"rows": agents.get(), "blind": blind}
     write_json(study.root / "takecover.json", found)
     print(table(**found))
-    plot(**found, episodes=study.episodes, path=study.root / "takecover.png")
+    plot(**found, path=study.root / "takecover.png")
 
 
 def timed(study: Study, stage: str, run: Callable[[], object]) -> None:
@@ -189,8 +187,7 @@ def real_scores(
 def table(rows: list[Row], blind: list[Row]) -> str:
     """Mean returns, mean and standard deviation as World Models gives them; the seeds' means in brackets."""
     lines = []
-    for name in dict.fromkeys(row["setting"] for row in rows):
-        of = [row for row in rows if row["setting"] == name]
+    for name, of in by_setting(rows).items():
         cells = [pooled([row[place] for row in of]) for place in PLACES]
         lines.append((name, *cells, *PAPER.get(name, ("", ""))))
     for row in blind:
@@ -208,26 +205,12 @@ def pooled(scores: list[Row]) -> str:
     return f"{np.mean(means):.0f} ± {std:.0f}{each}"
 
 
-def plot(rows: list[Row], blind: list[Row], episodes: int, path: Path, varied: str = "temperature of training") -> None:
-    """One point per agent, with the 95% interval of its mean return, and the best of those that see nothing."""
-    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
-    axes = figure.subplots()
-    groups = {
-        name: [row for row in rows if row["setting"] == name] for name in dict.fromkeys(r["setting"] for r in rows)
-    }
-    for number, place in enumerate(("dream greedy", "test greedy")):
-        points = [(x + 0.08 * n, row[place]) for x, of in enumerate(groups.values()) for n, row in enumerate(of, -1)]
-        means = [score["mean"] for _, score in points]
-        errors = [1.96 * score["std"] / np.sqrt(episodes) for _, score in points]
-        spots = [x + 0.3 * (number - 0.5) for x, _ in points]
-        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=("dream", "real")[number])
+def plot(rows: list[Row], blind: list[Row], path: Path, varied: str = "temperature of training") -> None:
+    """Every agent, and the best of those that see nothing."""
     best = max(blind, key=lambda row: row["validation greedy"]["mean"])
-    axes.axhline(best["test greedy"]["mean"], color="black", linestyle=":", label=f"{best['policy']}, real")
-    axes.set_xticks(range(len(groups)), [fill(name, 11) for name in groups], fontsize="small")
-    axes.set(xlabel=varied, ylabel="steps survived", title="Every agent, 95% intervals")
-    axes.grid(alpha=0.3, axis="y")
-    figure.legend(loc="outside lower center", ncols=3)
-    figure.savefig(path, dpi=110)
+    places = {"dream greedy": "dream", "test greedy": "real"}
+    floor = (f"{best['policy']}, real", best["test greedy"]["mean"])
+    plot_agents(rows, places, path, (varied, "steps survived"), floor)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def main(ablation: Ablation) -> None:
     write_json(ablation.root / "ablation.json", rows)
     print(takecover.table(rows, blind=[]))
     blind = json.loads((ablation.base / "takecover.json").read_text())["blind"]
-    takecover.plot(rows, blind, ablation.episodes, ablation.root / "ablation.png", "one change of the world")
+    takecover.plot(rows, blind, ablation.root / "ablation.png", "one change of the world")
 
 
 def place(ablation: Ablation, change: str | None) -> Path:

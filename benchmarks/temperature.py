@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from matplotlib.figure import Figure
-from study import Row, dream_scores, once, real_scores
+from study import Row, by_setting, dream_scores, once, plot_agents, real_scores
 from tabulate import tabulate
 
 import dreamenv
@@ -34,6 +33,7 @@ SETTINGS: dict[str, Knobs] = {
     "0.1, dropout 0.1": {"temperature": 0.1, "dropout": 0.1},
     "1, dropout 0.1": {"temperature": 1.0, "dropout": 0.1},
 }
+PLACES = ("dream sampling", "test sampling", "test greedy")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,10 @@ def main(experiment: Experiment) -> None:
     random = random_score(experiment)
     write_json(experiment.root / "temperature.json", {"random": random, "rows": rows})
     print(table(rows, random))
-    plot(rows, random, experiment.episodes, experiment.root / "temperature.png")
+    places = {place: place for place in PLACES}
+    labels = ("temperature of training (and dropout)", "mean return")
+    path = experiment.root / "temperature.png"
+    plot_agents(rows, places, path, labels, ("random policy", random["mean"]))
 
 
 def measure(experiment: Experiment, name: str, seed: int) -> Row:
@@ -89,11 +92,6 @@ def random_score(experiment: Experiment) -> Row:
     return real_scores(world, policy, experiment.episodes)["test sampling"]
 
 
-def columns(rows: list[Row]) -> dict[str, list[Row]]:
-    """The rows of every setting."""
-    return {name: [row for row in rows if row["setting"] == name] for name in SETTINGS}
-
-
 def spread(rows: list[Row], place: str, fact: str) -> str:
     values = [row[place][fact] for row in rows]
     return f"{np.mean(values):.3f} ({min(values):.2f}-{max(values):.2f})"
@@ -101,29 +99,9 @@ def spread(rows: list[Row], place: str, fact: str) -> str:
 
 def table(rows: list[Row], random: Row) -> str:
     """Mean returns over the seeds, with the lowest and the highest seed in brackets."""
-    places = ("dream sampling", "test sampling", "test greedy")
-    lines = [(key, *(spread(of, place, "mean") for place in places)) for key, of in columns(rows).items()]
+    lines = [(key, *(spread(of, place, "mean") for place in PLACES)) for key, of in by_setting(rows).items()]
     lines.append(("random policy", "", f"{random['mean']:.3f}", ""))
-    return tabulate(lines, ("temperature", *places), disable_numparse=True)
-
-
-def plot(rows: list[Row], random: Row, episodes: int, path: Path) -> None:
-    """One point per agent, with the 95% interval of its mean return over so many episodes."""
-    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
-    axes = figure.subplots()
-    groups = columns(rows)
-    for number, place in enumerate(("dream sampling", "test sampling", "test greedy")):
-        points = [(x + 0.06 * n, row[place]) for x, of in enumerate(groups.values()) for n, row in enumerate(of, -1)]
-        means = [score["mean"] for _, score in points]
-        errors = [1.96 * score["std"] / np.sqrt(episodes) for _, score in points]
-        spots = [x + 0.22 * (number - 1) for x, _ in points]
-        axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=place)
-    axes.axhline(random["mean"], color="black", linestyle=":", label="random policy")
-    axes.set_xticks(range(len(groups)), [name.replace(", ", "\n") for name in groups])
-    axes.set(xlabel="temperature of training (and dropout)", ylabel="mean return", title="Every agent, 95% intervals")
-    axes.grid(alpha=0.3, axis="y")
-    figure.legend(loc="outside right")
-    figure.savefig(path, dpi=110)
+    return tabulate(lines, ("temperature", *PLACES), disable_numparse=True)
 
 
 if __name__ == "__main__":
