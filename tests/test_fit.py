@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -298,6 +299,21 @@ def test_a_missing_checkpoint_is_step_zero(tmp_path):
 
     assert step == 0
     assert same(weights(model), before)
+
+
+def test_what_a_killed_save_left_goes_when_the_training_is_resumed(tmp_path, monkeypatch):
+    model = nn.Linear(40, 3)
+    optimizer = torch.optim.AdamW(model.parameters())
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", lambda self, missing_ok=False: None)  # dies before it removes the oldest
+        for step in (1, 2, 3):
+            save_checkpoint(tmp_path, model, optimizer, "same", step)
+    (tmp_path / ".partial-1").write_bytes(b"half")
+    newest = checkpoints(tmp_path)[:2]
+
+    load_checkpoint(tmp_path, model, optimizer, "same")
+
+    assert sorted(tmp_path.iterdir()) == sorted(newest)
 
 
 def test_a_checkpoint_restores_buffers(tmp_path):

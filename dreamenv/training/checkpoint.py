@@ -41,15 +41,14 @@ def save_checkpoint(
         tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
     data = safetensors.torch.save(tensors, {"fingerprint": fingerprint})  # one entry: several come in any order
     write_bytes(folder / f"checkpoint-{step:010d}-{sha256(data).hexdigest()}.safetensors", data)
-    for old in checkpoints(folder)[GENERATIONS:]:
-        old.unlink(missing_ok=True)
-    remove_partial(folder)
+    _remove_old(folder)
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
     """Restores the newest of what :func:`save_checkpoint` wrote; does nothing where there is none.
 
-    A damaged one is removed, with a warning, and the one before it restored.
+    A damaged one is removed, with a warning, and the one before it restored. What a save that was killed left lying,
+    a third generation or a part of a file, goes too.
 
     Returns:
         Steps done, 0 without a checkpoint.
@@ -84,12 +83,19 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
             _, index, key = name.split("/")
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    _remove_old(folder)
     return int(tensors["step"])
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the one with most steps first."""
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+
+def _remove_old(folder: Path) -> None:
+    for old in checkpoints(folder)[GENERATIONS:]:
+        old.unlink(missing_ok=True)
+    remove_partial(folder)
 
 
 def fingerprint_of(path: Path) -> str:
