@@ -1,9 +1,10 @@
 """What must a controller see? [z, h] and its rivals, a hidden layer, a price of actions, an M that never learned.
 
 Run `python benchmarks/inputs.py`; it goes on where it was interrupted. Controllers are evolved in the dream of the
-shipped world. Those of an untrained M dream with the V of the shipped world, but an M that kept its random weights, as
-after `dreamenv train --memory.fit.steps 0`; that needs some real episodes, given by `--episodes`. World Models compares
-the first four on the car race. Scores are real ones, and never count the price.
+shipped world. There are two controls for M: in one agents see the h of an M that never learned, beside the same dream.
+In the other that M dreams as well, as after `dreamenv train --memory.fit.steps 0`; its heads need some real episodes,
+given by `--episodes`. World Models compares the first four on the car race. Scores are real ones, and never count the
+price.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 import tyro
+from random_features import with_random_features
 from study import Row, by_setting, dream_scores, once, plot_agents, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
@@ -29,7 +31,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "[z, c, h]": {"inputs": ("z", "c", "h")},
     "[z, h], 10 hidden units": {"hidden": 10},
     "[z, h], every action costs 0.001": {"action_penalty": 0.001},
-    "[z, h], untrained M": {},
+    "[z, h of an untrained M]": {},
+    "[z, h], dream of an untrained M": {},
 }
 RECIPE = dreamenv.TrainConfig()
 UNTRAINED = replace(
@@ -45,7 +48,7 @@ class Study:
 
     Attributes:
         world: A folder, or the name of a shipped world.
-        episodes: Folder of collected episodes, for the worlds of an untrained M; without them these are left out.
+        episodes: Folder of collected episodes, for dreams of an untrained M; without them these are left out.
         root: Takes everything.
         settings: Which of them; all by default.
         seeds: One controller each.
@@ -65,7 +68,7 @@ class Study:
 
 
 def main(study: Study) -> None:
-    names = [name for name in study.settings if "untrained" not in name or study.episodes]
+    names = [name for name in study.settings if "dream of" not in name or study.episodes]
     jobs = [(study, name, seed) for seed in study.seeds for name in names]
     with get_context("spawn").Pool(study.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
@@ -82,7 +85,9 @@ def measure(study: Study, name: str, seed: int) -> Row:
 
     def make() -> Row:
         world = dreamenv.load(study.world)
-        if "untrained" in name:
+        if name == "[z, h of an untrained M]":
+            world = with_random_features(world, seed)
+        elif name == "[z, h], dream of an untrained M":
             config, source = replace(UNTRAINED, seed=seed), with_fresh_memory(world, seed)
             world = dreamenv.train(folder / "world", config, episodes=study.episodes, source=source)
         agent = dreamenv.evolve(world, folder, replace(study.evolve, **CHANGES[name], seed=seed))

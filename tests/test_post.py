@@ -37,18 +37,18 @@ def same(one, other):
 
 
 def test_controllers_are_compared_by_what_they_see_and_not_made_twice(tmp_path, episodes):
-    settings = f"""--episodes {episodes} --seeds 0 --settings "[z]" "[z, h], untrained M" --processes 1
-        --real-episodes 1 --evolve.generations 1 --evolve.population 2 --evolve.episodes 1
-        --evolve.evaluation-episodes 1"""
+    names = ["[z]", "[z, h of an untrained M]", "[z, h], dream of an untrained M"]
+    settings = f"""--episodes {episodes} --seeds 0 --settings {shlex.join(names)} --processes 1 --real-episodes 1
+        --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
 
     printed, rows = run("inputs.py", tmp_path / "run", settings)
 
-    assert [row["setting"] for row in rows] == ["[z]", "[z, h], untrained M"]
-    assert [row["parameters"] for row in rows] == [3 * 65, 3 * 577]
+    assert [row["setting"] for row in rows] == names
+    assert [row["parameters"] for row in rows] == [3 * 65, 3 * 577, 3 * 577]
     (tmp_path / "run" / "z-seed0" / "agent.safetensors").unlink()  # nobody asks for it again
     assert run("inputs.py", tmp_path / "run", settings) == (printed, rows)
     shipped = dreamenv.load("sidewalk")
-    random = dreamenv.load(tmp_path / "run" / "z--h---untrained-M-seed0" / "world")
+    random = dreamenv.load(tmp_path / "run" / "z--h---dream-of-an-untrained-M-seed0" / "world")
     assert same(random.vision, shipped.vision) and not same(random.memory, shipped.memory)
 
 
@@ -59,6 +59,26 @@ def test_random_weights_of_m_depend_on_the_seed(monkeypatch):
 
     assert same(fresh(world, 0).memory, fresh(world, 0).memory)
     assert not same(fresh(world, 0).memory, fresh(world, 1).memory)
+
+
+def test_agents_that_see_random_features_are_in_the_same_dream(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    world = dreamenv.load("sidewalk")
+    blind = importlib.import_module("random_features").with_random_features(world, 0)
+    memory = importlib.import_module("study").with_fresh_memory(world, 0).memory
+    actions = torch.randint(0, 3, (20, 4), generator=torch.Generator().manual_seed(0)).numpy()
+    seen, shown = (dreamenv.DreamVectorEnv(w, 4, batch_invariant=True) for w in (world, blind))
+    z = [torch.from_numpy(seen.reset(seed=0)[0][:, :64])]
+    assert (shown.reset(seed=0)[0][:, :64] == z[0].numpy()).all()
+
+    for action in actions:
+        (one, reward, *_), (other, same_reward, *_) = seen.step(action), shown.step(action)
+        z.append(torch.from_numpy(one[:, :64]))
+        assert (one[:, :64] == other[:, :64]).all() and (reward == same_reward).all()
+
+    h, _ = memory.unroll(torch.stack(z[:-1], 1), torch.from_numpy(actions).T)
+    assert torch.from_numpy(other[:, 64:]).allclose(h[:, -1], atol=1e-5)
+    assert not torch.from_numpy(one[:, 64:]).allclose(h[:, -1], atol=0.1)
 
 
 def test_mixtures_are_compared_on_the_latents_of_one_v(tmp_path, episodes):
