@@ -12,6 +12,7 @@ SEEDS := 0 1 2
 LINEAR := $(SEEDS:%=linear-%)
 PPO := $(foreach temperature,1 1.15 1.3,$(SEEDS:%=ppo-$(temperature)-%))
 TEMPERATURES := 0.1 0.5 1.0 1.15 1.3
+PRICE := --action-penalty 0.001
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -36,7 +37,7 @@ $(CHECKED): $(INSTALLED) tools/check_system.py
 
 # One thread: two are hardly faster, and several times slower beside other work.
 demo: setup  ## evolve a linear agent in the shipped dream, then try it in reality
-	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear --generations 50
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world sidewalk --agent $(DEMO)/linear --generations 50 $(PRICE)
 	$(BIN)/dreamenv compare --world sidewalk --agent $(DEMO)/linear --out $(DEMO)/compare --temperatures $(TEMPERATURES)
 
 test: setup  ## run the tests
@@ -84,7 +85,7 @@ post: setup  ## compare the navigation post's ideas: kinds of V, repulsion in M,
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)
 $(LINEAR): linear-%:
-	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $*
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $* $(PRICE)
 $(PPO): ppo-%:  # % is TEMPERATURE-SEED
 	OMP_NUM_THREADS=1 $(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/agents/$@ --temperature $(firstword $(subst -, ,$*)) --seed $(lastword $(subst -, ,$*))
 compare-%:

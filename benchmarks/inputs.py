@@ -54,7 +54,7 @@ class Study:
         seeds: One controller each.
         real_episodes: Per score, in the dream as well.
         processes: Controllers evolved side by side, each on one core.
-        evolve: CMA-ES, as in `make demo`.
+        evolve: CMA-ES, with as many generations as in `make demo`.
     """
 
     world: str = "sidewalk"

@@ -43,6 +43,7 @@ class Experiment:
     Attributes:
         world: A folder, or the name of a shipped world.
         root: Takes everything.
+        settings: Which of them; all by default.
         seeds: One agent each, at every setting.
         episodes: Per score.
         processes: Agents trained side by side, each on one core.
@@ -51,6 +52,7 @@ class Experiment:
 
     world: str = "sidewalk"
     root: Path = Path("runs/temperature")
+    settings: tuple[str, ...] = tuple(SETTINGS)
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 100
     processes: int = 2
@@ -58,7 +60,7 @@ class Experiment:
 
 
 def main(experiment: Experiment) -> None:
-    jobs = [(experiment, name, seed) for seed in experiment.seeds for name in SETTINGS]
+    jobs = [(experiment, name, seed) for seed in experiment.seeds for name in experiment.settings]
     with get_context("spawn").Pool(experiment.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
     random = random_score(experiment)

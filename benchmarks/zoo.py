@@ -47,6 +47,7 @@ class Zoo:
     Attributes:
         worlds: Folders of worlds with their episodes.
         agents: Every agent in these folders and below that belongs to one of the worlds is in the zoo.
+        extras: Which agents are added to every world; all by default.
         root: Takes everything.
         episodes: Dreamed, and real, per agent.
         processes: Agents side by side, each on one core.
@@ -55,6 +56,7 @@ class Zoo:
 
     worlds: tuple[Path, ...]
     agents: tuple[Path, ...] = ()
+    extras: tuple[str, ...] = tuple(EXTRAS)
     root: Path = Path("runs/zoo")
     episodes: int = 100
     processes: int = 2
@@ -75,7 +77,7 @@ def members(zoo: Zoo, world: Path) -> list[Path]:
     """Folders of all agents of one world: those found, and those the zoo adds."""
     own = world_id(dreamenv.load(world))
     found = sorted({path.parent for folder in zoo.agents for path in folder.rglob(WEIGHTS)})
-    return [folder for folder in found if belongs(folder, own)] + [home(zoo, world) / name for name in EXTRAS]
+    return [folder for folder in found if belongs(folder, own)] + [home(zoo, world) / name for name in zoo.extras]
 
 
 def belongs(folder: Path, world: str) -> bool:
