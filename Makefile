@@ -85,7 +85,7 @@ post: setup  ## compare the navigation post's ideas: kinds of V, repulsion in M,
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)
 $(LINEAR): linear-%:
-	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $* $(PRICE)
+	OMP_NUM_THREADS=1 $(BIN)/dreamenv evolve --world $(RUN) --agent $(RUN)/agents/$@ --seed $* --generations 50 $(PRICE)
 $(PPO): ppo-%:  # % is TEMPERATURE-SEED
 	OMP_NUM_THREADS=1 $(BIN)/dreamenv ppo --world $(RUN) --agent $(RUN)/agents/$@ --temperature $(firstword $(subst -, ,$*)) --seed $(lastword $(subst -, ,$*))
 compare-%:
