@@ -66,21 +66,21 @@ sidewalk: setup  ## make a world and two agents anew: collect, train, dream, com
 	@cat $(STAGES)
 
 takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (more than three hours)
-	$(BIN)/python benchmarks/takecover.py
+	$(BIN)/python -m benchmarks.takecover.temperature
 
 takecover-rounds: setup  ## make such a world and its agents in rounds, by what the agents meet (hours)
-	$(BIN)/python benchmarks/takecover_rounds.py
+	$(BIN)/python -m benchmarks.takecover.rounds
 
 takecover-ablation: takecover  ## change data, V or M of that world, one thing at a time, and score agents of each (hours)
-	$(BIN)/python benchmarks/takecover_ablation.py
+	$(BIN)/python -m benchmarks.takecover.ablation
 
 POST := runs/post
 
 post: setup  ## compare the navigation post's ideas: kinds of V, repulsion in M, what a controller sees (about twelve hours of a core)
 	$(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(POST) --frames 40000
-	$(BIN)/python benchmarks/visions.py --episodes $(POST)/episodes --root $(POST)/visions
-	$(BIN)/python benchmarks/repulsion.py --episodes $(POST)/episodes --root $(POST)/repulsion
-	$(BIN)/python benchmarks/inputs.py --episodes $(POST)/episodes --root $(POST)/inputs
+	$(BIN)/python -m benchmarks.post.visions --episodes $(POST)/episodes --root $(POST)/visions
+	$(BIN)/python -m benchmarks.post.repulsion --episodes $(POST)/episodes --root $(POST)/repulsion
+	$(BIN)/python -m benchmarks.post.inputs --episodes $(POST)/episodes --root $(POST)/inputs
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)
@@ -102,8 +102,8 @@ ship: setup  ## put that world and the chosen agents into the package, and the r
 	$(BIN)/python tools/ship_world.py $(RUN)
 
 bench: setup  ## measure the speed of dreams, training, reality and other libraries, beside this machine's limits
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python -m benchmarks.speed.dream
+	$(BIN)/python -m benchmarks.speed.training
 	sh benchmarks/peers/run.sh
 
 clean:  ## remove caches and build files; .venv, runs and demo stay

@@ -61,6 +61,7 @@ from dreamenv.inspection.table import inspection_table
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
 from dreamenv.manifest import MANIFEST
+from dreamenv.processor import keep_freed_memory
 from dreamenv.rollout import Policy
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import World
@@ -338,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 for wrong input, after one line that says what was expected; 130 when stopped by the user.
     """
     begin = time.monotonic()
+    keep_freed_memory()
     with _heed_signals() as signals:
         try:
             for module in filter(None, os.environ.get("DREAMENV_IMPORT", "").split(",")):

@@ -1,7 +1,8 @@
-"""What the processor of this machine is fast at."""
+"""What the processor of this machine is fast at, and how not to slow it down."""
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from functools import lru_cache
 from pathlib import Path
@@ -24,3 +25,18 @@ def has_bfloat16(device: torch.device) -> bool:
     Processors without them multiply in bfloat16 seventy times more slowly than in float32, and torch's LSTM fails.
     """
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "SVE"))
+
+
+def keep_freed_memory() -> None:
+    """Asks the C library, for this whole process, to keep the memory that tensors leave for those that follow.
+
+    glibc gives blocks of more than 32 MB back at once, and gets them again zeroed, page by page: with the activations
+    of V, at every step of its training. Other C libraries are left as they are. See ``man mallopt``.
+    """
+    libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    if libc is not None:
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)  # larger blocks still go back
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # <malloc.h>

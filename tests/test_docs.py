@@ -6,10 +6,8 @@ and a comment ``<!-- test: 50_000 -> 256; num_envs=64 -> num_envs=4 -->`` above 
 
 import ast
 import functools
-import json
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,48 +252,3 @@ def test_the_shell_example_runs(tmp_path, monkeypatch, capsys):
         code = cli.main([command, *arguments, *small.get(command, [])])
         assert code == 0, f"{command} returned {code}: {capsys.readouterr().err[-500:]}"
     assert (tmp_path / "runs" / "hallway" / "compare" / "ppo" / "film.gif").is_file()
-
-
-BENCHMARKS = {
-    "frames_io.py": {"EPISODES, STEPS, SHAPE, SHARD": (8, 9, (60, 80, 3), 4), "READS": 100},
-}
-
-
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_benchmarks_run(name, monkeypatch, capsys):
-    path = ROOT / "benchmarks" / name
-    monkeypatch.setattr(sys, "argv", [name])
-    run_python(with_constants(path.read_text(), BENCHMARKS[name]), str(path), {"__name__": "__main__"})
-
-    assert "/s" in capsys.readouterr().out
-
-
-def test_the_speed_of_training_and_reality_is_measured(tmp_path):
-    short = "--frames 300 --steps 1 --turns 1 --seconds 0.01 --num-envs 2 --out".split()
-    command = [sys.executable, ROOT / "benchmarks" / "training_speed.py", *short, tmp_path / "speed.json"]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-
-    found = json.loads((tmp_path / "speed.json").read_text())
-    assert [row["model"] for row in found["training"]] == ["V", "M"]
-    assert all(0.0 < row["share waiting for data"] < 1.0 for row in found["training"])
-
-
-def test_batch_invariance_is_counted():
-    command = [
-        sys.executable,
-        ROOT / "benchmarks" / "invariance.py",
-        *"--sizes 1 3 --steps 20 --modes-steps 40".split(),
-    ]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    assert re.findall(r"^ +[13] +20 +(\d+)$", printed, re.MULTILINE) == ["0", "0"]
-    assert re.findall(r"^\w+ +40 +(\d+) +\d+$", printed, re.MULTILINE) == ["0", "0", "0"]
-
-
-def test_the_speed_of_dreams_is_measured(tmp_path):
-    short = "--sizes 1 3 --hidden 32 --turns 1 --seconds 0.01 --generations 1 --out".split()
-    command = [sys.executable, ROOT / "benchmarks" / "speed.py", *short, tmp_path / "speed.json"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    assert "two threads" in printed
-    assert [row["dreams"] for row in json.loads((tmp_path / "speed.json").read_text())["sizes"]] == [1, 3]

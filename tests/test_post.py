@@ -1,18 +1,17 @@
 """The three studies of the navigation post's ideas run from collected frames to their tables, and keep what is done."""
 
-import importlib
 import json
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from benchmark_runs import run_benchmark
 
 import dreamenv
+from benchmarks.post.random_features import with_random_features
+from benchmarks.post.visions import _laplacian
+from benchmarks.study import with_fresh_memory
 
-SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2 --train.memory.model.hidden-size 8"
 PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 
@@ -24,11 +23,10 @@ def episodes(tmp_path_factory):
     return folder
 
 
-def run(script, root, settings):
+def run(name, root, settings):
     """What a study prints, and the rows that it writes."""
-    command = [sys.executable, str(SCRIPTS / script), "--root", str(root), *shlex.split(settings)]
-    made = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root.parent)
-    return made.stdout, json.loads((root / f"{Path(script).stem}.json").read_text())
+    printed = run_benchmark(f"post.{name}", f"--root {root} {settings}")
+    return printed, json.loads((root / f"{name}.json").read_text())
 
 
 def same(one, other):
@@ -41,31 +39,28 @@ def test_controllers_are_compared_by_what_they_see_and_not_made_twice(tmp_path, 
     settings = f"""--episodes {episodes} --seeds 0 --settings {shlex.join(names)} --processes 1 --real-episodes 1
         --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
 
-    printed, rows = run("inputs.py", tmp_path / "run", settings)
+    printed, rows = run("inputs", tmp_path / "run", settings)
 
     assert [row["setting"] for row in rows] == names
     assert [row["parameters"] for row in rows] == [3 * 65, 3 * 577, 3 * 577]
     (tmp_path / "run" / "z-seed0" / "agent.safetensors").unlink()  # nobody asks for it again
-    assert run("inputs.py", tmp_path / "run", settings) == (printed, rows)
+    assert run("inputs", tmp_path / "run", settings) == (printed, rows)
     shipped = dreamenv.load("sidewalk")
     random = dreamenv.load(tmp_path / "run" / "z--h---dream-of-an-untrained-M-seed0" / "world")
     assert same(random.vision, shipped.vision) and not same(random.memory, shipped.memory)
 
 
-def test_random_weights_of_m_depend_on_the_seed(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    fresh = importlib.import_module("study").with_fresh_memory
+def test_random_weights_of_m_depend_on_the_seed():
     world = dreamenv.load("sidewalk")
 
-    assert same(fresh(world, 0).memory, fresh(world, 0).memory)
-    assert not same(fresh(world, 0).memory, fresh(world, 1).memory)
+    assert same(with_fresh_memory(world, 0).memory, with_fresh_memory(world, 0).memory)
+    assert not same(with_fresh_memory(world, 0).memory, with_fresh_memory(world, 1).memory)
 
 
-def test_agents_that_see_random_features_are_in_the_same_dream(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
+def test_agents_that_see_random_features_are_in_the_same_dream():
     world = dreamenv.load("sidewalk")
-    blind = importlib.import_module("random_features").with_random_features(world, 0)
-    memory = importlib.import_module("study").with_fresh_memory(world, 0).memory
+    blind = with_random_features(world, 0)
+    memory = with_fresh_memory(world, 0).memory
     actions = torch.randint(0, 3, (20, 4), generator=torch.Generator().manual_seed(0)).numpy()
     seen, shown = (dreamenv.DreamVectorEnv(w, 4, batch_invariant=True) for w in (world, blind))
     z = [torch.from_numpy(seen.reset(seed=0)[0][:, :64])]
@@ -84,7 +79,7 @@ def test_agents_that_see_random_features_are_in_the_same_dream(monkeypatch):
 def test_mixtures_are_compared_on_the_latents_of_one_v(tmp_path, episodes):
     settings = f"--episodes {episodes} --seeds 0 --settings joint 'joint, repulsion' --processes 1 --real-episodes 1"
 
-    _, rows = run("repulsion.py", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
+    _, rows = run("repulsion", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
 
     assert [row["setting"] for row in rows] == ["joint", "joint, repulsion"]
     worlds = [dreamenv.load(tmp_path / "run" / name) for name in ("joint-seed0", "joint-repulsion-seed0")]
@@ -97,7 +92,7 @@ def test_kinds_of_v_are_compared_on_the_same_frames(tmp_path, episodes):
     settings = f"""--episodes {episodes} --seeds 0 --turns 1 --real-episodes 1 --train.vision.fit.steps 1
         --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8"""
 
-    _, rows = run("visions.py", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
+    _, rows = run("visions", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
 
     assert [row["vision"] for row in rows] == ["ConvVAE", "UNetVAE", "VAE-GAN"]
     assert [row["squared_error_beside"] is None for row in rows] == [True, False, True]
@@ -105,10 +100,8 @@ def test_kinds_of_v_are_compared_on_the_same_frames(tmp_path, episodes):
     assert (tmp_path / "run" / "visions.png").stat().st_size > 0
 
 
-def test_a_blurred_frame_is_less_sharp(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    visions = importlib.import_module("visions")
+def test_a_blurred_frame_is_less_sharp():
     frames = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(0))
     blurred = torch.nn.functional.avg_pool2d(frames, 3, stride=1, padding=1)
 
-    assert visions._laplacian(blurred) < 0.3 * visions._laplacian(frames)
+    assert _laplacian(blurred) < 0.3 * _laplacian(frames)

@@ -2,13 +2,11 @@
 
 import json
 import re
-import shlex
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_runs import run_benchmark
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
@@ -125,41 +123,38 @@ def test_fireballs_are_bright_and_yellow():
 
 
 def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stopped(tmp_path):
-    settings = """--seeds 0 --settings 1 --blind "always stay" --episodes 1
+    settings = f"""--root {tmp_path}/run --seeds 0 --settings 1 --blind "always stay" --episodes 1
         --collect.frames 600 --collect.shard-episodes 10
         --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2
         --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32
         --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
-    script = Path(__file__).parents[1] / "benchmarks" / "takecover.py"
-    command = [sys.executable, str(script), "--root", str(tmp_path / "run"), *shlex.split(settings)]
 
-    printed = [subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
+    printed = [run_benchmark("takecover.temperature", settings, tmp_path) for _ in range(2)]
 
     found = json.loads((tmp_path / "run" / "takecover.json").read_text())
     assert [row["setting"] for row in found["rows"]] == ["1", "linear"]
     assert all(row["test greedy"]["mean"] >= 1.0 for row in found["rows"] + found["blind"])
-    assert "1145 \u00b1 690" in printed[0].stdout and printed[0].stdout == printed[1].stdout
+    assert "1145 \u00b1 690" in printed[0] and printed[0] == printed[1]
     assert (tmp_path / "run" / "takecover.png").stat().st_size > 0
 
 
 def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path):
-    settings = """--seeds 3 4 --episodes 2 --rounds.frames 600 --rounds.rounds 1 --rounds.round-frames 300
+    settings = f"""--root {tmp_path}/run --seeds 3 4 --episodes 2
+        --rounds.frames 600 --rounds.rounds 1 --rounds.round-frames 300
         --rounds.episodes 2 --rounds.memory-steps 1 --rounds.collect.shard-episodes 10
         --rounds.train.vision.fit.steps 1 --rounds.train.vision.batch-size 2
         --rounds.train.vision.model.channels 4 4 8 8 --rounds.train.memory.fit.steps 1
         --rounds.train.memory.model.hidden-size 8 --rounds.train.memory.batch-size 2 --rounds.train.branches 16
         --rounds.ppo.timesteps 64 --rounds.ppo.n-steps 8 --rounds.ppo.num-envs 4 --rounds.ppo.batch-size 32"""
-    script = Path(__file__).parents[1] / "benchmarks" / "takecover_rounds.py"
-    command = [sys.executable, str(script), "--root", str(tmp_path / "run"), *shlex.split(settings)]
 
-    printed = [subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
+    printed = [run_benchmark("takecover.rounds", settings, tmp_path) for _ in range(2)]
 
     rows = [json.loads((tmp_path / f"run/agents/seed{seed}/scores.json").read_text()) for seed in (3, 4)]
     best = max(rows, key=lambda row: row["validation greedy"]["mean"])
-    first = next(line for line in printed[0].stdout.splitlines() if line.split()[:1] in (["3"], ["4"]))
+    first = next(line for line in printed[0].splitlines() if line.split()[:1] in (["3"], ["4"]))
     assert first.split()[0] == str(best["seed"]) and f"{best['test greedy']['mean']:.0f} (" in first
-    assert printed[0].stdout == printed[1].stdout
+    assert printed[0] == printed[1]
     assert (tmp_path / "run" / "rounds.png").stat().st_size > 0
     assert len(dreamenv.load(tmp_path / "run").bank.branches.step) == 16
 
@@ -170,15 +165,13 @@ def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2 --train.branches 16
         --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"""
     base, root = tmp_path / "base", tmp_path / "changed"
-    scripts = Path(__file__).parents[1] / "benchmarks"
     held, threshold = "actions held 1 to 20, 80 or 160 steps", "death where it is likelier than not"
 
-    def run(script, *settings):
-        command = [sys.executable, str(scripts / script), *map(str, settings), *shlex.split(small)]
-        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    unchanged = f"--root {base} --settings '1.15, short dreams' --blind 'always stay' --no-linear"
+    changes = f"--base {base} --root {root} --changes '{held}' '{threshold}' --processes 1"
 
-    run("takecover.py", "--root", base, "--settings", "1.15, short dreams", "--blind", "always stay", "--no-linear")
-    run("takecover_ablation.py", "--base", base, "--root", root, "--changes", held, threshold, "--processes", 1)
+    run_benchmark("takecover.temperature", f"{unchanged} {small}", tmp_path)
+    run_benchmark("takecover.ablation", f"{changes} {small}", tmp_path)
 
     rows = json.loads((root / "ablation.json").read_text())
     assert [row["setting"] for row in rows] == ["as it is", held, threshold]
@@ -198,10 +191,7 @@ def same(one, other):
 
 
 def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path):
-    script = Path(__file__).parents[1] / "benchmarks" / "monsters.py"
-    command = [sys.executable, str(script), *"--episodes 6 --columns 3".split()]
-
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    printed = run_benchmark("takecover.monsters", "--episodes 6 --columns 3", tmp_path)
 
     names, _, row = (re.split(r"  +", line.strip()) for line in printed.splitlines()[:3])
     found = dict(zip(names, row, strict=True))
@@ -215,10 +205,8 @@ def test_births_in_dreams_are_held_against_the_recorded_ones(tmp_path):
     exploration = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0)
     settings = dreamenv.CollectConfig(frames=2500, num_envs=2, shard_episodes=10, exploration=exploration)
     dreamenv.collect("TakeCover-v0", tmp_path, settings)
-    script = Path(__file__).parents[1] / "benchmarks" / "births.py"
-    command = [sys.executable, str(script), "--episodes", str(tmp_path), *"--every 10 --horizons 2 30".split()]
 
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    printed = run_benchmark("takecover.births", f"--episodes {tmp_path} --every 10 --horizons 2 30", tmp_path)
 
     rows = {row[1]: row[2:] for row in (re.split(r"  +", line.strip()) for line in printed.splitlines()[2:])}
     with_one, without = ([float(cell) for cell in rows[what]] for what in ("a fireball", "none"))

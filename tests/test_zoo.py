@@ -1,35 +1,26 @@
 """Starved worlds, agents of many temperatures in them, and the zoo that asks which signs tell how they fare."""
 
 import json
-import shlex
-import subprocess
-import sys
-from pathlib import Path
+
+from benchmark_runs import run_benchmark
 
 import dreamenv
 
-SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2"
 PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 
 
-def run(script, root, settings):
-    """What a study prints."""
-    command = [sys.executable, str(SCRIPTS / script), "--root", str(root), *shlex.split(settings)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root.parent).stdout
-
-
 def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path):
-    printed = run("starved.py", tmp_path / "starved", f"--frames 1000 {MEMORY}")
+    printed = run_benchmark("trust.starved", f"--root {tmp_path}/starved --frames 1000 {MEMORY}")
     starved, shipped = tmp_path / "starved" / "1000-seed0", dreamenv.load("sidewalk")
     weights, shipped_weights = (world.vision.state_dict() for world in (dreamenv.load(starved), shipped))
     assert all(tensor.equal(shipped_weights[name]) for name, tensor in weights.items())
     assert f"{dreamenv.EpisodeStore(starved / 'episodes').num_frames:,} frames" in printed
 
     agents = f"--world {starved} --settings 0.1 '1, dropout 0.1' --seeds 0 --episodes 1 --processes 1 {PPO}"
-    run("temperature.py", tmp_path / "agents", agents)
+    run_benchmark("trust.temperature", f"--root {tmp_path}/agents {agents}")
     zoo = f"--worlds {starved} --agents {tmp_path / 'agents'} --extras --episodes 1 --processes 1 --trust.dreams 4"
-    printed = run("zoo.py", tmp_path / "zoo", zoo)
+    printed = run_benchmark("trust.zoo", f"--root {tmp_path}/zoo {zoo}")
 
     rows = json.loads((tmp_path / "zoo" / "zoo.json").read_text())
     assert [row["agent"] for row in rows] == ["agents-0.1-seed0", "agents-1-dropout-0.1-seed0"]

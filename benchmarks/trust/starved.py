@@ -1,7 +1,7 @@
 """Worlds whose M learned from few frames: their dreams can be exploited. The V is that of a good world.
 
-Run `python benchmarks/starved.py`; it goes on where it was interrupted. Then `temperature.py --world FOLDER` trains
-agents in them, and `zoo.py --worlds FOLDER ...` asks which signs tell that their dreams lie.
+Run `python -m benchmarks.trust.starved`; it goes on where it was interrupted. Then `temperature.py --world FOLDER`
+trains agents in them, and `zoo.py --worlds FOLDER ...` asks which signs tell that their dreams lie.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 import tyro
-from study import ENV, with_fresh_memory
 
 import dreamenv
+from benchmarks.study import ENV, with_fresh_memory
 
 
 @dataclass(frozen=True)

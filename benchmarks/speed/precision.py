@@ -1,7 +1,7 @@
 """Does bfloat16 cost accuracy in training? Losses on held-out episodes after short trainings, several seeds.
 
-Run `python benchmarks/precision.py --world FOLDER` with a world whose episodes are kept; M is trained on the latents of
-that world's V. It goes on where it was interrupted.
+Run `python -m benchmarks.speed.precision --world FOLDER` with a world whose episodes are kept; M is trained on the
+latents of that world's V. It goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from study import Row, once
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import Row, once
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.files import write_json

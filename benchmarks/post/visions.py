@@ -1,7 +1,7 @@
 """Three kinds of V on the same frames: what they see, how fast they learn, and what their agents get in reality.
 
-Run `python benchmarks/visions.py --episodes FOLDER`, a folder of collected episodes such as the frontier's; it goes on
-where it was interrupted. M and agents are trained alike on top of each V.
+Run `python -m benchmarks.post.visions --episodes FOLDER`, a folder of collected episodes such as the frontier's; it
+goes on where it was interrupted. M and agents are trained alike on top of each V.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
-from study import Row, once, real_scores, spread
 from tabulate import tabulate
-from training_speed import seconds_per_step
 
 import dreamenv
+from benchmarks.speed.training import seconds_per_step
+from benchmarks.study import Row, once, real_scores, spread
 from dreamenv.evaluate.report import report, telling_frames
 from dreamenv.files import write_json
 from dreamenv.training.fit import FitConfig

@@ -1,8 +1,8 @@
 """What moves the real score in DoomTakeCover: one change of data, V or M at a time, agents of short dreams in each.
 
-Run `python benchmarks/takecover_ablation.py` (or `make takecover-ablation`) after `takecover.py`, whose world is the
+Run `python -m benchmarks.takecover.ablation` (or `make takecover-ablation`) after `temperature.py`, whose world is the
 unchanged one; it goes on where it was interrupted. A changed world keeps whatever of V and M comes before the change.
-Temperature, the length of dreams and what the agent sees are settings of `takecover.py`.
+Temperature, the length of dreams and what the agent sees are settings of `temperature.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-import takecover
 import torch
 import tyro
-from study import Row, with_fresh_memory
 
 import dreamenv
+from benchmarks.study import Row, with_fresh_memory
+from benchmarks.takecover import temperature
 from dreamenv.files import write_json
 from dreamenv.world import World
 from dreamenv.worlds.takecover.presets import COLLECT, TRAIN
@@ -58,7 +58,7 @@ class Ablation:
     """What is measured.
 
     Attributes:
-        base: The unchanged world, of `takecover.py`.
+        base: The unchanged world, of `temperature.py`.
         root: Takes everything.
         changes: Which of them; all by default.
         seeds: Of PPO, one agent each.
@@ -77,7 +77,7 @@ class Ablation:
     processes: int = 2
     collect: dreamenv.CollectConfig = COLLECT
     train: dreamenv.TrainConfig = TRAIN
-    ppo: dreamenv.PPOConfig = takecover.PPO
+    ppo: dreamenv.PPOConfig = temperature.PPO
 
 
 def main(ablation: Ablation) -> None:
@@ -86,9 +86,9 @@ def main(ablation: Ablation) -> None:
         pool.starmap(make_world, [(ablation, change) for change in ablation.changes], chunksize=1)
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(ablation.root / "ablation.json", rows)
-    print(takecover.table(rows, blind=[]))
+    print(temperature.table(rows, blind=[]))
     blind = json.loads((ablation.base / "takecover.json").read_text())["blind"]
-    takecover.plot(rows, blind, ablation.root / "ablation.png", "one change of the world")
+    temperature.plot(rows, blind, ablation.root / "ablation.png", "one change of the world")
 
 
 def place(ablation: Ablation, change: str | None) -> Path:
@@ -105,7 +105,7 @@ def make_world(ablation: Ablation, name: str) -> None:
     if (folder / "manifest.json").exists():
         return
     if change.collect:
-        dreamenv.collect(takecover.ENV, folder / "episodes", change.collect)
+        dreamenv.collect(temperature.ENV, folder / "episodes", change.collect)
     episodes = (folder if change.collect else ablation.base) / "episodes"
     dreamenv.train(folder, kept(change), episodes=episodes, source=source_of(dreamenv.load(ablation.base), change))
 
@@ -131,8 +131,8 @@ def source_of(base: World, change: Change) -> World | None:
 
 def measure(ablation: Ablation, change: str | None, seed: int) -> Row:
     """Trains one agent and scores it, unless that was done before."""
-    study = takecover.Study(root=place(ablation, change), episodes=ablation.episodes, ppo=ablation.ppo)
-    return takecover.measure(study, SETTING, seed) | {"setting": change or "as it is"}
+    study = temperature.Study(root=place(ablation, change), episodes=ablation.episodes, ppo=ablation.ppo)
+    return temperature.measure(study, SETTING, seed) | {"setting": change or "as it is"}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Does V draw what shoots? Monsters and fireballs of DoomTakeCover, found by the game's own labels, in V's drawings.
 
-Run `python benchmarks/monsters.py --worlds takecover runs/takecover`. The labels serve this measurement only: no
-training sees them. A thing stands out from what is beside it, in each colour; the share of that contrast that V keeps
-is the slope of the drawn against the real one (1: drawn as it is, 0: gone), and a thing counts as drawn from a half on.
+Run `python -m benchmarks.takecover.monsters --worlds takecover runs/takecover`. The labels serve this measurement only:
+no training sees them. A thing stands out from what is beside it, in each colour; the share of that contrast that V
+keeps is the slope of the drawn against the real one (1: drawn as it is, 0: gone), and a thing counts as drawn from a
+half on.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from fireballs import draw, encode
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.takecover.fireballs import draw, encode
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.worlds.takecover.policies import HeldPolicy
 from dreamenv.worlds.takecover.real import BAND, SIDE, make_takecover

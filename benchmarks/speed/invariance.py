@@ -1,7 +1,7 @@
 """Does a batch-invariant dream give the same bits in every batch? Counts the values that differ; all should be 0.
 
-Run `python benchmarks/invariance.py`; `--help` lists the settings. Batches of several sizes are compared with single
-dreams, and the three autoreset modes with Gymnasium's `SyncVectorEnv` of single dreams.
+Run `python -m benchmarks.speed.invariance`; `--help` lists the settings. Batches of several sizes are compared with
+single dreams, and the three autoreset modes with Gymnasium's `SyncVectorEnv` of single dreams.
 """
 
 from __future__ import annotations

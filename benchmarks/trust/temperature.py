@@ -1,7 +1,7 @@
 """Does the temperature of the dream matter, or dropout in its stead? Agents scored where they trained and in reality.
 
-Run `python benchmarks/temperature.py --world sidewalk`; it goes on where it was interrupted. World Models has this
-table for DoomTakeCover. Scores are on test seeds: nothing is chosen by them.
+Run `python -m benchmarks.trust.temperature --world sidewalk`; it goes on where it was interrupted. World Models has
+this table for DoomTakeCover. Scores are on test seeds: nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from study import Row, by_setting, dream_scores, once, plot_agents, real_scores
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import Row, by_setting, dream_scores, once, plot_agents, real_scores
 from dreamenv.evaluate.scores import UniformPolicy
 from dreamenv.files import write_json
 

@@ -1,6 +1,6 @@
 """Do rounds help? Narrow exploration cured by what the dream's agents meet, and many frames at once against rounds.
 
-Run `python benchmarks/rounds.py`; it goes on where it was interrupted. Rounds are judged, and kept, on validation
+Run `python -m benchmarks.trust.rounds`; it goes on where it was interrupted. Rounds are judged, and kept, on validation
 seeds; the agent that is kept in the end is scored on test seeds. One pass of as many frames is in `frontier.py`.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 import tyro
-from study import ENV, NARROW, Row, once, real_scores
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import ENV, NARROW, Row, once, real_scores
 from dreamenv.files import write_json
 
 PPO = dreamenv.PPOConfig(temperature=1.15)

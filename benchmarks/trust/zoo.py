@@ -1,10 +1,10 @@
 """A zoo of agents, honest and exploiting, in worlds good and bad: which signs tell them apart without reality?
 
-Run `python benchmarks/zoo.py --worlds WORLD ... --agents FOLDER ...` with worlds whose episodes are kept, and folders
-with agents trained in them, those of `temperature.py` for instance; it goes on where it was interrupted. To every world
-it adds agents that stopped early, and one that exploits on purpose. It reads the signs of `dreamenv trust` for all, and
-plays 100 real episodes on validation seeds with each. Half of the zoo is for choosing signs and limits, the other half
-is for the figures.
+Run `python -m benchmarks.trust.zoo --worlds WORLD ... --agents FOLDER ...` with worlds whose episodes are kept, and
+folders with agents trained in them, those of `temperature.py` for instance; it goes on where it was interrupted. To
+every world it adds agents that stopped early, and one that exploits on purpose. It reads the signs of `dreamenv trust`
+for all, and plays 100 real episodes on validation seeds with each. Half of the zoo is for choosing signs and limits,
+the other half is for the figures.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 import scipy.stats
 import torch
 import tyro
-from study import Row, once, validation_scores
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import Row, once, validation_scores
 from dreamenv.agents.store import WEIGHTS, read_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError

@@ -1,8 +1,9 @@
 """DoomTakeCover from nothing to the table of World Models: agents of dreams of several temperatures, dreamed and real.
 
-Run `python benchmarks/takecover.py` (or `make takecover`); it goes on where it was interrupted. Beside the agents stand
-policies that see nothing: an agent counts as far as it is above the best of them, which is found on validation seeds.
-Real scores are on test seeds: choose agents by `dreamenv choose`. Every stage leaves the seconds that it took.
+Run `python -m benchmarks.takecover.temperature` (or `make takecover`); it goes on where it was interrupted. Beside the
+agents stand policies that see nothing: an agent counts as far as it is above the best of them, which is found on
+validation seeds. Real scores are on test seeds: choose agents by `dreamenv choose`. Every stage leaves the seconds that
+it took.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import numpy as np
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, VectorEnv
-from study import Row, by_setting, dream_scores, facts, once, plot_agents
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import Row, by_setting, dream_scores, facts, once, plot_agents
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED

@@ -1,7 +1,8 @@
 """Does a dream of DoomTakeCover shoot as the game does? Steps survived, and frames with a fireball, dreamed and real.
 
-Run `python benchmarks/fireballs.py --world runs/takecover`. Policies that see nothing act alike in both, so that any
-difference is the world's; give agents by `--agents`. "Drawn" is reality as V draws it: what is lost there is V's fault.
+Run `python -m benchmarks.takecover.fireballs --world runs/takecover`. Policies that see nothing act alike in both, so
+that any difference is the world's; give agents by `--agents`. "Drawn" is reality as V draws it: what is lost there is
+V's fault.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import tyro
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from tabulate import tabulate
-from takecover import BLIND, ENV
 
 import dreamenv
+from benchmarks.takecover.temperature import BLIND, ENV
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.rollout import rollout

@@ -1,9 +1,9 @@
 """Why the recipe works: one change at a time, the same number of real frames and dream steps, several seeds.
 
-Run `python benchmarks/ablation.py` after `frontier.py`, whose worlds and PPO agents are those of the unchanged recipe,
-and `rounds.py`, whose first rounds are those of narrow exploration; it goes on where it was interrupted. Every seed
-trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on validation seeds, which
-choose the recipe, and on test seeds.
+Run `python -m benchmarks.trust.ablation` after `frontier.py`, whose worlds and PPO agents are those of the unchanged
+recipe, and `rounds.py`, whose first rounds are those of narrow exploration; it goes on where it was interrupted. Every
+seed trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on validation seeds,
+which choose the recipe, and on test seeds.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 import tyro
-from study import ENV, Row, dream_scores, once, real_scores, spread
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import ENV, Row, dream_scores, once, real_scores, spread
 from dreamenv.files import write_json
 
 UNIFORM = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(1,))

@@ -1,6 +1,6 @@
 """What must a controller see? [z, h] and its rivals, a hidden layer, a price of actions, an M that never learned.
 
-Run `python benchmarks/inputs.py`; it goes on where it was interrupted. Controllers are evolved in the dream of the
+Run `python -m benchmarks.post.inputs`; it goes on where it was interrupted. Controllers are evolved in the dream of the
 shipped world. There are two controls for M: in one agents see the h of an M that never learned, beside the same dream.
 In the other that M dreams as well, as after `dreamenv train --memory.fit.steps 0`; its heads need some real episodes,
 given by `--episodes`. World Models compares the first four on the car race. Scores are real ones, and never count the
@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 import tyro
-from random_features import with_random_features
-from study import Row, by_setting, dream_scores, once, plot_agents, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.post.random_features import with_random_features
+from benchmarks.study import Row, by_setting, dream_scores, once, plot_agents, real_scores, spread, with_fresh_memory
 from dreamenv.files import write_json
 
 CHANGES: dict[str, dict[str, Any]] = {

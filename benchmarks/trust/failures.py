@@ -1,8 +1,8 @@
 """How do agents fail in the real Sidewalk? Their failures by kind, and a picture of them.
 
-Run `python benchmarks/failures.py --world WORLD --agents FOLDER ...`. Greedy agents, validation seeds. Kinds: the agent
-steps into the "street"; or the time is up and it is still at the "start", or on the "way", or it has "passed" the box
-without touching it. The picture shows failed episodes, what V makes of every frame below it.
+Run `python -m benchmarks.trust.failures --world WORLD --agents FOLDER ...`. Greedy agents, validation seeds. Kinds: the
+agent steps into the "street"; or the time is up and it is still at the "start", or on the "way", or it has "passed" the
+box without touching it. The picture shows failed episodes, what V makes of every frame below it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
-from study import Row
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import Row
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.files import write_json
 from dreamenv.progress import progress

@@ -1,6 +1,6 @@
 """Reading random frames: the episode store's shards beside one uncompressed .npy file that is mapped into memory.
 
-Run `python benchmarks/frames_io.py`. Both are read right after they were written, so from the page cache: what is
+Run `python -m benchmarks.speed.frames_io`. Both are read right after they were written, so from the page cache: what is
 compared is the work per frame, not the disk.
 """
 

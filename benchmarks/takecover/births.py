@@ -1,9 +1,9 @@
 """Are fireballs born in dreams of DoomTakeCover, and do they last? Dreams that branch off recorded episodes.
 
-Run `python benchmarks/births.py --worlds takecover --episodes runs/takecover/episodes`. From moments of held-out
-episodes on, M dreams under the actions that were really taken. Where the moment shows a fireball, later frames say how
-long one lasts; where it shows none, how often one is born. "Real" is reality as V draws it. A dream may be right in
-every single step and yet wrong here: it branches off from what was real, and feeds on itself from then on.
+Run `python -m benchmarks.takecover.births --worlds takecover --episodes runs/takecover/episodes`. From moments of
+held-out episodes on, M dreams under the actions that were really taken. Where the moment shows a fireball, later frames
+say how long one lasts; where it shows none, how often one is born. "Real" is reality as V draws it. A dream may be
+right in every single step and yet wrong here: it branches off from what was real, and feeds on itself from then on.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from fireballs import draw, encode
 from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import Tensor
 
 import dreamenv
+from benchmarks.takecover.fireballs import draw, encode
 from dreamenv.models.memory import State, states_after
 from dreamenv.world import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels

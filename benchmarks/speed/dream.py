@@ -1,6 +1,6 @@
 """Speed of the dream, beside the rate of this machine's matrix products, which is its limit.
 
-Run `python benchmarks/speed.py`; `--help` lists the settings. Machines differ, and are seldom idle, so trust the
+Run `python -m benchmarks.speed.dream`; `--help` lists the settings. Machines differ, and are seldom idle, so trust the
 ratios: all that is compared takes turns in one run, and the best turn counts. Rates are per second of processor time,
 one thread, but for the two threads, which are timed by the clock.
 """

@@ -6,9 +6,9 @@ The control for what h is worth to a controller: an untrained M was as good as a
 from __future__ import annotations
 
 import torch
-from study import with_fresh_memory
 from torch import Tensor
 
+from benchmarks.study import with_fresh_memory
 from dreamenv.models import mdn
 from dreamenv.models.memory import MDNRNN, Memory, Outlook, State
 from dreamenv.models.packed import PackedMDNRNN

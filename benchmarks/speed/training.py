@@ -1,6 +1,6 @@
 """Speed of training V and M, in bfloat16 autocast beside float32, and of the real environment seen through a world.
 
-Run `python benchmarks/training_speed.py`; `--help` lists the settings. Collects some real frames first. All that is
+Run `python -m benchmarks.speed.training`; `--help` lists the settings. Collects some real frames first. All that is
 compared takes turns in one run, one thread, seconds of processor time; the best turn counts.
 """
 
@@ -18,15 +18,16 @@ from typing import Any
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from speed import DTYPES as PRECISIONS
-from speed import rates
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.speed.dream import DTYPES as PRECISIONS
+from benchmarks.speed.dream import rates
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real
 from dreamenv.files import write_json
 from dreamenv.latents import encode_episodes
+from dreamenv.processor import keep_freed_memory
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
@@ -136,6 +137,7 @@ def reality(world: dreamenv.World, settings: Settings) -> dict[str, float]:
 def main(settings: Settings) -> None:
     """Prints tables, and writes JSON."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the command line does
     world = dreamenv.load(settings.world)
     with tempfile.TemporaryDirectory() as place:
         store = dreamenv.collect(

@@ -1,6 +1,6 @@
 """DoomTakeCover in rounds: agents of short dreams play the game, M learns what they met, and new agents dream.
 
-Run `python benchmarks/takecover_rounds.py` (or `make takecover-rounds`); it goes on where it was interrupted. Every
+Run `python -m benchmarks.takecover.rounds` (or `make takecover-rounds`); it goes on where it was interrupted. Every
 round is judged on validation seeds. In the world of the best one more agents are trained, one for each seed; the one
 with the best validation score is the result, and only its score on test seeds tells how good it is.
 """
@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode
-from study import Row, dream_scores, once
 from tabulate import tabulate
-from takecover import ENV, real_scores
 
 import dreamenv
+from benchmarks.study import Row, dream_scores, once
+from benchmarks.takecover.temperature import ENV, real_scores
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED

@@ -1,6 +1,6 @@
 """Does the repulsion of components help M? Both kinds of mixtures, with and without it, on the latents of one V.
 
-Run `python benchmarks/repulsion.py --episodes FOLDER`, a folder of collected episodes; it goes on where it was
+Run `python -m benchmarks.post.repulsion --episodes FOLDER`, a folder of collected episodes; it goes on where it was
 interrupted. All Ms learn to predict what the shipped V sees; PPO in the dream of each shows what it is worth in
 reality.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from study import Row, by_setting, once, real_scores, spread, with_fresh_memory
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import Row, by_setting, once, real_scores, spread, with_fresh_memory
 from dreamenv.evaluate.horizon import HorizonConfig, open_loop
 from dreamenv.files import write_json
 from dreamenv.latents import LatentEpisode, encode_episodes

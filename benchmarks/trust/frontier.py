@@ -1,9 +1,10 @@
 """How many real frames does an agent of the dream need? From collecting to real scores, by budget of frames.
 
-Run `python benchmarks/frontier.py`; it goes on where it was interrupted. For every seed, frames are collected once,
-and a budget learns from the first of them. `--rivals` trains Stable-Baselines3's PPO on the real pixels instead, as it
-comes and with logits that begin in favour of the action the world's agents begin with, scored at the same numbers of
-real steps. Scores are on test seeds, for the table, and those of the dream's agents on validation seeds, for choosing.
+Run `python -m benchmarks.trust.frontier`; it goes on where it was interrupted. For every seed, frames are collected
+once, and a budget learns from the first of them. `--rivals` trains Stable-Baselines3's PPO on the real pixels instead,
+as it comes and with logits that begin in favour of the action the world's agents begin with, scored at the same numbers
+of real steps. Scores are on test seeds, for the table, and those of the dream's agents on validation seeds, for
+choosing.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ import tyro
 from matplotlib.figure import Figure
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from study import ENV, Row, both_ways, once, real_scores
 from tabulate import tabulate
 
 import dreamenv
+from benchmarks.study import ENV, Row, both_ways, once, real_scores
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.envs.real import make_real, make_real_vector
 from dreamenv.evaluate.compare import TEST_SEED
