@@ -24,7 +24,7 @@ import dreamenv
 from dreamenv.agents.dreams import make_dreams
 from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
 from dreamenv.files import write_json
-from dreamenv.models.packed import AffineMap, PackedMDNRNN
+from dreamenv.models.packed import MatrixProduct, PackedMDNRNN
 from dreamenv.processor import has_bfloat16
 from dreamenv.rollout import rollout
 from dreamenv.world import StartBank, build_models
@@ -75,11 +75,11 @@ def rates(calls: Calls, turns: int, seconds: float, clock: Callable[[], float] =
 def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[], object]:
     """The two matrix products of a step, and nothing else."""
     maps = packed_maps(world, dtype)
-    inputs = [torch.rand(rows, one.shape[1]).to(dtype) for one in maps]
-    return lambda: [one(x) for one, x in zip(maps, inputs, strict=True)]
+    given = [(torch.rand(rows, one.shape[0]).to(dtype), torch.rand(rows, one.shape[1])) for one in maps]
+    return torch.inference_mode()(lambda: [one.onto(start, x) for one, (start, x) in zip(maps, given, strict=True)])
 
 
-def packed_maps(world: dreamenv.World, dtype: torch.dtype = torch.float32) -> tuple[AffineMap, AffineMap]:
+def packed_maps(world: dreamenv.World, dtype: torch.dtype = torch.float32) -> tuple[MatrixProduct, MatrixProduct]:
     memory = PackedMDNRNN(world.memory, dtype)  # type: ignore[arg-type]
     return memory.gates, memory.heads
 
