@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -31,7 +32,7 @@ def main(run: Path) -> None:
     world, package, record = dreamenv.load(run), ROOT / "dreamenv" / "worlds" / name, ROOT / "docs" / "results" / name
     records = {agent: run / "compare" / agent / "comparison.json" for agent in AGENTS}
     comparisons = {agent: _read(path) for agent, path in records.items() if path.exists()}
-    tables = "\n".join(_section(agent, comparison) for agent, comparison in comparisons.items())
+    tables = "\n".join(map(_section, comparisons.values()))
     card = f"# A dream of {world.config.env_id}\n\n{_facts(run)}\n\n{tables}"
     write_files(package, read_files(run, (CONFIG, WEIGHTS)) | {CARD: card.encode()})
     for agent in AGENTS:
@@ -42,7 +43,7 @@ def main(run: Path) -> None:
         _copy(run / "compare" / agent, record / agent, ("comparison.json", "comparison.csv", "comparison.png"))
     _copy(run / "training", record, ("report.json", "reconstructions.png"))
     if name == SHOWN:
-        _show(run, tables)
+        _show(run, "\n".join(_section(_without_blind_dreams(comparison)) for comparison in comparisons.values()))
     print(f"shipped {package} and {record}")
 
 
@@ -58,7 +59,13 @@ def _read(path: Path) -> Comparison:
     return TypeAdapter(Comparison).validate_json(path.read_bytes())
 
 
-def _section(agent: str, comparison: Comparison) -> str:
+def _without_blind_dreams(comparison: Comparison) -> Comparison:
+    """Policies that see nothing in reality only: enough to hold an agent against."""
+    kept = [score for score in comparison.scores if score.policy.startswith("agent") or score.temperature is None]
+    return replace(comparison, scores=tuple(kept))
+
+
+def _section(comparison: Comparison) -> str:
     config = comparison.config
     seeds = f"seeds {config.seed:,} to {config.seed + config.episodes - 1:,}"
     return (
