@@ -14,12 +14,13 @@ from gymnasium.vector import AutoresetMode
 from matplotlib.figure import Figure
 
 import dreamenv
+from dreamenv.config import build_memory
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.files import write_json
-from dreamenv.world import World, build_memory
+from dreamenv.world import World
 
 ENV = "MiniWorld-Sidewalk-v0"
 NARROW = dreamenv.ExplorationConfig(

@@ -9,6 +9,7 @@ from dreamenv.agents.store import save_linear
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import load, save
 from dreamenv.collect import CollectConfig, collect
+from dreamenv.config import WorldConfig
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
@@ -37,12 +38,13 @@ from dreamenv.inspection.results import InspectConfig, Inspection
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
+from dreamenv.noise import Noise
 from dreamenv.rollout import Policy, rollout
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
 from dreamenv.training.world import TrainConfig, train
-from dreamenv.world import Noise, World, WorldConfig
+from dreamenv.world import World
 
 __version__ = "0.1.0"
 

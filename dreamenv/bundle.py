@@ -14,11 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import nn
 
+from dreamenv.bank import StartBank
+from dreamenv.config import WorldConfig, build_models
 from dreamenv.errors import BundleError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, read_manifest, write_files
 from dreamenv.models.memory import State
-from dreamenv.world import StartBank, World, WorldConfig, build_models
+from dreamenv.world import World
 
 WEIGHTS = "world.safetensors"
 CONFIG = "config.json"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind, kind_of
 from dreamenv.episodes import Episode
 from dreamenv.models.vision import Vision
 from dreamenv.processor import has_bfloat16
-from dreamenv.world import WorldConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,95 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamenv.endings import Kind
+from dreamenv.bank import StartBank
+from dreamenv.config import WorldConfig
 from dreamenv.models import mdn
-from dreamenv.models.heads import EndingRule, decide_ending
-from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig, State, Stepper, states_after
+from dreamenv.models.heads import decide_ending
+from dreamenv.models.memory import MDNRNN, Memory, State, Stepper, states_after
 from dreamenv.models.packed import PackedMDNRNN
-from dreamenv.models.paper import PaperMDNRNN, PaperVAE
-from dreamenv.models.unet import UNetVAE
-from dreamenv.models.vision import ConvVAE, Vision, VisionConfig, sample_latent
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.vision import Vision, sample_latent
+from dreamenv.noise import Noise
 
 Input = Literal["z", "h", "c"]
 Z_BOUND = 10.0  # ten standard deviations of the prior: never reached by a frame, a fence for hot dreams
-
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """Everything of a world that is not a tensor.
-
-    Attributes:
-        env_id: Gymnasium id of the real environment.
-        frame_shape: (H, W, 3) of its frames.
-        action: Its action space.
-        max_episode_steps: Its time limit.
-        vision: Sizes of V.
-        memory: Sizes of M.
-        endings: Kinds of endings that M tells apart, see :func:`dreamenv.endings.kind_of`.
-        ending_rules: How the dream decides on each of them.
-        ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
-        success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
-            reality; halfway between an ordinary reward and the least of a better ending. None if none was seen.
-        action_prior: Share of each discrete action in the collected episodes that ended well, from which agents start;
-            empty for continuous actions.
-        temperature: The dream's default temperature.
-    """
-
-    env_id: str
-    frame_shape: tuple[int, int, int]
-    action: ActionSpec
-    max_episode_steps: int
-    vision: VisionConfig = field(default_factory=VisionConfig)
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
-    endings: tuple[Kind, ...] = ()
-    ending_rules: tuple[EndingRule, ...] = ()
-    ordinary_reward: float = 0.0
-    success_reward: float | None = None
-    action_prior: tuple[float, ...] = ()
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuses what no world has."""
-        if not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
-        if not (0 < min(self.frame_shape) <= max(self.frame_shape) <= 2**14 and self.frame_shape[2] == 3):
-            raise ValueError(f"expected frames (H, W, 3) of up to {2**14:,} pixels a side, got {self.frame_shape}")
-        if not 0 < self.max_episode_steps < 2**31:
-            raise ValueError(f"expected max_episode_steps from 1 to {2**31 - 1:,}, got {self.max_episode_steps}")
-        if not np.isfinite([self.ordinary_reward, self.success_reward or 0.0]).all():
-            raise ValueError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
-        prior = np.asarray(self.action_prior)
-        if prior.size and not (len(prior) == self.action.n and (prior >= 0).all() and abs(prior.sum() - 1) < 0.01):
-            raise ValueError(f"expected the shares of {self.action.n} actions as action_prior, got {self.action_prior}")
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The random numbers of one dream step.
-
-    Attributes:
-        uniform: (B, Z + 1) in [0, 1): the first decides the ending, the others the mixture components. A start uses the
-            first two, and the last for its temperature.
-        normal: (B, Z) standard normal.
-    """
-
-    uniform: Tensor
-    normal: Tensor
-
-    @classmethod
-    def draw(cls, batch: int, latent_size: int, generator: torch.Generator) -> Noise:
-        """Draws noise for ``batch`` steps from a generator."""
-        uniform = torch.rand(batch, latent_size + 1, generator=generator)
-        return cls(uniform, torch.randn(batch, latent_size, generator=generator))
-
-    def to(self, device: str | torch.device) -> Noise:
-        """The same numbers on another device."""
-        return Noise(self.uniform.to(device), self.normal.to(device))
-
-    def rows(self, index: Tensor | slice) -> Noise:
-        """Takes rows by (K,) int64 index or slice."""
-        return Noise(self.uniform[index], self.normal[index])
 
 
 @dataclass(frozen=True)
@@ -119,44 +41,6 @@ class Transition:
     def terminated(self) -> Tensor:
         """(B,) bool: whether the world ended the episode."""
         return self.ending > 0
-
-
-@dataclass(frozen=True)
-class StartBank:
-    """Real moments in which a dream can begin.
-
-    Attributes:
-        mean: Posterior mean of z of real first frames, (N, Z).
-        log_variance: Its log-variance, (N, Z).
-        branches: Real moments in the middle of an episode.
-    """
-
-    mean: Tensor
-    log_variance: Tensor
-    branches: State
-
-    def check(self, latent_size: int, hidden_size: int) -> None:
-        """Makes sure that a world with Z = ``latent_size`` and H = ``hidden_size`` can begin in these moments.
-
-        Raises:
-            ValueError: If a tensor has another shape or type, or there is no first frame.
-        """
-        first, branches = len(self.mean), len(self.branches.step)
-        expected = {
-            "mean": (self.mean, (first, latent_size), torch.float32),
-            "log_variance": (self.log_variance, (first, latent_size), torch.float32),
-            "branches.z": (self.branches.z, (branches, latent_size), torch.float32),
-            "branches.h": (self.branches.h, (branches, hidden_size), torch.float32),
-            "branches.c": (self.branches.c, (branches, hidden_size), torch.float32),
-            "branches.step": (self.branches.step, (branches,), torch.int64),
-        }
-        for name, (tensor, shape, dtype) in expected.items():
-            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                raise ValueError(
-                    f"expected the bank's {name} {shape} {dtype}, got {tuple(tensor.shape)} {tensor.dtype}"
-                )
-        if not first:
-            raise ValueError("expected at least one first frame in the bank, got none")
 
 
 class World:
@@ -383,20 +267,3 @@ def check_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"expected a device that torch has here, got {str(device)!r}: {error}") from None
-
-
-def build_vision(config: VisionConfig) -> Vision:
-    """Makes V with fresh weights."""
-    kinds: dict[str, Callable[[VisionConfig], Vision]] = {"conv": ConvVAE, "unet": UNetVAE, "paper": PaperVAE}
-    return kinds[config.kind](config)
-
-
-def build_memory(config: WorldConfig) -> Memory:
-    """Makes M of a world with fresh weights."""
-    kinds: dict[str, Callable[..., Memory]] = {"mdnrnn": MDNRNN, "paper": PaperMDNRNN}
-    return kinds[config.memory.kind](config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
-
-
-def build_models(config: WorldConfig) -> tuple[Vision, Memory]:
-    """Makes V and M of a world with fresh weights."""
-    return build_vision(config.vision), build_memory(config)

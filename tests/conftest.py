@@ -8,9 +8,11 @@ from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_MEMORY, DOT_TRAIN, DOT_VIS
 from hypothesis import settings
 
 import dreamenv
+from dreamenv.bank import StartBank
+from dreamenv.config import WorldConfig, build_models
 from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import StartBank, World, WorldConfig, build_models
+from dreamenv.world import World
 
 torch.set_num_threads(1)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=25)

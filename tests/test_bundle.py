@@ -11,14 +11,17 @@ import safetensors.torch
 import torch
 
 import dreamenv.bundle
+from dreamenv.bank import StartBank
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, load, save, world_id
+from dreamenv.config import WorldConfig, build_models
 from dreamenv.errors import BundleError
 from dreamenv.files import sha256, write_json
 from dreamenv.manifest import MANIFEST
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
+from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import Noise, StartBank, World, WorldConfig, build_models
+from dreamenv.world import World
 
 FILES = (CONFIG, WEIGHTS, CARD, MANIFEST)
 LISTED = (CONFIG, WEIGHTS, CARD)

@@ -12,6 +12,7 @@ from PIL import Image
 
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, compare, load_agent, train_ppo
+from dreamenv.config import WorldConfig
 from dreamenv.evaluate import film as film_module
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.film import write_film
@@ -27,7 +28,6 @@ from dreamenv.evaluate.scores import (
 )
 from dreamenv.evaluate.tables import comparison_table, write_comparison
 from dreamenv.rollout import Outcome
-from dreamenv.world import WorldConfig
 
 CONFIG = CompareConfig(temperatures=(0.5, 1.0), episodes=12, num_envs=5)
 

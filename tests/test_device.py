@@ -14,7 +14,7 @@ from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.envs import dream_vector
 from dreamenv.envs.counters import CounterStreams, _mix, make_streams
 from dreamenv.envs.streams import NoiseStreams
-from dreamenv.world import Noise
+from dreamenv.noise import Noise
 
 CPU = torch.device("cpu")
 Z = 4

@@ -14,7 +14,8 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
-from dreamenv.world import Noise, World
+from dreamenv.noise import Noise
+from dreamenv.world import World
 
 LEFT, RIGHT, STAY = 0, 1, 2
 BAD_TEMPERATURES = [

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import dreamenv.cli
 from dreamenv.bundle import world_id
+from dreamenv.config import build_models
 from dreamenv.episodes import Episode, StoreSpec
 from dreamenv.errors import BundleError, StoreError
 from dreamenv.inspection import quantities
@@ -40,8 +41,9 @@ from dreamenv.inspection.samples import cut_windows, kind_counts, kind_shares, s
 from dreamenv.inspection.strips import film_strip, room, telling_episodes
 from dreamenv.inspection.table import inspection_table
 from dreamenv.latents import encode_episodes
+from dreamenv.noise import Noise
 from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
-from dreamenv.world import Noise, World
+from dreamenv.world import World
 
 QUICK = InspectConfig(held_out=12, open_loop_episodes=3, frames=60, hsic_frames=40)
 SECTIONS = ("vision", "memory", "heads", "agents")
@@ -619,7 +621,7 @@ def test_worlds_without_endings_and_with_one_component_say_so(dot_world, tmp_pat
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        vision, memory = dreamenv.world.build_models(config)
+        vision, memory = build_models(config)
     world = World(config, vision.eval(), memory.eval(), dot_world.bank)
     result = inspect(world, random_store(tmp_path / "episodes", world, terminated=False), tmp_path, QUICK)
     assert result.heads == ()

@@ -19,7 +19,7 @@ from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.models.memory import State
 from dreamenv.models.vision import sample_latent
-from dreamenv.world import Noise
+from dreamenv.noise import Noise
 
 STAY = 2
 

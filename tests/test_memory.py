@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dreamenv.bank import StartBank
+from dreamenv.config import WorldConfig
 from dreamenv.models import packed
 from dreamenv.models.mdn import log_probability
 from dreamenv.models.memory import MDNRNN, MemoryConfig, State, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import ConvVAE, VisionConfig
+from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import Noise, StartBank, World, WorldConfig
+from dreamenv.world import World
 
 Z, H, T = 4, 8, 6
 DISCRETE = ActionSpec(n=3)

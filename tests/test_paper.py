@@ -9,13 +9,13 @@ import torch
 import dreamenv
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import LinearAgent, act
+from dreamenv.config import build_models
 from dreamenv.models.heads import EndingHead
 from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.paper import PaperMDNRNN, PaperVAE
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import kind_weights
-from dreamenv.world import build_models
 from dreamenv.worlds.takecover.presets import PAPER_EVOLVE, PAPER_TRAIN
 
 THREE = ActionSpec(n=3)

@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from dreamenv.bank import StartBank
 from dreamenv.bundle import load, save
+from dreamenv.config import WorldConfig, build_models
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
+from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import Noise, StartBank, World, WorldConfig, build_models
+from dreamenv.world import World
 
 ACTIONS = [
     ActionSpec(n=1),

@@ -11,6 +11,7 @@ from dot_env import HEIGHT, WIDTH, DotEnv
 from dot_settings import DOT_TRAIN
 
 from dreamenv.bundle import CONFIG, WEIGHTS
+from dreamenv.config import WorldConfig
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.errors import ResumeError, StoreError
 from dreamenv.evaluate.memory_report import report_memory
@@ -28,7 +29,6 @@ from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
 from dreamenv.training.world import TrainConfig, action_prior, make_bank, train, world_config_of
-from dreamenv.world import WorldConfig
 
 HASTY = TrainConfig(
     vision=VisionTraining(VisionConfig((HEIGHT, WIDTH, 3), 4, (4, 4)), FitConfig(steps=3), batch_size=8),

@@ -8,12 +8,13 @@ import torch
 from dot_env import HEIGHT, WIDTH
 
 import dreamenv
+from dreamenv.config import build_models
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.models.unet import UNetVAE
 from dreamenv.models.vision import VisionConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
-from dreamenv.world import World, build_models
+from dreamenv.world import World
 
 NAVIGATION_PARAMETERS = 3_679_725
 SMALL = VisionConfig((HEIGHT, WIDTH, 3), latent_size=4, channels=(8, 16), kind="unet")

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.study import with_fresh_memory
+from dreamenv.bank import StartBank
 from dreamenv.models import mdn
 from dreamenv.models.memory import MDNRNN, Memory, Outlook, State
 from dreamenv.models.packed import PackedMDNRNN
-from dreamenv.world import StartBank, World
+from dreamenv.world import World
 
 
 class TwoMemories(Memory):

@@ -23,11 +23,12 @@ from tabulate import tabulate
 import dreamenv
 from dreamenv.agents.dreams import make_dreams
 from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
+from dreamenv.bank import StartBank
+from dreamenv.config import build_models
 from dreamenv.files import write_json
 from dreamenv.models.packed import MatrixProduct, PackedMDNRNN
 from dreamenv.processor import has_bfloat16
 from dreamenv.rollout import rollout
-from dreamenv.world import StartBank, build_models
 
 Calls = dict[str, Callable[[], object]]
 DTYPES = ("float32", "bfloat16") if has_bfloat16(torch.device("cpu")) else ("float32",)  # else for minutes a step

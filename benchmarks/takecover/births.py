@@ -22,7 +22,7 @@ from torch import Tensor
 import dreamenv
 from benchmarks.takecover.fireballs import draw, encode
 from dreamenv.models.memory import State, states_after
-from dreamenv.world import Noise
+from dreamenv.noise import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 
 

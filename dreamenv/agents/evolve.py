@@ -23,12 +23,13 @@ from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.linear import LinearAgent, act, unpack
 from dreamenv.agents.store import save_linear
 from dreamenv.bundle import world_id
+from dreamenv.config import WorldConfig
 from dreamenv.errors import ResumeError
 from dreamenv.files import write_json
 from dreamenv.progress import progress
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import World, WorldConfig
+from dreamenv.world import World
 
 EVALUATION_SEED = 70_000  # first seed of evaluations in dreams, apart from every other range
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dreamenv.models.memory import State
-from dreamenv.world import Noise, Transition, World
+from dreamenv.noise import Noise
+from dreamenv.world import Transition, World
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from dreamenv.envs.settings import (
 )
 from dreamenv.envs.streams import StreamsState
 from dreamenv.models.memory import State
-from dreamenv.world import Noise, Transition, World
+from dreamenv.noise import Noise
+from dreamenv.world import Transition, World
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from dreamenv.envs.settings import (
 from dreamenv.envs.streams import NoiseStreams, seeds_of
 from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.models.memory import State
+from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import Noise, World
+from dreamenv.world import World
 
 _FIRST = np.zeros(1, np.int64)  # the only row of a batch of one
 

@@ -12,7 +12,8 @@ from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.envs.settings import check_count, check_one_temperature
 from dreamenv.models.memory import State
-from dreamenv.world import Noise, World
+from dreamenv.noise import Noise
+from dreamenv.world import World
 
 
 class PseudoDream(VectorLatentObservation):

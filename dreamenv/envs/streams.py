@@ -12,7 +12,7 @@ import torch
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from dreamenv.world import Noise
+from dreamenv.noise import Noise
 
 BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
 

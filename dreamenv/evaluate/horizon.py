@@ -15,9 +15,10 @@ from dreamenv.evaluate.memory_report import EndingReport, report_ending
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import State, states_after
+from dreamenv.noise import Noise
 from dreamenv.progress import progress
 from dreamenv.rollout import Policy
-from dreamenv.world import Noise, World
+from dreamenv.world import World
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from dreamenv.config import WorldConfig
 from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import Memory, one_step_loss
-from dreamenv.world import WorldConfig
 
 
 @dataclass(frozen=True)

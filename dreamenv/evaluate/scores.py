@@ -12,8 +12,8 @@ import scipy.stats
 import torch
 from numpy.typing import NDArray
 
+from dreamenv.config import WorldConfig
 from dreamenv.rollout import Outcome, Policy, rollout
-from dreamenv.world import WorldConfig
 
 
 @dataclass(frozen=True)

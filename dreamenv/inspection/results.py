@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.bundle import world_id
+from dreamenv.config import WorldConfig
 from dreamenv.endings import kind_of
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.evaluate.horizon import HorizonConfig, open_loop
@@ -22,7 +23,7 @@ from dreamenv.inspection.strips import FilmStrip, film_strip, telling_episodes
 from dreamenv.inspection.vision import Reconstructions, VisionInspection, evenly, inspect_vision
 from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.progress import progress
-from dreamenv.world import World, WorldConfig
+from dreamenv.world import World
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dreamenv.episodes import Episode
 from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import State
-from dreamenv.world import Noise, World
+from dreamenv.noise import Noise
+from dreamenv.world import World
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from dreamenv.config import WorldConfig, build_memory
 from dreamenv.latents import LatentEpisode
 from dreamenv.models import mdn
 from dreamenv.models.heads import mean_per_kind
@@ -18,7 +19,6 @@ from dreamenv.models.memory import Memory, MemoryConfig, one_step_loss, weighted
 from dreamenv.models.vision import sample_latent
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
-from dreamenv.world import WorldConfig, build_memory
 
 
 @dataclass(frozen=True)

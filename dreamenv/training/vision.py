@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dreamenv.config import build_vision
 from dreamenv.episodes import Episode
 from dreamenv.models.vision import (
     Vision,
@@ -23,7 +24,6 @@ from dreamenv.models.vision import (
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN
-from dreamenv.world import build_vision
 
 COLLAPSED = 0.05  # share of the frames' variance that a V which still sees something keeps
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dreamenv.bank import StartBank
 from dreamenv.bundle import load, save, world_id
+from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
 from dreamenv.latents import LatentEpisode, encode_episodes
@@ -19,7 +21,7 @@ from dreamenv.models.memory import Memory, State, states_after
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import MemoryTraining, train_memory
 from dreamenv.training.vision import VisionTraining, train_vision
-from dreamenv.world import StartBank, World, WorldConfig, check_device
+from dreamenv.world import World, check_device
 
 
 @dataclass(frozen=True)

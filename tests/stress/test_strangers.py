@@ -21,7 +21,7 @@ from dreamenv import BundleError, UnsupportedEnvironmentError, load_agent
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, copy_bundle, load
 from dreamenv.errors import DreamenvError
 from dreamenv.manifest import MANIFEST, read_files
-from dreamenv.world import Noise
+from dreamenv.noise import Noise
 
 SLOW = 2.0  # seconds of this process's own time
 

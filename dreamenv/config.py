@@ -1,0 +1,82 @@
+"""Everything of a world that is not a tensor, and V and M made from it with fresh weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dreamenv.endings import Kind
+from dreamenv.models.heads import EndingRule
+from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig
+from dreamenv.models.paper import PaperMDNRNN, PaperVAE
+from dreamenv.models.unet import UNetVAE
+from dreamenv.models.vision import ConvVAE, Vision, VisionConfig
+from dreamenv.spaces import ActionSpec
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Everything of a world that is not a tensor.
+
+    Attributes:
+        env_id: Gymnasium id of the real environment.
+        frame_shape: (H, W, 3) of its frames.
+        action: Its action space.
+        max_episode_steps: Its time limit.
+        vision: Sizes of V.
+        memory: Sizes of M.
+        endings: Kinds of endings that M tells apart, see :func:`dreamenv.endings.kind_of`.
+        ending_rules: How the dream decides on each of them.
+        ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
+        success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
+            reality; halfway between an ordinary reward and the least of a better ending. None if none was seen.
+        action_prior: Share of each discrete action in the collected episodes that ended well, from which agents start;
+            empty for continuous actions.
+        temperature: The dream's default temperature.
+    """
+
+    env_id: str
+    frame_shape: tuple[int, int, int]
+    action: ActionSpec
+    max_episode_steps: int
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    endings: tuple[Kind, ...] = ()
+    ending_rules: tuple[EndingRule, ...] = ()
+    ordinary_reward: float = 0.0
+    success_reward: float | None = None
+    action_prior: tuple[float, ...] = ()
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what no world has."""
+        if not 0.0 <= self.temperature < float("inf"):
+            raise ValueError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
+        if not (0 < min(self.frame_shape) <= max(self.frame_shape) <= 2**14 and self.frame_shape[2] == 3):
+            raise ValueError(f"expected frames (H, W, 3) of up to {2**14:,} pixels a side, got {self.frame_shape}")
+        if not 0 < self.max_episode_steps < 2**31:
+            raise ValueError(f"expected max_episode_steps from 1 to {2**31 - 1:,}, got {self.max_episode_steps}")
+        if not np.isfinite([self.ordinary_reward, self.success_reward or 0.0]).all():
+            raise ValueError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
+        prior = np.asarray(self.action_prior)
+        if prior.size and not (len(prior) == self.action.n and (prior >= 0).all() and abs(prior.sum() - 1) < 0.01):
+            raise ValueError(f"expected the shares of {self.action.n} actions as action_prior, got {self.action_prior}")
+
+
+def build_vision(config: VisionConfig) -> Vision:
+    """Makes V with fresh weights."""
+    kinds: dict[str, Callable[[VisionConfig], Vision]] = {"conv": ConvVAE, "unet": UNetVAE, "paper": PaperVAE}
+    return kinds[config.kind](config)
+
+
+def build_memory(config: WorldConfig) -> Memory:
+    """Makes M of a world with fresh weights."""
+    kinds: dict[str, Callable[..., Memory]] = {"mdnrnn": MDNRNN, "paper": PaperMDNRNN}
+    return kinds[config.memory.kind](config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
+
+
+def build_models(config: WorldConfig) -> tuple[Vision, Memory]:
+    """Makes V and M of a world with fresh weights."""
+    return build_vision(config.vision), build_memory(config)
