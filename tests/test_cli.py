@@ -17,7 +17,7 @@ from PIL import Image
 
 import dreamenv
 import dreamenv.cli
-from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig, collect
+from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig, collect, commands
 from dreamenv.cli import main
 
 COLLECT = "--env dot_env:Dot-v0 --frames 700 --shard-episodes 20 --exploration.bump-and-turn 0".split()
@@ -403,8 +403,8 @@ def test_a_stopped_comparison_says_that_it_begins_anew(capsys, chain, tmp_path, 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dreamenv.cli.compare", interrupted)
-    monkeypatch.setattr("dreamenv.cli.load_agent", lambda name: None)
+    monkeypatch.setattr("dreamenv.commands.compare", interrupted)
+    monkeypatch.setattr("dreamenv.commands.load_agent", lambda name: None)
     assert main(["compare", "--world", str(chain), "--agent", "any", "--out", str(tmp_path / "out"), *COMPARE]) == 130
     assert last_line(capsys.readouterr().err).endswith("the same command begins anew")
     assert not (tmp_path / "out").exists()
@@ -418,7 +418,7 @@ def test_an_interrupt_that_a_library_turns_into_another_error_is_still_a_stop(ca
         except KeyboardInterrupt:
             raise RuntimeError("could not determine the shape") from None
 
-    monkeypatch.setattr(dreamenv.cli, "collect", swallowing)
+    monkeypatch.setattr(commands, "collect", swallowing)
     inherited = signal.signal(number, signal.default_int_handler)  # a job in the background ignores SIGINT
     try:
         stopped(capsys, "collect", "--world", tmp_path, *COLLECT)
@@ -432,7 +432,7 @@ def test_a_job_in_the_background_goes_on_ignoring_interrupts(tmp_path, monkeypat
         signal.raise_signal(signal.SIGINT)
         return collect(*args)
 
-    monkeypatch.setattr(dreamenv.cli, "collect", interrupted)
+    monkeypatch.setattr(commands, "collect", interrupted)
     inherited = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert main(["collect", "--world", str(tmp_path), *COLLECT]) == 0
@@ -475,8 +475,8 @@ def test_an_agent_that_met_no_good_ending_in_the_dream_is_said_to_have_hardly_le
     dot_world, capsys, monkeypatch, success, hint
 ):
     found = SimpleNamespace(success=success, mean=-0.1, low=-0.2, high=0.0)
-    monkeypatch.setattr(dreamenv.cli, "score", lambda *_, **__: found)
-    dreamenv.cli._say_dreamed(dot_world, None)
+    monkeypatch.setattr(commands, "score", lambda *_, **__: found)
+    commands._say_dreamed(dot_world, None)
     out = capsys.readouterr().out
     assert "return -0.100 (-0.200 to 0.000)" in out
     assert ("hardly learned" in out) == hint
@@ -486,6 +486,6 @@ def test_a_fault_of_the_package_is_not_blamed_on_the_caller(monkeypatch):
     def faulty(name):
         raise TypeError
 
-    monkeypatch.setattr(dreamenv.cli, "load", faulty)
+    monkeypatch.setattr(commands, "load", faulty)
     with pytest.raises(TypeError):
         main(["horizon", "--world", "sidewalk", "--agent", "sidewalk/linear"])

@@ -13,6 +13,7 @@ from scipy.signal import lfilter
 from torch.utils.tensorboard import SummaryWriter
 
 import dreamenv.cli
+from dreamenv import commands
 from dreamenv.bundle import world_id
 from dreamenv.config import build_models
 from dreamenv.episodes import Episode, StoreSpec
@@ -685,7 +686,7 @@ def test_held_out_episodes_too_short_to_dream_along_are_said_to_be(inspected):
 
 def test_the_command_prints_the_numbers_and_names_the_page(inspected, dot_folder, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(dreamenv.cli, "inspect", lambda *given, **kwargs: asked.append((given, kwargs)) or inspected[0])
+    monkeypatch.setattr(commands, "inspect", lambda *given, **kwargs: asked.append((given, kwargs)) or inspected[0])
 
     assert dreamenv.cli.main(["inspect", "--world", str(dot_folder), "--out", str(tmp_path)]) == 0
 

@@ -10,7 +10,7 @@ import torch
 from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
 
 import dreamenv.cli
-from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, iterate, load, load_agent
+from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, commands, iterate, load, load_agent
 from dreamenv.agents.hold import hold
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import world_id
@@ -213,7 +213,7 @@ def test_ppo_iterates_too(tmp_path):
 
 def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(dreamenv.cli, "iterate", lambda *arguments: asked.append(arguments) or finished[1])
+    monkeypatch.setattr(commands, "iterate", lambda *arguments: asked.append(arguments) or finished[1])
 
     assert main(["iterate", "--env", "dot_env:Dot-v0", "--world", str(tmp_path), "--agent", "linear"]) == 0
 

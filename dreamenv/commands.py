@@ -1,0 +1,328 @@
+"""The commands: each calls the package, says what was written and what to do next."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from gymnasium.vector import AutoresetMode
+
+from dreamenv.agents.evolve import EVALUATION_SEED, EvolveConfig, evolve
+from dreamenv.agents.load import load_agent
+from dreamenv.agents.sb3 import PPOConfig, SB3Agent, train_ppo
+from dreamenv.agents.store import find_agent
+from dreamenv.agents.vote import VotingAgent, save_vote
+from dreamenv.bundle import copy_bundle, load
+from dreamenv.collect import CollectConfig, collect
+from dreamenv.endings import ending_kinds
+from dreamenv.envs.dream_vector import DreamVectorEnv
+from dreamenv.episodes import EpisodeStore
+from dreamenv.evaluate.choose import ChooseConfig, choose
+from dreamenv.evaluate.compare import CompareConfig, compare
+from dreamenv.evaluate.film import write_film
+from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
+from dreamenv.evaluate.plots import plot_comparison, plot_horizons, plot_rounds, plot_strip
+from dreamenv.evaluate.report import report
+from dreamenv.evaluate.rounds import best_round
+from dreamenv.evaluate.scores import score
+from dreamenv.evaluate.tables import (
+    comparison_table,
+    groups_table,
+    memory_table,
+    open_loop_table,
+    rounds_table,
+    scores_table,
+    trust_facts,
+    trust_table,
+    vision_table,
+    write_comparison,
+)
+from dreamenv.evaluate.trust import TrustConfig, trust
+from dreamenv.files import write_json
+from dreamenv.inspection.inspect import inspect
+from dreamenv.inspection.results import InspectConfig
+from dreamenv.inspection.table import inspection_table
+from dreamenv.iterate import IterateConfig, iterate
+from dreamenv.latents import encode_episodes
+from dreamenv.manifest import MANIFEST
+from dreamenv.rollout import Policy
+from dreamenv.training.world import TrainConfig, train
+from dreamenv.world import World
+
+DREAMS = 100  # that a finished training is tried in
+Flat = tyro.conf.arg(name="")
+
+
+def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat] = CollectConfig()) -> None:  # noqa: B008
+    """Collect real episodes with exploring policies.
+
+    Args:
+        env: Gymnasium id of the real environment; module:id for one that a module registers.
+        world: Folder of the world to be.
+        config: Settings.
+    """
+    store = collect(env, world / "episodes", config)
+    successes = ending_kinds(store).count("better")
+    _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
+    _next(f"dreamenv train --world {world}")
+
+
+def train_command(
+    world: Path,
+    device: str = "cpu",
+    config: Annotated[TrainConfig, Flat] = TrainConfig(),  # noqa: B008
+) -> None:
+    """Train V and M on the collected episodes, and report on held-out ones.
+
+    Args:
+        world: Folder with the episodes; takes the world.
+        device: Where to train, as torch names it: cpu, cuda.
+        config: Settings.
+    """
+    trained = train(world, config, device=device)
+    result = report(trained, EpisodeStore(world / "episodes"), world / "training")
+    _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory)}\n")
+    _say(f"world in {world}; report.json and reconstructions.png in {world / 'training'}")
+    _next(f"dreamenv evolve --world {world}   or   dreamenv ppo --world {world}")
+
+
+def evolve_command(
+    world: str,
+    agent: Path | None = None,
+    device: str = "cpu",
+    config: Annotated[EvolveConfig, Flat] = EvolveConfig(),  # noqa: B008
+) -> None:
+    """Evolve a linear controller with CMA-ES in the dream.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder for the agent; agents/linear in the world's folder by default.
+        device: Where to dream and train, as torch names it: cpu, cuda.
+        config: Settings.
+    """
+    folder, loaded = agent or _home(world) / "agents" / "linear", load(world, device)
+    evolved = evolve(loaded, folder, config)
+    _say(f"linear controller after {config.generations} generations in {folder}")
+    _say_dreamed(loaded, evolved)
+    _next(f"dreamenv compare --world {world} --agent {folder}")
+
+
+def ppo_command(
+    world: str,
+    agent: Path | None = None,
+    device: str = "cpu",
+    config: Annotated[PPOConfig, Flat] = PPOConfig(),  # noqa: B008
+) -> None:
+    """Train Stable-Baselines3's PPO in the dream.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder for the agent; agents/ppo in the world's folder by default.
+        device: Where to dream and train, as torch names it: cpu, cuda.
+        config: Settings.
+    """
+    folder, loaded = agent or _home(world) / "agents" / "ppo", load(world, device)
+    trained = train_ppo(loaded, folder, config)
+    _say(f"PPO agent after {config.timesteps:,} dream steps in {folder}")
+    _say_dreamed(loaded, trained)
+    _next(f"dreamenv compare --world {world} --agent {folder}")
+
+
+def _say_dreamed(world: World, agent: Policy) -> None:
+    """Says what an agent gets in the dream it was trained in, and whether that is nothing."""
+    env = DreamVectorEnv(world, DREAMS, autoreset_mode=AutoresetMode.DISABLED)
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + DREAMS)
+    found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
+    success = "" if found.success is None else f"success {found.success:.2f}, "
+    _say(f"in {DREAMS} greedy dreams: {success}return {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
+    if found.success == 0.0:
+        _say("it met no good ending there, so it has hardly learned: try another --seed, or a longer training")
+
+
+def compare_command(
+    world: str,
+    agent: str,
+    out: Path | None = None,
+    config: Annotated[CompareConfig, Flat] = CompareConfig(),  # noqa: B008
+) -> None:
+    """Score an agent in the dream, by temperature, and in reality.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder of an agent, or the name of one that ships, such as sidewalk/linear.
+        out: Folder for the results; compare/AGENT in the world's folder by default.
+        config: Settings.
+    """
+    loaded, actor = load(world), load_agent(agent)
+    folder = out or _home(world) / "compare" / Path(agent).name
+    comparison = compare(loaded, actor, config, name=agent)
+    write_comparison(comparison, folder)
+    plot_comparison(comparison, folder / "comparison.png")
+    write_film(loaded, actor, folder / "film.gif", seed=config.seed, temperature=loaded.config.temperature)
+    _say(f"\n{comparison_table(comparison)}\n")
+    if comparison.groups:
+        _say(f"{groups_table(comparison.groups)}\n")
+    _say(f"comparison.json, comparison.csv, comparison.png and film.gif in {folder}")
+
+
+def choose_command(
+    world: str,
+    agents: tuple[str, ...],
+    keep: Path,
+    config: Annotated[ChooseConfig, Flat] = ChooseConfig(),  # noqa: B008
+) -> None:
+    """Try agents in reality, on validation seeds, and keep a copy of the best.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agents: Folders of agents of this world, or names of shipped ones, such as sidewalk/linear.
+        keep: Folder for the copy.
+        config: Settings.
+    """
+    scores = choose(world, {agent: load_agent(agent) for agent in agents}, config)
+    best = next(iter(scores))
+    copy_bundle(find_agent(best), keep)
+    write_json(keep / "choice.json", {name: dataclasses.asdict(score) for name, score in scores.items()})
+    _say(f"\n{scores_table(scores.values())}\n")
+    _say(f"{best} copied to {keep}, all scores in {keep / 'choice.json'}")
+    _next(f"dreamenv compare --world {world} --agent {keep}")
+
+
+def vote_command(members: tuple[str, ...], agent: Path) -> None:
+    """Make one agent of several that were trained alike but for their seed: their mean probabilities decide.
+
+    Args:
+        members: Folders of PPO agents of one world.
+        agent: Folder for the voting agent.
+    """
+    save_vote(VotingAgent([_sb3_agent(member) for member in members]), agent)
+    _say(f"{len(members)} agents vote in {agent}")
+
+
+def _sb3_agent(name: str) -> SB3Agent:
+    agent = load_agent(name)
+    if not isinstance(agent, SB3Agent):
+        raise ValueError(f"expected agents of Stable-Baselines3, such as those of dreamenv ppo; {name} is none")
+    return agent
+
+
+def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat] = IterateConfig()) -> None:  # noqa: B008
+    """Collect, train, dream and compare in rounds; the agent of a round collects for the next.
+
+    Args:
+        env: Gymnasium id of the real environment; module:id for one that a module registers.
+        world: Folder of the world to be; keeps the round that was best in reality.
+        config: Settings.
+    """
+    rounds = iterate(env, world, config)
+    plot_rounds(rounds, world / "rounds.png")
+    agent = world / "agents" / config.agent
+    _say(f"\n{rounds_table(rounds)}\n")
+    _say(f"world of round {best_round(rounds).number} in {world}, its agent in {agent}; rounds.png in {world}")
+    _next(f"dreamenv compare --world {world} --agent {agent}")
+
+
+def horizon_command(
+    world: str,
+    agent: str,
+    out: Path | None = None,
+    config: Annotated[HorizonConfig, Flat] = HorizonConfig(),  # noqa: B008
+) -> None:
+    """Show from which horizon on a dream fails: real frames seen rarely, and open-loop predictions.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk. Open-loop predictions need the
+            folder's episodes.
+        agent: Folder of an agent, or the name of one that ships, such as sidewalk/linear.
+        out: Folder for the results; horizon/AGENT in the world's folder by default.
+        config: Settings.
+    """
+    loaded, actor = load(world), load_agent(agent)
+    folder = out or _home(world) / "horizon" / Path(agent).name
+    loops: tuple[OpenLoop, ...] = ()
+    if (Path(world) / "episodes").is_dir():
+        _, held_out = EpisodeStore(Path(world) / "episodes").split()
+        latents = encode_episodes(loaded.vision, held_out, loaded.config)
+        loops = open_loop(loaded, latents, config)
+        _say(f"{open_loop_table(loops)}\n")
+    sight = score_by_sight(loaded, actor, config)
+    scores = {str(every): dataclasses.asdict(score) for every, score in sight.items()}
+    write_json(folder / "horizon.json", {"sight": scores, "open_loop": [dataclasses.asdict(loop) for loop in loops]})
+    plot_horizons(sight, loops, folder / "horizon.png")
+    _say(f"\n{scores_table(sight.values())}\n")
+    _say(f"horizon.json and horizon.png in {folder}")
+
+
+def trust_command(
+    world: str,
+    agent: str,
+    episodes: Path | None = None,
+    out: Path | None = None,
+    config: Annotated[TrustConfig, Flat] = TrustConfig(),  # noqa: B008
+) -> None:
+    """Say whether an agent's dream can be believed: green, amber or red, with reasons.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        agent: Folder of an agent, or the name of one that ships, such as sidewalk/linear.
+        episodes: Folder of the recorded real episodes; episodes in the world's folder by default.
+        out: Folder for the results; trust/AGENT in the world's folder by default.
+        config: Settings.
+    """
+    folder = out or _home(world) / "trust" / Path(agent).name
+    result = trust(load(world), load_agent(agent), EpisodeStore(episodes or _home(world) / "episodes"), config)
+    write_json(folder / "trust.json", trust_facts(result))
+    plot_strip(result.strip, folder / "strip.png")
+    _say(f"\n{trust_table(result)}\n")
+    _say(f"trust.json, and strip.png with the strangest moments, in {folder}")
+
+
+def inspect_command(
+    world: str,
+    episodes: Path | None = None,
+    out: Path | None = None,
+    config: Annotated[InspectConfig, Flat] = InspectConfig(),  # noqa: B008
+) -> None:
+    """Look into a world: a page with every diagnostic of V, M, heads and agents, and what good looks like.
+
+    Args:
+        world: Folder of a world, or the name of one that ships, such as sidewalk.
+        episodes: Folder of recorded real episodes; episodes in the world's folder by default.
+        out: Folder for the results; inspection in the world's folder by default.
+        config: Settings.
+    """
+    home = _home(world)
+    folder = out or home / "inspection"
+    result = inspect(load(world), EpisodeStore(episodes or home / "episodes"), folder, config, logs=home)
+    _say(f"\n{inspection_table(result)}\n")
+    _say(f"inspection.html, a page to open in a browser, and inspection.json in {folder}")
+
+
+COMMANDS: dict[str, Any] = {
+    "collect": collect_command,
+    "train": train_command,
+    "evolve": evolve_command,
+    "ppo": ppo_command,
+    "vote": vote_command,
+    "choose": choose_command,
+    "compare": compare_command,
+    "iterate": iterate_command,
+    "horizon": horizon_command,
+    "trust": trust_command,
+    "inspect": inspect_command,
+}
+
+
+def _home(world: str) -> Path:
+    """Where results for a world go: its own folder, or runs/NAME for one that ships."""
+    return Path(world) if (Path(world) / MANIFEST).is_file() else Path("runs") / world
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _next(command: str) -> None:
+    print(f"next: {command}")
