@@ -1,10 +1,13 @@
-"""Memory that is freed stays with the process, where the C library can be asked for it."""
+"""Which products are fast on a processor; memory that is freed stays with the process where the library allows it."""
 
 import platform
 import subprocess
 import sys
 
 import pytest
+import torch
+
+from dreamenv import processor
 
 FAULTS = """
 import resource, torch
@@ -27,3 +30,16 @@ def test_memory_is_fetched_once():
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     assert faults("keep_freed_memory()") < 0.1 * faults("")
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "fast"),
+    [("GenuineIntel", "AVX512", True), ("AuthenticAMD", "AVX2", True), ("AuthenticAMD", "AVX512_BF16", False)],
+)
+def test_mkl_leaves_the_avx512_of_others_unused(maker, capability, fast, monkeypatch, tmp_path):
+    facts = tmp_path / "cpuinfo"
+    facts.write_text(f"vendor_id : {maker}")
+    monkeypatch.setattr(processor, "Path", lambda _: facts)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+
+    assert processor.mkl_is_fast.__wrapped__() is fast
