@@ -47,7 +47,7 @@ class Study:
     worlds: tuple[str, ...] = ("takecover",)
     episodes: int = 30
     every: int = 15
-    picture: Path = Path("monsters.png")
+    picture: Path = Path("runs/monsters.png")
     columns: int = 12
 
 
@@ -70,6 +70,7 @@ def main(study: Study) -> None:
     print(tabulate(rows, headers="keys", floatfmt=".4g"))
     chosen = np.linspace(0, len(frames) - 1, study.columns).astype(int)
     strips = np.concatenate([np.concatenate(list(picture[chosen]), axis=1) for picture in pictures])
+    study.picture.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(strips.repeat(2, 0).repeat(2, 1)).save(study.picture)
     print(f"{study.picture}: real frames, and below them what V draws in {', '.join(study.worlds)}")
 

@@ -1,4 +1,4 @@
-"""Every plot; the only file that draws with matplotlib. Takes results, computes nothing."""
+"""The plots of agents and episodes. Takes results, computes nothing."""
 
 from __future__ import annotations
 
