@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 from matplotlib.figure import Figure
+from pydantic_core import to_jsonable_python
 
 import dreamenv
+from dreamenv.bundle import world_id
 from dreamenv.config import build_memory
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
@@ -31,16 +33,46 @@ NARROW = dreamenv.ExplorationConfig(
     preference_strength=(2.5, 2.5),
     patience=(0,),
 )
+MADE_WITH = "made with"  # entry of a stored row
 Row = dict[str, Any]
 
 
-def once(path: Path, make: Callable[[], Row]) -> Row:
-    """The row stored in a file; made and stored if there is none."""
-    if path.exists():
-        return json.loads(path.read_text())
-    row = make()
-    write_json(path, row)
+def once(path: Path, make: Callable[[], Row], **settings: Any) -> Row:
+    """The row stored in a file; made and stored if there is none.
+
+    Args:
+        path: The file.
+        make: Makes the row.
+        settings: What the row depends on beside the file's place: the world, numbers of episodes, trainings.
+
+    Returns:
+        The row.
+
+    Raises:
+        ValueError: If the row in the file was made with other settings.
+    """
+    expected = to_jsonable_python(settings)
+    if not path.exists():
+        write_json(path, {**make(), MADE_WITH: expected})
+    row, found = stored(path)
+    if found != expected:
+        differing = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+        raise ValueError(
+            f"expected a row made with these settings in {path}, got one with other {', '.join(differing)}: "
+            "choose another --root, or remove the file"
+        )
     return row
+
+
+def stored(path: Path) -> tuple[Row, Row]:
+    """A row stored by :func:`once`, and the settings that it was made with."""
+    row = json.loads(path.read_text())
+    return row, row.pop(MADE_WITH, {})
+
+
+def identity(world: str | Path) -> str:
+    """Of a stored world: the row of another one does not count."""
+    return world_id(dreamenv.load(world))
 
 
 def with_fresh_memory(world: World, seed: int) -> World:
@@ -85,14 +117,16 @@ def both_ways(env: Any, agent: dreamenv.Policy, seeds: range, config: dreamenv.W
 
 
 def facts(found: Score) -> Row:
-    """What a table needs of a score."""
-    return {fact: getattr(found, fact) or 0.0 for fact in ("success", "mean", "std", "low", "high", "length")}
+    """What a table needs of a score; success is None where the world knows none."""
+    return {fact: getattr(found, fact) for fact in ("success", "mean", "std", "low", "high", "length")}
 
 
 def spread(rows: list[Row], place: str) -> str:
     """A table's cell: success as the mean of the rows, with the lowest and the highest in brackets, and mean return."""
     success = [row[place]["success"] for row in rows]
     mean = np.mean([row[place]["mean"] for row in rows])
+    if None in success:
+        return f"- / {mean:.3f}"
     return f"{np.mean(success):.2f} ({min(success):.2f}-{max(success):.2f}) / {mean:.3f}"
 
 
@@ -129,6 +163,7 @@ def plot_agents(
         ]
         means = np.array([score["mean"] for _, score in points])
         errors = [means - [score["low"] for _, score in points], [score["high"] for _, score in points] - means]
+        errors = np.maximum(errors, 0.0)  # equal returns, whose mean is rounded
         spots = [spot for spot, _ in points]
         axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=label)
     if floor:

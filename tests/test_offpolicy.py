@@ -11,7 +11,7 @@ from dreamenv import EpisodeStore, load_agent, rollout
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
 from dreamenv.evaluate.scores import ConstantPolicy
-from dreamenv.latents import encode_episodes
+from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
@@ -39,7 +39,8 @@ def test_experience_is_what_the_agent_would_have_seen(dot_world, dot_folder, rec
         state = dot_world.observe(state, torch.tensor([action]), torch.from_numpy(episode.observations[step + 1][None]))
         assert torch.allclose(recorded.next_features[step], dot_world.features(state)[0], atol=2e-2)
     assert recorded.starts[1] == len(episode)
-    assert bool(recorded.terminated[len(episode) - 1]) is episode.terminated
+    assert bool(recorded.last[len(episode) - 1])
+    assert int(recorded.last.sum()) == len(recorded.starts)  # by their end, or by the time limit of 20 steps
 
 
 @pytest.mark.parametrize("who", ["left", "stays", "evolved"])
@@ -62,6 +63,20 @@ def test_a_chain_has_its_value_in_closed_form(dot_world):
 
     assert off_policy_return(world, ConstantPolicy(0), data, gamma=0.9) == pytest.approx(1 / (1 - 0.45), abs=0.06)
     assert off_policy_return(world, ConstantPolicy(1), data, gamma=0.9) == pytest.approx(0.0, abs=0.06)
+
+
+@pytest.mark.parametrize("ridge", [0.01, 30.0])
+def test_nothing_is_paid_after_the_time_limit(dot_world, ridge):
+    """A state that pays 1 at every step, for as long as an episode lasts; however strong the regularisation."""
+    limit, episodes = dot_world.config.max_episode_steps, 200
+    z, none = torch.zeros(limit + 1, dot_world.latent_size), torch.zeros(limit, dtype=torch.int64)
+    episode = LatentEpisode(
+        mean=z, log_variance=z, action=none, reward=torch.ones(limit), ending=none, step=torch.arange(1, limit + 1)
+    )
+    data = experience(dot_world, [episode] * episodes)
+
+    estimate = off_policy_return(dot_world, ConstantPolicy(0), data, gamma=GAMMA, ridge=ridge)
+    assert estimate == pytest.approx((1 - GAMMA**limit) / (1 - GAMMA), rel=0.03)
 
 
 def test_continuous_actions_are_valued_too(continuous_world):

@@ -24,7 +24,7 @@ from dreamenv.evaluate.signals import (
     strangest_moments,
 )
 from dreamenv.evaluate.tables import trust_table
-from dreamenv.evaluate.trust import LIMITS, Sign, dream, light
+from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, light
 from dreamenv.rollout import Outcome, rollout
 from dreamenv.world import World
 
@@ -212,3 +212,24 @@ def test_a_verdict_against_the_dream_says_why_and_what_is_left(lying_world, stor
 def test_without_real_episodes_there_is_no_table_of_gaps(lying_world, store):
     said = trust_table(trust(lying_world, ConstantPolicy(2), store, FEW))
     assert "gap" not in said and "real failures" not in said
+
+
+def test_what_remains_of_a_promise():
+    assert believed(0.8, -0.5, 0.0) == 0.8
+    assert believed(0.8, 0.25, 0.0) == pytest.approx(0.6)
+    assert believed(0.8, 1.1, 0.0) == 0.0  # no recorded episode had less
+    assert believed(10.0, 2.0, -50.0) == -10.0
+    assert believed(-100.0, 9.0, -1000.0) == -1000.0
+
+
+def test_doubt_that_is_no_number_is_no_green_light():
+    assert [light(doubt) for doubt in (-0.1, 0.0, 0.9, 1.0, float("nan"))] == ["green", "amber", "amber", "red", "red"]
+
+
+def test_without_a_known_success_nothing_is_a_failure(dot_world):
+    stays, seeds = ConstantPolicy(2), range(2)
+    played = list(rollout(make_real_vector("dot_env:Dot-v0", 2), stays, seeds, record=True))
+    world = World(
+        dataclasses.replace(dot_world.config, success_reward=None), dot_world.vision, dot_world.memory, dot_world.bank
+    )
+    assert failures(world, stays, played, temperature=1.0, dreams=2) == ()

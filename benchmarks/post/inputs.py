@@ -20,7 +20,17 @@ from tabulate import tabulate
 
 import dreamenv
 from benchmarks.post.random_features import with_random_features
-from benchmarks.study import Row, by_setting, dream_scores, once, plot_agents, real_scores, spread, with_fresh_memory
+from benchmarks.study import (
+    Row,
+    by_setting,
+    dream_scores,
+    identity,
+    once,
+    plot_agents,
+    real_scores,
+    spread,
+    with_fresh_memory,
+)
 from dreamenv.files import write_json
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -96,7 +106,8 @@ def measure(study: Study, name: str, seed: int) -> Row:
         facts = {"setting": name, "seed": seed, "parameters": agent.num_parameters}
         return {**facts, **dream, **real_scores(shown, agent, study.real_episodes)}
 
-    return once(folder / "scores.json", make)
+    made_with = {"world": identity(study.world), "real_episodes": study.real_episodes, "evolve": study.evolve}
+    return once(folder / "scores.json", make, **made_with)
 
 
 def table(rows: list[Row]) -> str:

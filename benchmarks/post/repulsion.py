@@ -17,7 +17,7 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import Row, by_setting, once, real_scores, spread, with_fresh_memory
+from benchmarks.study import Row, by_setting, identity, once, real_scores, spread, with_fresh_memory
 from dreamenv.evaluate.horizon import HorizonConfig, open_loop
 from dreamenv.files import write_json
 from dreamenv.latents import LatentEpisode, encode_episodes
@@ -90,7 +90,14 @@ def measure(study: Study, name: str, seed: int) -> Row:
         found = {**mixture_facts(world, latents), "z error": errors}
         return {"setting": name, "seed": seed, **found, **real_scores(world, agent, study.real_episodes)}
 
-    return once(folder / "scores.json", make)
+    made_with = {
+        "world": identity(study.world),
+        "horizons": study.horizons,
+        "real_episodes": study.real_episodes,
+        "train": study.train,
+        "ppo": study.ppo,
+    }
+    return once(folder / "scores.json", make, **made_with)
 
 
 @torch.inference_mode()

@@ -86,7 +86,7 @@ def look(study: Study, name: str) -> Row:
         facts = {"vision": name, "parameters": parameters, "sharpness": sharpness(world, study.episodes)}
         return {**facts, **dataclasses.asdict(seen)}
 
-    return once(study.root / name / "vision.json", make)
+    return once(study.root / name / "vision.json", make, train=study.train)
 
 
 def agents(study: Study, name: str) -> list[Row]:
@@ -98,7 +98,8 @@ def agents(study: Study, name: str) -> list[Row]:
         return {"seed": seed, **real_scores(world, agent, study.real_episodes)}
 
     place = study.root / name / "scores"
-    return [once(place / f"ppo-{seed}.json", functools.partial(make, seed)) for seed in study.seeds]
+    made_with = {"train": study.train, "ppo": study.ppo, "real_episodes": study.real_episodes}
+    return [once(place / f"ppo-{seed}.json", functools.partial(make, seed), **made_with) for seed in study.seeds]
 
 
 def frames_per_second(study: Study) -> dict[str, float]:

@@ -15,7 +15,7 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import Row, once
+from benchmarks.study import Row, identity, once
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.files import write_json
@@ -71,7 +71,7 @@ def measure(study: Study, precision: str, seed: int) -> Row:
             "M NLL": nll,
         }
 
-    return once(place / "scores.json", make)
+    return once(place / "scores.json", make, world=identity(study.world), steps=study.steps)
 
 
 def table(rows: list[Row]) -> str:

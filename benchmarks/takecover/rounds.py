@@ -77,7 +77,7 @@ def measure(study: Study, seed: int) -> Row:
             **real_scores(env, agent, study.episodes, world.config, SIDES),
         }
 
-    return once(folder / "scores.json", make)
+    return once(folder / "scores.json", make, rounds=study.rounds, episodes=study.episodes)
 
 
 def table(rows: list[Row]) -> str:

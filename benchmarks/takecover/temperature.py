@@ -152,7 +152,8 @@ def measure(study: Study, name: str, seed: int) -> Row:
         seconds = {"training": round(trained - begin), "scores": round(time.monotonic() - trained)}
         return {"setting": name, "seed": seed, "seconds": seconds, **found}
 
-    return once(folder / "scores.json", make)
+    made_with = {"train": study.train, "episodes": study.episodes, "ppo": study.ppo, "evolve": study.evolve}
+    return once(folder / "scores.json", make, **made_with)
 
 
 def measure_blind(study: Study, name: str) -> Row:
@@ -169,8 +170,9 @@ def measure_blind(study: Study, name: str) -> Row:
     def make_dreamed() -> Row:
         return dream_scores(dreamenv.load(study.root), policy, study.episodes, temperature=1.0)
 
-    real = once(path.with_suffix(".real.json"), make_real)
-    return {"policy": name, **real, **once(path.with_suffix(".dream.json"), make_dreamed)}
+    real = once(path.with_suffix(".real.json"), make_real, episodes=study.episodes)
+    dreamed = once(path.with_suffix(".dream.json"), make_dreamed, train=study.train, episodes=study.episodes)
+    return {"policy": name, **real, **dreamed}
 
 
 def real_scores(

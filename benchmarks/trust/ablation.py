@@ -19,7 +19,7 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import ENV, Row, dream_scores, once, real_scores, spread
+from benchmarks.study import ENV, Row, dream_scores, identity, once, real_scores, spread
 from dreamenv.files import write_json
 
 UNIFORM = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(1,))
@@ -128,7 +128,7 @@ def measure(ablation: Ablation, change: str, seed: int) -> Row:
         found = dream_scores(world, trained, ablation.episodes, temperature=ppo.temperature)
         return {"change": change, "seed": seed, **found, **real_scores(world, trained, ablation.episodes)}
 
-    return once(home / "scores.json", make)
+    return once(home / "scores.json", make, world=identity(folder), episodes=ablation.episodes)
 
 
 def table(rows: list[Row]) -> str:

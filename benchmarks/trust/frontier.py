@@ -10,7 +10,6 @@ choosing.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import ENV, Row, both_ways, once, real_scores
+from benchmarks.study import ENV, Row, both_ways, once, real_scores, stored
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.envs.real import make_real, make_real_vector
 from dreamenv.evaluate.compare import TEST_SEED
@@ -73,7 +72,7 @@ def main(config: Frontier) -> None:
     for seed in config.seeds if config.rivals else ():
         for biased in (False, True):
             measure_rival(config, seed, biased)
-    rows = [json.loads(path.read_text()) for path in sorted(config.root.glob("*/*/*.scores.json"))]
+    rows = [stored(path)[0] for path in sorted(config.root.glob("*/*/*.scores.json"))]
     print(table(rows))
     plot(rows, config.root / "frontier.png")
     write_json(config.root / "frontier.json", rows)
@@ -100,7 +99,8 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
             found = real_scores(world, trainer(), config.episodes)
             return {"agent": name, "budget": budget, "frames": frames, "seed": seed, **found}
 
-        once(place / f"{name}.scores.json", make)
+        made_with = {"train": config.train, "ppo": config.ppo, "dropout": config.dropout, "evolve": config.evolve}
+        once(place / f"{name}.scores.json", make, episodes=config.episodes, **made_with)
 
 
 def collect(config: Frontier, seed: int) -> dreamenv.EpisodeStore:

@@ -73,14 +73,15 @@ def measure(study: Study, name: str, seed: int) -> Row:
         kept = real_scores(dreamenv.load(folder), agent, study.episodes)
         return {"setting": name, "seed": seed, "rounds": judged, **kept}
 
-    return once(folder / "scores.json", make)
+    return once(folder / "scores.json", make, episodes=study.episodes)
 
 
 def table(rows: list[Row]) -> str:
     """Success / return: every round's on validation seeds, greedy, and on test seeds that of the round kept."""
 
     def cell(found: Row) -> str:
-        return f"{found['success']:.2f} / {found['mean']:.3f}"
+        success = "-" if found["success"] is None else f"{found['success']:.2f}"
+        return f"{success} / {found['mean']:.3f}"
 
     lines = [
         (

@@ -18,7 +18,7 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import Row, by_setting, dream_scores, once, plot_agents, real_scores
+from benchmarks.study import Row, by_setting, dream_scores, identity, once, plot_agents, real_scores
 from dreamenv.evaluate.scores import UniformPolicy
 from dreamenv.files import write_json
 
@@ -84,7 +84,8 @@ def measure(experiment: Experiment, name: str, seed: int) -> Row:
         dream = dream_scores(world, agent, experiment.episodes, **SETTINGS[name])
         return {"setting": name, "seed": seed, **dream, **real_scores(world, agent, experiment.episodes)}
 
-    return once(folder / "scores.json", make)
+    made_with = {"world": identity(experiment.world), "episodes": experiment.episodes, "ppo": experiment.ppo}
+    return once(folder / "scores.json", make, **made_with)
 
 
 def random_score(experiment: Experiment) -> Row:

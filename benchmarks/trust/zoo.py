@@ -3,13 +3,12 @@
 Run `python -m benchmarks.trust.zoo --worlds WORLD ... --agents FOLDER ...` with worlds whose episodes are kept, and
 folders with agents trained in them, those of `temperature.py` for instance; it goes on where it was interrupted. To
 every world it adds agents that stopped early, and one that exploits on purpose. It reads the signs of `dreamenv trust`
-for all, and plays 100 real episodes on validation seeds with each. Half of the zoo is for choosing signs and limits,
-the other half is for the figures.
+for all that see z and h, and plays 100 real episodes on validation seeds with each. Half of the zoo is for choosing
+signs and limits, the other half is for the figures.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,14 +20,14 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import Row, once, validation_scores
+from benchmarks.study import Row, once, stored, validation_scores
 from dreamenv.agents.store import WEIGHTS, read_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
 from dreamenv.evaluate.memory_report import area_under_curve
 from dreamenv.evaluate.scores import summarise
 from dreamenv.evaluate.signals import Records, novelty, read_records, shortfall
-from dreamenv.evaluate.trust import LIMITS, Sign, dream, signals
+from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, signals
 from dreamenv.files import write_json
 from dreamenv.rollout import Outcome
 
@@ -36,8 +35,9 @@ EXTRAS: dict[str, dreamenv.PPOConfig] = {
     **{f"{steps}-steps": dreamenv.PPOConfig(temperature=1.0, timesteps=steps) for steps in (50_000, 100_000, 200_000)},
     "exploit": dreamenv.PPOConfig(temperature=0.01, branched_starts=0.0, ent_coef=0.0),
 }
-REUSED_EPISODES = 100  # what the other studies score with
-CANDIDATES = ("round trip", "novelty", "shortfall, ridge 1", "shortfall, ridge 100")
+RIDGES = (1.0, 10.0, 100.0)
+CANDIDATES = ("round trip", "novelty", *(f"shortfall, ridge {ridge:g}" for ridge in RIDGES))
+Member = tuple[str, Path]  # an agent's name in the zoo, and its folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Zoo:
 
     Attributes:
         worlds: Folders of worlds with their episodes.
-        agents: Every agent in these folders and below that belongs to one of the worlds is in the zoo.
+        agents: Every agent in these folders and below that sees z and h of one of the worlds is in the zoo.
         extras: Which agents are added to every world; all by default.
         root: Takes everything.
         episodes: Dreamed, and real, per agent.
@@ -64,7 +64,7 @@ class Zoo:
 
 
 def main(zoo: Zoo) -> None:
-    jobs = [(zoo, world, agent) for world in zoo.worlds for agent in members(zoo, world)]
+    jobs = [(zoo, world, member) for world in zoo.worlds for member in members(zoo, world)]
     with get_context("spawn").Pool(zoo.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(zoo.root / "zoo.json", rows)
@@ -73,56 +73,68 @@ def main(zoo: Zoo) -> None:
         print(f"\nThe half {name}: {judgement(half)}")
 
 
-def members(zoo: Zoo, world: Path) -> list[Path]:
-    """Folders of all agents of one world: those found, and those the zoo adds."""
+def members(zoo: Zoo, world: Path) -> list[Member]:
+    """All agents of one world: those found, each once, though there may be copies, and those the zoo adds."""
     own = world_id(dreamenv.load(world))
-    found = sorted({path.parent for folder in zoo.agents for path in folder.rglob(WEIGHTS)})
-    return [folder for folder in found if belongs(folder, own)] + [home(zoo, world) / name for name in zoo.extras]
+    found: dict[bytes, Member] = {}
+    for base in zoo.agents:
+        for path in sorted(base.rglob(WEIGHTS)):
+            if belongs(path.parent, own):
+                name = "-".join((base.name, *path.parent.relative_to(base).parts))
+                found.setdefault(path.read_bytes(), (name, path.parent))
+    return [*found.values(), *((name, home(zoo, world) / name) for name in zoo.extras)]
 
 
 def belongs(folder: Path, world: str) -> bool:
+    """Whether it is an agent of this world that sees z and h."""
     try:
-        return read_agent(folder)[0].world == world
+        config = read_agent(folder)[0]
     except BundleError:
         return False
+    return config.world == world and config.inputs == ("z", "h")
 
 
 def home(zoo: Zoo, world: Path) -> Path:
     return zoo.root / "-".join(part for part in world.parts[-3:] if part not in ("/", "runs"))
 
 
-def measure(zoo: Zoo, world_folder: Path, agent_folder: Path) -> Row:
+def measure(zoo: Zoo, world_folder: Path, member: Member) -> Row:
     """Reads one agent's signs and plays it in reality, unless that was done before; trains it if the zoo adds it."""
     torch.set_num_threads(1)
-    place = home(zoo, world_folder)
-    name = "-".join(agent_folder.parts[-2:]) if agent_folder.parent != place else agent_folder.name
+    place, (name, agent_folder) = home(zoo, world_folder), member
 
     def make() -> Row:
         world = dreamenv.load(world_folder)
         added = agent_folder.parent == place
         agent = dreamenv.train_ppo(world, agent_folder, EXTRAS[name]) if added else dreamenv.load_agent(agent_folder)
         outcomes = dream(world, agent, zoo.trust)
-        records = read_records(world, *dreamenv.EpisodeStore(world_folder / "episodes").split())
         dreamed = summarise(outcomes, world.config, name="greedy", temperature=1.0)
+        seen, held_out = dreamenv.EpisodeStore(world_folder / "episodes").split()
+        records = read_records(world, seen, held_out)
+        signs = signals(world, agent, records, outcomes, zoo.trust)
+        worst = min(float(episode.rewards.sum()) for episode in seen)
         return {
             "world": place.name,
             "agent": name,
             "dream": dreamed.mean,
             "dream length": dreamed.length,
             **reality(world, agent, agent_folder, zoo.episodes),
-            **signals(world, agent, records, outcomes, zoo.trust),
+            **signs,
+            "believed": believed(dreamed.mean, signs["shortfall"], worst),
             **candidates(world, agent, records, outcomes, zoo.trust),
         }
 
-    return once(place / f"{name}.zoo.json", make)
+    made_with = {"world": world_id(dreamenv.load(world_folder)), "episodes": zoo.episodes, "trust": zoo.trust}
+    return once(place / f"{name}.zoo.json", make, **made_with)
 
 
 def reality(world: dreamenv.World, agent: dreamenv.Policy, folder: Path, episodes: int) -> Row:
     """Scores on validation seeds; those that another study left beside the agent, of as many episodes, if there are."""
     path = folder / "scores.json"
-    stored = json.loads(path.read_text()) if path.exists() and episodes == REUSED_EPISODES else {}
-    found = {name: facts for name, facts in stored.items() if name.startswith("validation")}
-    return found or validation_scores(world, agent, episodes)
+    row, made_with = stored(path) if path.exists() else ({}, {})
+    if episodes not in (made_with.get("episodes"), made_with.get("real_episodes")):
+        return validation_scores(world, agent, episodes)
+    return {name: facts for name, facts in row.items() if name.startswith("validation")}
 
 
 def candidates(
@@ -136,7 +148,7 @@ def candidates(
     visited = torch.cat([torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None])
     errors = [round_trip(world, part) for part in (visited, records.held_out)]
     found = {"round trip": errors[0] / errors[1], "novelty": float(novelty(world, records, visited).mean())}
-    for ridge in (1.0, 100.0):
+    for ridge in RIDGES:
         found[f"shortfall, ridge {ridge:g}"] = shortfall(
             world, agent, records, outcomes, gamma=config.discount(world.config.max_episode_steps), ridge=ridge
         )
@@ -153,8 +165,11 @@ def round_trip(world: dreamenv.World, states: torch.Tensor) -> float:
 
 
 def halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Every second agent, in each world: what signs and limits are chosen by, and what they are judged by."""
-    return rows[0::2], rows[1::2]
+    """Every second agent, in each world in random order: what signs are chosen by, and what they are judged by."""
+    generator = np.random.default_rng(0)
+    worlds = [[row for row in rows if row["world"] == name] for name in dict.fromkeys(row["world"] for row in rows)]
+    mixed = [of[index] for of in worlds for index in generator.permutation(len(of))]
+    return mixed[0::2], mixed[1::2]
 
 
 def real(row: Row) -> float:
@@ -163,7 +178,7 @@ def real(row: Row) -> float:
 
 def lying(rows: list[Row], share: float) -> np.ndarray:
     """Which dreams promise so much that reality pays less than this share of it."""
-    return np.array([real(row) < share * row["dream"] for row in rows])
+    return np.array([row["dream"] - real(row) > (1.0 - share) * abs(row["dream"]) for row in rows])
 
 
 def table(rows: list[Row]) -> str:
@@ -188,15 +203,15 @@ def judgement(rows: list[Row]) -> str:
     lines = []
     for name in (*LIMITS, *CANDIDATES, "doubt"):
         values = np.array([doubt(row) if name == "doubt" else row[name] for row in rows])
-        ratio = [real(row) / max(row["dream"], 1e-6) for row in rows]
-        correlation = scipy.stats.spearmanr(values, ratio).statistic
+        kept = [(real(row) - row["dream"]) / max(abs(row["dream"]), 1e-6) for row in rows]
+        correlation = scipy.stats.spearmanr(values, kept).statistic
         lines.append((name, f"{correlation:.2f}", *(separation(values, lying(rows, share)) for share in shares)))
+    paid = [real(row) for row in rows]
     correlations = [
-        scipy.stats.spearmanr([value(row) for row in rows], [real(row) for row in rows]).statistic
-        for value in (lambda row: row["dream"], believed)
+        scipy.stats.spearmanr([row[name] for row in rows], paid).statistic for name in ("dream", "believed")
     ]
     counts = ", ".join(f"{lying(rows, share).sum()} get less than {share:.0%} of their dream" for share in shares)
-    heads = ("sign", "rank correlation with real / dream", *(f"AUC below {share:.0%}" for share in shares))
+    heads = ("sign", "rank correlation with (real - dream) / dream", *(f"AUC below {share:.0%}" for share in shares))
     return (
         f"{len(rows)} agents, {counts}; rank correlation of the real return with the dreamed one "
         f"{correlations[0]:.2f}, with what the records leave of it {correlations[1]:.2f}\n"
@@ -209,10 +224,6 @@ def separation(values: np.ndarray, kind: np.ndarray) -> str:
     if kind.all() or not kind.any():
         return "-"
     return f"{area_under_curve(torch.from_numpy(values[kind]), torch.from_numpy(values[~kind])):.3f}"
-
-
-def believed(row: Row) -> float:
-    return row["dream"] * (1.0 - min(max(row["shortfall"], 0.0), 1.0))
 
 
 def doubt(row: Row) -> float:

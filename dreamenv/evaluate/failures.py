@@ -49,10 +49,10 @@ def failures(
         seed: First seed of the dreams.
 
     Returns:
-        The episodes that were no success, in the order of their seeds.
+        The episodes that were no success, in the order of their seeds; none where success is not defined.
     """
     failed = sorted((o for o in outcomes if not is_success(o, world.config)), key=lambda outcome: outcome.seed)
-    if not failed:
+    if not failed or world.config.success_reward is None:
         return ()
     starts = [_middle(world, outcome) for outcome in failed]
     start = State(*(torch.cat([getattr(s, name) for s in starts]) for name in ("z", "h", "c", "step")))

@@ -44,7 +44,7 @@ class MemoryReport:
     Attributes:
         steps: How many.
         nll: Negative log-likelihood of the next z, nats per latent dimension.
-        reward_error: Mean absolute error of the rewards of steps that end nothing.
+        reward_error: Mean absolute error of the rewards of steps that end nothing; None where there are none.
         endings: Every kind.
         action_loss: Cross entropy in nats of the next action, or squared error of a continuous one scaled to [-1, 1];
             None for a memory that does not predict it.
@@ -52,7 +52,7 @@ class MemoryReport:
 
     steps: int
     nll: float
-    reward_error: float
+    reward_error: float | None
     endings: tuple[EndingReport, ...]
     action_loss: float | None = None
 
@@ -70,7 +70,7 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
     return MemoryReport(
         steps=len(ending),
         nll=one_step_loss(memory.prior(hidden), next_z).mean().item(),
-        reward_error=float(error[ending == 0].mean()),
+        reward_error=float(error[ending == 0].mean()) if (ending == 0).any() else None,
         endings=tuple(
             report_ending(kind, ending == index, probabilities[:, index], error)
             for index, kind in enumerate(config.endings, start=1)
@@ -80,9 +80,9 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
 
 
 def _action_loss(memory: Memory, h: Sequence[Tensor], episodes: Sequence[LatentEpisode]) -> float | None:
-    if memory.action is None:
-        return None
     before = torch.cat([sequence[:-1] for sequence in h])
+    if memory.action is None or not len(before):
+        return None
     return memory.action.loss(before, torch.cat([episode.action[1:] for episode in episodes])).mean().item()
 
 

@@ -27,7 +27,7 @@ class Experience:
         next_features: After it, (N, F).
         action: What was done, (N,) int64 or (N, A) float32.
         reward: (N,) float32.
-        terminated: (N,) bool.
+        last: After which nothing is paid any more: the episode ended, or its time was up, (N,) bool.
         elapsed: Share of the time limit that was over before the step, (N,) float32.
         starts: Rows at which an episode begins, (E,) int64.
     """
@@ -36,7 +36,7 @@ class Experience:
     next_features: Tensor
     action: Tensor
     reward: Tensor
-    terminated: Tensor
+    last: Tensor
     elapsed: Tensor
     starts: Tensor
 
@@ -52,7 +52,7 @@ def experience(world: World, episodes: Sequence[LatentEpisode]) -> Experience:
         next_features=torch.cat([rows[1:] for rows in features]),
         action=torch.cat([episode.action for episode in episodes]),
         reward=torch.cat([episode.reward for episode in episodes]),
-        terminated=ending > 0,
+        last=(ending > 0) | (step >= world.config.max_episode_steps),
         elapsed=(step - 1) / world.config.max_episode_steps,
         starts=lengths.cumsum(0) - lengths,
     )
@@ -76,19 +76,19 @@ def off_policy_return(world: World, agent: Policy, data: Experience, *, gamma: f
         agent: Whose actions are valued; if it holds them, then as though it decided anew at every step.
         data: Recorded transitions, of any other policies.
         gamma: Discount.
-        ridge: Regularisation, in transitions.
+        ridge: Regularisation of what z and h add, in transitions; the mean, and how it falls with time, are free.
 
     Returns:
         Mean value of the starts.
     """
     inputs = _Inputs(data, world.config.max_episode_steps)
     spec = world.config.action
-    size = _action_features(spec, data.action[:1]).shape[1] * inputs.size
-    matrix, vector = ridge * torch.eye(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    penalty = inputs.penalty(ridge).repeat(_action_features(spec, data.action[:1]).shape[1])
+    matrix, vector = torch.diag(penalty), torch.zeros_like(penalty)
     for rows in _blocks(len(data.reward)):
         here = _products(_action_features(spec, data.action[rows]), inputs.now(rows))
         following = _products(_action_features(spec, _act(agent, data.next_features[rows])), inputs.following(rows))
-        matrix += (here.T @ (here - gamma * following * ~data.terminated[rows, None])).double()
+        matrix += (here.T @ (here - gamma * following * ~data.last[rows, None])).double()
         vector += (here.T @ data.reward[rows]).double()
     weights = torch.linalg.solve(matrix, vector).float()
     first = _action_features(spec, _act(agent, data.features[data.starts]))
@@ -101,7 +101,10 @@ class _Inputs:
     def __init__(self, data: Experience, limit: int) -> None:
         self._data, self._step = data, 1.0 / limit
         self._mean, self._spread = data.features.mean(0), data.features.std(0).clamp(min=1e-3)
-        self.size = data.features.shape[1] + 2
+
+    def penalty(self, ridge: float) -> Tensor:
+        """Of every input, (D,) float64; of the last two only as much as keeps the equations solvable."""
+        return torch.tensor([ridge] * len(self._mean) + [1e-3, 1e-3], dtype=torch.float64)
 
     def now(self, rows: Tensor) -> Tensor:
         return self._standardise(self._data.features[rows], self._data.elapsed[rows])
@@ -121,7 +124,7 @@ def _act(agent: Policy, features: Tensor) -> Tensor:
 
 def _action_features(spec: ActionSpec, action: Tensor) -> Tensor:
     if spec.discrete:
-        return torch.nn.functional.one_hot(action, spec.n).float()
+        return torch.nn.functional.one_hot(action.long(), spec.n).float()
     low, high = torch.tensor(spec.low), torch.tensor(spec.high)
     return torch.cat([torch.ones(len(action), 1), scale_action(action, low, high)], dim=1)
 

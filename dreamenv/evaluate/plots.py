@@ -69,7 +69,7 @@ def plot_horizons(sight: Mapping[int, Score], loops: Sequence[OpenLoop], path: P
     left.set(xscale="log", xlabel="a real frame every k steps", ylabel="in reality, greedy agent")
     kinds = [ending.kind for ending in loops[0].endings] if loops else []
     for colour, index in zip(_COLOURS, range(len(kinds)), strict=False):
-        ratios = [loop.endings[index].predicted / max(loop.endings[index].count, 1) for loop in loops]
+        ratios = [_ratio(loop.endings[index].predicted, loop.endings[index].count) for loop in loops]
         right.plot([loop.horizon for loop in loops], ratios, "o-", color=colour, label=kinds[index])
     right.axhline(1.0, color="black", linewidth=0.8)
     right.set(xscale="log", xlabel="steps dreamed since the real frame", ylabel="endings predicted / happened")
@@ -78,6 +78,11 @@ def plot_horizons(sight: Mapping[int, Score], loops: Sequence[OpenLoop], path: P
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
     _write(figure, path)
+
+
+def _ratio(predicted: float, happened: int) -> float:
+    """NaN, which leaves a gap in a line, where nothing happened."""
+    return predicted / happened if happened else float("nan")
 
 
 def plot_reconstructions(real: NDArray[np.uint8], reconstructed: NDArray[np.uint8], path: Path) -> None:

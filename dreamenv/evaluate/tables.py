@@ -99,7 +99,7 @@ def open_loop_table(results: Sequence[OpenLoop]) -> str:
             result.horizon,
             result.steps,
             f"{result.z_error:.3f}",
-            "-" if result.reward_error is None else f"{result.reward_error:.4f}",
+            _exact(result.reward_error),
             ending.kind,
             ending.count,
             f"{ending.predicted:.1f}",
@@ -144,14 +144,13 @@ def memory_table(report: MemoryReport) -> str:
             ending.count,
             f"{ending.predicted:.1f}",
             *("-" if x is None else f"{x:.2f}" for x in (ending.precision, ending.recall)),
-            *("-" if x is None else f"{x:.4f}" for x in (ending.auc, ending.reward_error)),
+            *map(_exact, (ending.auc, ending.reward_error)),
         )
         for ending in report.endings
     ]
     headers = ("ending", "count", "predicted", "precision", "recall", "AUC", "reward error")
-    title = (
-        f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error {report.reward_error:.4f}"
-    )
+    title = f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error "
+    title += _exact(report.reward_error)
     if report.action_loss is not None:
         title += f", next action's loss {report.action_loss:.4f}"
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
@@ -213,6 +212,10 @@ def _verdict(trust: Trust) -> str:
 
 def _brief(score: Score) -> str:
     return f"{'-' if score.success is None else f'{score.success:.2f}'} / {_short(score.mean)}"
+
+
+def _exact(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _short(value: float) -> str:

@@ -121,6 +121,7 @@ class Trust:
         dream: The greedy agent in the dream.
         signs: Read without any new real episode.
         strip: Where the dream went farthest from the records.
+        believed: What the records leave of the dream's mean return, see :func:`believed`.
         gaps: Dream minus reality; empty where no real episodes were played.
         failures: What the dream promises from the middle of real episodes without success; empty likewise.
         best_temperature: Whose dream predicts the real return best; None likewise.
@@ -129,6 +130,7 @@ class Trust:
     dream: Score
     signs: tuple[Sign, ...]
     strip: Strip
+    believed: float
     gaps: tuple[Gap, ...] = ()
     failures: tuple[Failure, ...] = ()
     best_temperature: float | None = None
@@ -144,12 +146,6 @@ class Trust:
         return light(self.doubt)
 
     @property
-    def believed(self) -> float:
-        """What remains of the dream's mean return after the share that recorded episodes do not confirm."""
-        missing = next(sign.value for sign in self.signs if sign.name == "shortfall")
-        return self.dream.mean - min(max(missing, 0.0), 1.0) * abs(self.dream.mean)
-
-    @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is not green."""
         return tuple(sign.limits.says for sign in self.signs if sign.doubt >= 0.0)
@@ -157,7 +153,21 @@ class Trust:
 
 def light(doubt: float) -> Light:
     """Green below 0, red from 1 on."""
-    return "red" if doubt >= 1.0 else "amber" if doubt >= 0.0 else "green"
+    return "green" if doubt < 0.0 else "amber" if doubt < 1.0 else "red"
+
+
+def believed(promise: float, missing: float, worst: float) -> float:
+    """What remains of a dreamed mean return.
+
+    Args:
+        promise: The dreamed mean return.
+        missing: The share of it that recorded episodes do not confirm; where negative, the promise remains.
+        worst: The smallest recorded return; no less remains, unless less was promised.
+
+    Returns:
+        A mean return.
+    """
+    return max(promise - max(missing, 0.0) * abs(promise), min(worst, promise))
 
 
 def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config: TrustConfig | None = None) -> Trust:
@@ -200,11 +210,12 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         found = signals(world, agent, records, outcomes, config)
         signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
         strip = strangest_moments(world, records, seen, outcomes)
+        left = believed(dreamed.mean, found["shortfall"], min(float(episode.rewards.sum()) for episode in seen))
         bar.update()
         if not config.real_episodes:
-            return Trust(dreamed, signs, strip)
+            return Trust(dreamed, signs, strip, left)
         bar.set_postfix_str("reality", refresh=True)
-        result = Trust(dreamed, signs, strip, *_reality(world, agent, config))
+        result = Trust(dreamed, signs, strip, left, *_reality(world, agent, config))
         bar.update()
         return result
 

@@ -41,7 +41,7 @@ def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Secti
 
 def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
     """The numbers."""
-    memory, samples = inspection.memory, inspection.samples
+    memory, samples, error = inspection.memory, inspection.samples, inspection.memory.report.reward_error
     low, middle, high = memory.scale
     assumed = " (default settings assumed)" if samples.assumed else ""
     return (
@@ -50,7 +50,7 @@ def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
         ),
         Row(
             "Reward error of ordinary steps",
-            f"{memory.report.reward_error:.4f}",
+            "-" if error is None else f"{error:.4f}",
             "small beside the rewards of the task",
         ),
         Row(

@@ -1,0 +1,73 @@
+"""What the experiments have in common, and how the zoo of agents is put together."""
+
+import numpy as np
+import pytest
+
+import dreamenv
+from benchmarks.study import facts, once, spread
+from benchmarks.trust.zoo import Zoo, halves, lying, members
+from dreamenv.evaluate.scores import Score
+
+
+def scored(success):
+    return Score("greedy", "real", None, (0, 1), 0.5, 0.1, 0.4, 0.6, success, None, None, 9.0, (0.5,), (9,), (False,))
+
+
+def test_rows_are_made_once(tmp_path):
+    made = []
+
+    def make():
+        made.append(None)
+        return {"mean": 0.5}
+
+    for _ in range(2):
+        assert once(tmp_path / "row.json", make, world="a", ppo=dreamenv.PPOConfig()) == {"mean": 0.5}
+    assert len(made) == 1
+
+
+def test_rows_of_other_settings_are_refused(tmp_path):
+    once(tmp_path / "row.json", dict, world="a", episodes=100, ppo=dreamenv.PPOConfig())
+    with pytest.raises(ValueError, match="other world, ppo: choose another --root"):
+        once(tmp_path / "row.json", dict, world="b", episodes=100, ppo=dreamenv.PPOConfig(seed=1))
+
+
+def test_unknown_success_is_no_failure():
+    assert facts(scored(None))["success"] is None
+    assert spread([{"real": facts(scored(None))}], "real") == "- / 0.500"
+    assert spread([{"real": facts(scored(s))} for s in (0.0, 1.0)], "real") == "0.50 (0.00-1.00) / 0.500"
+
+
+def test_both_halves_of_the_zoo_have_agents_of_every_kind():
+    kinds = ["honest"] * 4 + ["50,000-steps", "exploit"]
+    rows = [{"world": world, "agent": kind} for world in "abcdefgh" for kind in kinds]
+    one, other = halves(rows)
+    assert sorted(map(str, one + other)) == sorted(map(str, rows))
+    for kind in set(kinds):
+        assert abs(sum(row["agent"] == kind for row in one) / kinds.count(kind) - 4) <= 2
+    assert halves(rows) == (one, other)
+
+
+def test_dreams_lie_by_the_share_that_reality_does_not_pay():
+    rows = [
+        {"dream": d, "validation greedy": {"mean": r}} for d, r in ((0.8, 0.3), (0.8, 0.5), (-100, -100), (-10, -20))
+    ]
+    assert lying(rows, 0.5).tolist() == [True, False, False, True]
+
+
+def test_agents_enter_the_zoo_once_and_under_their_own_name(dot_folder, dot_world, dot_agent_folder, tmp_path):
+    def save(folder, world, fill=0.0, inputs=("z", "h")):
+        action = world.config.action
+        weight = np.full((action.n, world.feature_size), fill, np.float32)
+        agent = dreamenv.LinearAgent(weight, np.zeros(action.n, np.float32), action, inputs=inputs)
+        dreamenv.save_linear(agent, tmp_path / folder, world)
+
+    for fill, name in enumerate("ab"):
+        save(f"{name}/agents/linear", dot_world, fill)
+        save(f"{name}/copy", dot_world, fill)
+    save("sees-z", dot_world.showing(("z",)), inputs=("z",))
+
+    found = members(
+        Zoo(worlds=(dot_folder,), agents=(tmp_path,), extras=("exploit",), root=tmp_path / "zoo"), dot_folder
+    )
+
+    assert [name for name, _ in found] == [f"{tmp_path.name}-{name}-agents-linear" for name in "ab"] + ["exploit"]
