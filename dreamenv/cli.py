@@ -37,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     with _heed_signals() as signals:
         try:
-            for module in filter(None, os.environ.get("DREAMENV_IMPORT", "").split(",")):
-                importlib.import_module(module)  # environments of worlds, which worlds themselves may not import
+            _import_modules()
             _parse(arguments)()
         except (Exception, KeyboardInterrupt) as error:
             if signals or isinstance(error, KeyboardInterrupt):
@@ -50,6 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
     print(f"done in {time.monotonic() - begin:.0f} s")
     return 0
+
+
+def _import_modules() -> None:
+    """Imports what the user lists: environments of worlds, which worlds themselves may not import.
+
+    Raises:
+        ValueError: If a module, or one that it needs, is not there.
+    """
+    for module in filter(None, os.environ.get("DREAMENV_IMPORT", "").split(",")):
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"expected installed modules in DREAMENV_IMPORT, got {module!r}: {error}") from None
 
 
 def _what_stays(arguments: Sequence[str] | None) -> str:

@@ -43,6 +43,13 @@ class CollectConfig:
     processes: bool = False
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
 
+    def __post_init__(self) -> None:
+        """Refuses settings that no collection can have."""
+        if min(self.num_envs, self.shard_episodes) < 1:
+            raise ValueError(
+                f"expected num_envs and shard_episodes of at least 1, got {self.num_envs} and {self.shard_episodes}"
+            )
+
 
 class Actor(Policy, Protocol):
     """A policy that can say how it acts in the episode with a seed."""

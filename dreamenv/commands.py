@@ -132,7 +132,7 @@ def ppo_command(
 
 def _say_dreamed(world: World, agent: Policy) -> None:
     """Says what an agent gets in the dream it was trained in, and whether that is nothing."""
-    env = DreamVectorEnv(world, DREAMS, autoreset_mode=AutoresetMode.DISABLED)
+    env = DreamVectorEnv(world.seen_by(agent), DREAMS, autoreset_mode=AutoresetMode.DISABLED)
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + DREAMS)
     found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
     success = "" if found.success is None else f"success {found.success:.2f}, "

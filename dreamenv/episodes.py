@@ -107,13 +107,17 @@ class EpisodeStore:
             lock.acquire(timeout=0)
         except Timeout:
             raise StoreError(f"another process is adding episodes to {folder}; wait for it, or stop it") from None
-        path = folder / "spec.json"
-        if not path.exists():
-            write_json(path, TypeAdapter(StoreSpec).dump_python(spec, mode="json"))
-        store = cls(folder)
-        if store.spec != spec:
-            raise StoreError(f"{folder} holds episodes of {store.spec}, cannot add episodes of {spec}")
-        remove_partial(folder)
+        try:
+            path = folder / "spec.json"
+            if not path.exists():
+                write_json(path, TypeAdapter(StoreSpec).dump_python(spec, mode="json"))
+            store = cls(folder)
+            if store.spec != spec:
+                raise StoreError(f"{folder} holds episodes of {store.spec}, cannot add episodes of {spec}")
+            remove_partial(folder)
+        except BaseException:
+            lock.release()
+            raise
         store._lock = lock
         return store
 
@@ -127,9 +131,9 @@ class EpisodeStore:
         """Writes ``episodes`` as one new shard; they are stored when this returns.
 
         Raises:
-            StoreError: If the store is open for reading only, a frame has another shape than its others, or a number is
-                not finite.
-            OSError: If the disk refuses; the store is then as before.
+            StoreError: If the store is open for reading only, an episode has no step, arrays of other shapes or types
+                than :class:`Episode` says or actions that the space has not, or a number is not finite.
+            OSError: If the disk refuses. Whatever is raised, the store is as before.
         """
         if self._lock is None:
             raise StoreError(f"{self.folder} is open for reading; EpisodeStore.create opens it for writing")
@@ -235,24 +239,41 @@ class _Shard:
 
 
 def _check_episode(episode: Episode, spec: StoreSpec) -> None:
-    if episode.observations.shape[1:] != spec.frame_shape:
-        raise StoreError(f"expected frames {spec.frame_shape}, got {episode.observations.shape[1:]}")
+    steps = len(episode)
+    if steps < 1:
+        raise StoreError(f"expected episodes of at least one step, got {episode}")
+    expected = {
+        "observations": ((steps + 1, *spec.frame_shape), "uint8"),
+        "actions": ((steps,), "int64") if spec.action.discrete else ((steps, spec.action.size), "float32"),
+        "rewards": ((steps,), "float32"),
+    }
+    for name, (shape, dtype) in expected.items():
+        array = getattr(episode, name)
+        if (array.shape, array.dtype) != (shape, dtype):
+            raise StoreError(f"expected {name} {shape} {dtype}, got {array.shape} {array.dtype} in {episode}")
+    _check_numbers(episode, spec.action)
+
+
+def _check_numbers(episode: Episode, action: ActionSpec) -> None:
     for name in ("actions", "rewards"):
         wrong = np.flatnonzero(~np.isfinite(getattr(episode, name)).reshape(len(episode), -1).all(1))
         if len(wrong):
             raise StoreError(
                 f"expected finite {name}, got {getattr(episode, name)[wrong[0]]} in step {wrong[0]} of {episode}"
             )
+    low, high = episode.actions.min(), episode.actions.max()
+    if action.discrete and not 0 <= low <= high < action.n:
+        raise StoreError(f"expected actions from 0 to {action.n - 1}, got {low} to {high} in {episode}")
 
 
 def _encode(episodes: Sequence[Episode]) -> bytes:
     tensors = {
         "observations": np.concatenate([episode.observations for episode in episodes]),
         "actions": np.concatenate([episode.actions for episode in episodes]),
-        "rewards": np.concatenate([episode.rewards for episode in episodes]).astype(np.float32),
+        "rewards": np.concatenate([episode.rewards for episode in episodes]),
         "lengths": np.array([len(episode) for episode in episodes], np.int64),
-        "terminated": np.array([episode.terminated for episode in episodes]),
-        "truncated": np.array([episode.truncated for episode in episodes]),
+        "terminated": np.array([episode.terminated for episode in episodes], bool),
+        "truncated": np.array([episode.truncated for episode in episodes], bool),
         "seeds": np.array([episode.seed for episode in episodes], np.int64),
     }
     policies = json.dumps([episode.policy for episode in episodes])

@@ -141,6 +141,15 @@ def test_agents_and_results_go_where_they_are_told(world, tmp_path):
     assert not (world / "agents").exists() and not (world / "compare").exists()
 
 
+@pytest.mark.parametrize(("command", "name", "settings"), [("evolve", "linear", EVOLVE), ("ppo", "ppo", PPO)])
+def test_an_agent_that_sees_a_part_of_the_state_is_tried_in_dreams_that_show_it(world, capsys, command, name, settings):
+    assert main([command, "--world", str(world), "--inputs", "z", *settings]) == 0
+    assert dreamenv.load_agent(world / "agents" / name).inputs == ("z",)
+    out = capsys.readouterr().out
+    assert "in 100 greedy dreams: " in out
+    assert f"next: dreamenv compare --world {world} --agent {world / 'agents' / name}" in out
+
+
 def test_evolving_on_continues_the_same_run(world):
     longer = ["--generations", "3", *EVOLVE[2:]]
     assert main(["evolve", "--world", str(world), *EVOLVE]) == 0
@@ -277,6 +286,20 @@ def test_retraining_with_other_settings_is_refused(capsys, world):
 )
 def test_a_command_that_cannot_be_read_is_refused(capsys, arguments):
     refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("modules", ["typo", "dot_env,typo", "json.typo"])
+def test_a_module_that_cannot_be_imported_is_refused(capsys, tmp_path, monkeypatch, modules):
+    monkeypatch.setenv("DREAMENV_IMPORT", modules)
+    line = refused(capsys, "collect", "--world", tmp_path / "w", *COLLECT)
+    assert "expected installed modules in DREAMENV_IMPORT" in line and "typo" in line
+
+
+@pytest.mark.parametrize("flag", ["--num-envs", "--shard-episodes"])
+def test_a_collection_by_nobody_is_refused(capsys, tmp_path, flag):
+    line = refused(capsys, "collect", "--env", "dot_env:Dot-v0", "--world", tmp_path / "w", flag, "0")
+    assert "expected num_envs and shard_episodes of at least 1" in line
+    assert not (tmp_path / "w").exists()
 
 
 def test_an_environment_that_cannot_draw_is_refused(capsys, tmp_path, monkeypatch):

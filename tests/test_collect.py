@@ -130,6 +130,12 @@ def test_seeds_kept_for_validation_cannot_be_asked_for(tmp_path):
         collect("Dot-v0", tmp_path, dataclasses.replace(CONFIG, seed=-1))
 
 
+@pytest.mark.parametrize("change", [{"num_envs": 0}, {"shard_episodes": 0}, {"num_envs": -3}], ids=str)
+def test_counts_below_one_are_refused(change):
+    with pytest.raises(ValueError, match="expected num_envs and shard_episodes of at least 1, got"):
+        dataclasses.replace(CONFIG, **change)
+
+
 @ENVS
 def test_episodes_replay_in_the_environment_final_observation_included(tmp_path, env_id):
     env = DotEnv(continuous=env_id == "ContinuousDot-v0")

@@ -1,5 +1,6 @@
 """Episodes come back from the store as they went in, or not at all."""
 
+import dataclasses
 from hashlib import sha256
 from pathlib import Path
 
@@ -215,6 +216,16 @@ def test_two_writers_are_refused(tmp_path):
     assert len(EpisodeStore(tmp_path)) == 4
 
 
+def test_a_refused_writer_keeps_nobody_out_while_its_error_lives(tmp_path):
+    fill(tmp_path, DISCRETE, [range(3)]).close()
+
+    with pytest.raises(StoreError) as kept:
+        EpisodeStore.create(tmp_path, BOX)
+
+    assert len(EpisodeStore.create(tmp_path, DISCRETE)) == 3
+    assert "cannot add episodes of" in str(kept.value)
+
+
 @pytest.mark.parametrize("open_again", [EpisodeStore, lambda folder: closed(fill(folder, DISCRETE, []))])
 def test_only_a_writer_can_append(tmp_path, open_again):
     fill(tmp_path, DISCRETE, [range(3)])
@@ -248,6 +259,33 @@ def test_rewards_that_are_not_finite_are_refused(tmp_path, value):
         store.append([episode])
 
     assert len(EpisodeStore(tmp_path)) == 3
+
+
+NO_EPISODES = {
+    "no step": (DISCRETE, lambda e: {"actions": e.actions[:0]}, "at least one step, got Episode.0 steps"),
+    "a frame too few": (DISCRETE, lambda e: {"observations": e.observations[1:]}, r"\(5, 4, 6, 3\) uint8, got \(4, "),
+    "other frames": (DISCRETE, lambda e: {"observations": e.observations[:, 1:]}, r"uint8, got \(5, 3, 6, 3\) uint8"),
+    "frames of floats": (DISCRETE, lambda e: {"observations": e.observations / 255}, "6, 3. uint8, got .* float64"),
+    "a reward too many": (DISCRETE, lambda e: {"rewards": np.zeros(5, np.float32)}, r"\(4,\) float32, got \(5,\)"),
+    "rewards of doubles": (DISCRETE, lambda e: {"rewards": np.zeros(4)}, r"\(4,\) float32, got \(4,\) float64"),
+    "short integers": (DISCRETE, lambda e: {"actions": e.actions.astype(np.int32)}, "int64, got .* int32"),
+    "an action too high": (DISCRETE, lambda e: {"actions": np.arange(4)}, "actions from 0 to 2, got 0 to 3"),
+    "an action too low": (DISCRETE, lambda e: {"actions": np.arange(4) - 2}, "actions from 0 to 2, got -2 to 1"),
+    "double precision": (BOX, lambda e: {"actions": e.actions.astype(np.float64)}, "float32, got .* float64"),
+    "a dimension too few": (BOX, lambda e: {"actions": e.actions[:, :1]}, r"actions \(4, 2\) float32, got \(4, 1\)"),
+}
+
+
+@pytest.mark.parametrize(("spec", "change", "words"), NO_EPISODES.values(), ids=NO_EPISODES)
+def test_what_is_no_episode_of_the_store_is_refused_and_the_store_stays(tmp_path, spec, change, words):
+    store = fill(tmp_path, spec, [range(3)])
+    good = make_episode(spec, 3, length=4)
+
+    with pytest.raises(StoreError, match=f"expected .*{words}"):
+        store.append([good, dataclasses.replace(good, **change(good))])
+    store.append([good])
+
+    assert len(EpisodeStore(tmp_path)) == len(store) == 4
 
 
 CHANGES = {

@@ -223,6 +223,15 @@ def test_an_action_penalty_lowers_the_fitness(dot_world, tmp_path):
     assert (costly < free).all()
 
 
+def test_evaluations_never_count_the_action_penalty(dot_world, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_score", lambda candidates, *_: tuple(np.arange(float(len(candidates)))))
+    for penalty in (0.0, 0.1):
+        evolve(dot_world, tmp_path / str(penalty), grown(4, action_penalty=penalty))
+    free, costly = (record(tmp_path / name)["evaluations"] for name in ("0.0", "0.1"))
+    assert len(free) == 2
+    assert free == costly
+
+
 def test_continuous_actions_evolve_too(continuous_world, tmp_path):
     agent = evolve(continuous_world, tmp_path, grown(2))
     assert agent.weight.shape == (1, continuous_world.feature_size)

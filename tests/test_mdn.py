@@ -161,6 +161,18 @@ def test_a_component_without_weight_is_never_drawn(kind, uniform):
     assert ((z > 0) & (z < COMPONENTS - 1)).all()
 
 
+@pytest.mark.parametrize("components", [256, 257, 1024])
+def test_any_of_many_components_can_be_drawn(components):
+    likeliest = torch.arange(components)
+    logits = torch.where(torch.eye(components, dtype=torch.bool), 0.0, -1e4)[..., None]
+    means = likeliest.float()[:, None].expand(components, components, 1)
+    mixture = Mixture(logits, means, torch.zeros_like(means))
+
+    z = sample(mixture, torch.ones(components), torch.full((components, 1), 0.5), torch.zeros(components, 1))
+
+    assert torch.equal(z.squeeze(-1).long(), likeliest)
+
+
 def test_every_row_has_its_own_temperature():
     mixture = many([[0.0]], [[0.0]], [[0.0]], draws=3)
     temperature = torch.tensor([0.0, 1.0, 4.0])

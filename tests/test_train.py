@@ -383,6 +383,21 @@ def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_p
         assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
 
 
+def test_without_calibration_nothing_is_taken_back_whatever_it_begins_with(tmp_path):
+    episodes = [unforeseeable_episode(seed) for seed in range(20)]
+    config = MemoryTraining(MemoryConfig(hidden_size=4, components=1), FitConfig(steps=2, precision="float32"))
+    world = WorldConfig(
+        "Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), config.model, ("same", "better")
+    )
+    plain = dataclasses.replace(config, calibrated=False)
+
+    source = memory_training.train_memory(episodes, world, config, tmp_path / "source", "data")
+    memory = memory_training.train_memory(episodes, world, plain, tmp_path / "plain", "data", source)
+
+    assert source.endings.shift.all()
+    assert not memory.endings.shift.any()
+
+
 def cycling_episode(seed, continuous):
     """Noise in which the agent takes three actions in turn."""
     length = 9

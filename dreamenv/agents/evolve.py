@@ -80,7 +80,7 @@ class Evolution:
         world: Identity of the world, see :func:`dreamenv.bundle.world_id`.
         fitness: Mean shaped dream return of every candidate, generation by generation.
         sigma: Step size after every generation.
-        evaluations: Generation -> mean dream return of the distribution's mean.
+        evaluations: Generation -> mean dream return of the distribution's mean, without any action penalty.
     """
 
     config: dict[str, Any]
@@ -241,7 +241,8 @@ def _extend(
         parameters, action = np.asarray(strategy.mean)[None], world.config.action
         shape = (config.hidden, config.one_output)
         mean = Population(parameters, action, len(seeds), generation, world.device, *shape)
-        evaluations[generation] = float(np.mean([o.episode_return for o in rollout(env, mean, seeds)]))
+        unshaped = env.unwrapped  # a penalty guides the search; what it finds is scored without
+        evaluations[generation] = float(np.mean([o.episode_return for o in rollout(unshaped, mean, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
     return dataclasses.replace(record, fitness=(*record.fitness, fitness), sigma=sigma, evaluations=evaluations)
 

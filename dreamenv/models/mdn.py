@@ -85,7 +85,8 @@ def sample(mixture: Mixture, temperature: Tensor, uniform: Tensor, normal: Tenso
     weights = (tempered - tempered.amax(-2, keepdim=True)).exp()
     *cumulative, total = accumulate(weights.unbind(-2), torch.add)  # several times faster than cumsum and sum over K
     threshold = uniform[:, : weights.shape[-1]] * total
-    component = torch.zeros_like(threshold, dtype=torch.uint8)
+    wide_enough = torch.uint8 if len(cumulative) < 2**8 else torch.int64  # the narrow one is the faster
+    component = torch.zeros_like(threshold, dtype=wide_enough)
     for partial in cumulative:
         component += (partial <= threshold).view(torch.uint8)
     index = component.long()[:, None].expand_as(mixture.means[:, :1])

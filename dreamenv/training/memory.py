@@ -79,7 +79,7 @@ def train_memory(
         device: Where to train.
 
     Returns:
-        The trained M, in evaluation mode, its ending probabilities calibrated to the data.
+        The trained M, in evaluation mode, its ending probabilities calibrated to the data unless the settings say not.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -203,4 +203,6 @@ def _balance(
     shift = (seen / (steps / steps.sum())).log()
     if config.calibrated:
         memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # without steps there is nothing to take back
+    else:
+        memory.endings.shift.zero_()  # or that of the M to begin with would stay
     return draw, weights
