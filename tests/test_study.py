@@ -70,4 +70,5 @@ def test_agents_enter_the_zoo_once_and_under_their_own_name(dot_folder, dot_worl
         Zoo(worlds=(dot_folder,), agents=(tmp_path,), extras=("exploit",), root=tmp_path / "zoo"), dot_folder
     )
 
-    assert [name for name, _ in found] == [f"{tmp_path.name}-{name}-agents-linear" for name in "ab"] + ["exploit"]
+    prefix = "-".join(tmp_path.parts[1:])
+    assert [name for name, _ in found] == [f"{prefix}-{name}-agents-linear" for name in "ab"] + ["exploit"]

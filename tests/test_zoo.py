@@ -23,6 +23,6 @@ def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path):
     printed = run_benchmark("trust.zoo", f"--root {tmp_path}/zoo {zoo}")
 
     rows = json.loads((tmp_path / "zoo" / "zoo.json").read_text())
-    assert [row["agent"] for row in rows] == ["agents-0.1-seed0", "agents-1-dropout-0.1-seed0"]
+    assert [row["agent"].split("-agents-")[1] for row in rows] == ["0.1-seed0", "1-dropout-0.1-seed0"]
     assert all({"dream", "validation greedy", "shortfall", "haste", "novelty"} <= set(row) for row in rows)
     assert "The half for choosing: 1 agents" in printed

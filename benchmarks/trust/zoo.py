@@ -9,6 +9,7 @@ signs and limits, the other half is for the figures.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -65,7 +66,7 @@ class Zoo:
 
 def main(zoo: Zoo) -> None:
     jobs = [(zoo, world, member) for world in zoo.worlds for member in members(zoo, world)]
-    with get_context("spawn").Pool(zoo.processes, maxtasksperchild=1) as pool:
+    with get_context("spawn").Pool(zoo.processes) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(zoo.root / "zoo.json", rows)
     print(table(rows))
@@ -80,8 +81,7 @@ def members(zoo: Zoo, world: Path) -> list[Member]:
     for base in zoo.agents:
         for path in sorted(base.rglob(WEIGHTS)):
             if belongs(path.parent, own):
-                name = "-".join((base.name, *path.parent.relative_to(base).parts))
-                found.setdefault(path.read_bytes(), (name, path.parent))
+                found.setdefault(path.read_bytes(), (name_of(path.parent), path.parent))
     return [*found.values(), *((name, home(zoo, world) / name) for name in zoo.extras)]
 
 
@@ -95,7 +95,11 @@ def belongs(folder: Path, world: str) -> bool:
 
 
 def home(zoo: Zoo, world: Path) -> Path:
-    return zoo.root / "-".join(part for part in world.parts[-3:] if part not in ("/", "runs"))
+    return zoo.root / name_of(world)
+
+
+def name_of(folder: Path) -> str:
+    return "-".join(part for part in folder.parts if part not in ("/", "runs"))
 
 
 def measure(zoo: Zoo, world_folder: Path, member: Member) -> Row:
@@ -109,10 +113,8 @@ def measure(zoo: Zoo, world_folder: Path, member: Member) -> Row:
         agent = dreamenv.train_ppo(world, agent_folder, EXTRAS[name]) if added else dreamenv.load_agent(agent_folder)
         outcomes = dream(world, agent, zoo.trust)
         dreamed = summarise(outcomes, world.config, name="greedy", temperature=1.0)
-        seen, held_out = dreamenv.EpisodeStore(world_folder / "episodes").split()
-        records = read_records(world, seen, held_out)
+        records, worst = recorded(world_folder)
         signs = signals(world, agent, records, outcomes, zoo.trust)
-        worst = min(float(episode.rewards.sum()) for episode in seen)
         return {
             "world": place.name,
             "agent": name,
@@ -126,6 +128,13 @@ def measure(zoo: Zoo, world_folder: Path, member: Member) -> Row:
 
     made_with = {"world": world_id(dreamenv.load(world_folder)), "episodes": zoo.episodes, "trust": zoo.trust}
     return once(place / f"{name}.zoo.json", make, **made_with)
+
+
+@functools.lru_cache(maxsize=1)
+def recorded(world: Path) -> tuple[Records, float]:
+    """The records of a world's episodes, and the smallest return in those that it learned from."""
+    seen, held_out = dreamenv.EpisodeStore(world / "episodes").split()
+    return read_records(dreamenv.load(world), seen, held_out), min(float(episode.rewards.sum()) for episode in seen)
 
 
 def reality(world: dreamenv.World, agent: dreamenv.Policy, folder: Path, episodes: int) -> Row:
