@@ -42,15 +42,18 @@ class ActionSpec:
         """Describes a Gymnasium action space.
 
         Raises:
-            UnsupportedEnvironmentError: If the space is neither ``Discrete`` from 0 nor a bounded 1-D ``Box``.
+            UnsupportedEnvironmentError: If the space is neither ``Discrete`` from 0 nor a bounded 1-D ``Box`` of
+                floats.
         """
         with contextlib.suppress(ValueError):
             if isinstance(space, gym.spaces.Discrete) and space.start == 0:
                 return cls(n=int(space.n))
             if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
-                return cls(low=tuple(map(float, space.low)), high=tuple(map(float, space.high)))
+                if np.issubdtype(space.dtype, np.floating):
+                    return cls(low=tuple(map(float, space.low)), high=tuple(map(float, space.high)))
         raise UnsupportedEnvironmentError(
-            f"expected an action space Discrete(n) starting at 0 or a bounded one-dimensional Box, got {space}"
+            "expected an action space Discrete(n) starting at 0 or a bounded one-dimensional Box of floats, "
+            f"got {space}"
         )
 
     @property

@@ -173,6 +173,16 @@ class TestTensors:
             for final, array in zip(info.get("final_obs", []), expected_info.get("final_obs", []), strict=True):
                 assert (final is None and array is None) or np.array_equal(final.numpy(), array)
 
+    def test_what_is_computed_from_them_has_gradients(self, dot_world):
+        env = DreamVectorEnv(dot_world, 5, tensors=True, max_episode_steps=1, autoreset_mode="SameStep")
+        first, _ = env.reset(seed=0)
+        second, *_, info = env.step(torch.zeros(5, dtype=torch.int64))
+        kept = dot_world.features(env.snapshot().state)
+        for observation in (first, second, info["final_obs"][0], kept):
+            layer = torch.nn.Linear(40, 1)
+            layer(observation).sum().backward()
+            assert layer.weight.grad.any()
+
     @pytest.mark.parametrize(
         "actions", [torch.zeros(2, dtype=torch.int64), torch.zeros(3), torch.full((3,), 3), torch.full((3,), -1)]
     )

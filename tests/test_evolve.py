@@ -232,6 +232,12 @@ def test_evaluations_never_count_the_action_penalty(dot_world, tmp_path, monkeyp
     assert free == costly
 
 
+def test_a_single_output_is_no_continuous_action(continuous_world, tmp_path):
+    with pytest.raises(ValueError, match="expected discrete actions"):
+        evolve(continuous_world, tmp_path, grown(2, one_output=True))
+    assert not list(tmp_path.iterdir())
+
+
 def test_continuous_actions_evolve_too(continuous_world, tmp_path):
     agent = evolve(continuous_world, tmp_path, grown(2))
     assert agent.weight.shape == (1, continuous_world.feature_size)

@@ -8,18 +8,22 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from dot_env import DotEnv
+from dot_env import CELL, WIDTH, DotEnv
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import AddRenderObservation
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import LatentObservation, UnsupportedEnvironmentError, VectorLatentObservation
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent import make_latent, make_latent_vector
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.models.memory import State
 from dreamenv.models.vision import sample_latent
 from dreamenv.noise import Noise
+from dreamenv.spaces import ActionSpec
+from dreamenv.world import World
 
 STAY = 2
 
@@ -55,6 +59,58 @@ class ReadOnlyDot(DotEnv):
         frame = super()._frame()
         frame.flags.writeable = False
         return frame
+
+
+class DrawnDot(DotEnv):
+    """Draws its frames in the mode that it was made with, for a wrapper to take."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space, self.render_mode = gym.spaces.Box(0, WIDTH // CELL, (1,), np.float32), "rgb_array"
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.array([self._position], np.float32), {}
+
+    def render(self):
+        return self._frame() if self.render_mode == "rgb_array" else None
+
+
+class PreciseDot(DotEnv):
+    """Takes actions in double precision only, of a space whose lower bound is rounded down in single precision."""
+
+    taken: list[np.ndarray] = []
+
+    def __init__(self):
+        super().__init__(continuous=True)
+        self.action_space = gym.spaces.Box(0.7, 0.9, (1,), np.float64)
+
+    def step(self, action):
+        PreciseDot.taken.append(action)
+        return super().step(action)
+
+
+class ClosingDot(DotEnv):
+    """Counts how often it is closed."""
+
+    closed = 0
+
+    def close(self):
+        ClosingDot.closed += 1
+
+
+@pytest.fixture
+def reality_of(monkeypatch):
+    """``reality_of(world, make, action)``: the world, whose real environment ``make`` now makes."""
+
+    def arrange(world, make, action=None):
+        monkeypatch.setitem(gym.registry, "Arranged-v0", EnvSpec("Arranged-v0", make))
+        config = dataclasses.replace(world.config, env_id="Arranged-v0", action=action or world.config.action)
+        return World(config, world.vision, world.memory, world.bank)
+
+    return arrange
 
 
 @pytest.fixture
@@ -138,6 +194,16 @@ def test_render_mode_reaches_the_outermost_environment(dot_folder):
     assert env.render_mode == "rgb_array"
     env.reset(seed=0)
     assert env.render().shape == (16, 64, 3)
+
+
+@pytest.mark.parametrize("render_mode", [None, "rgb_array"])
+def test_the_render_mode_of_an_environment_that_draws_its_frames_is_left_alone(
+    dot_world, latent, reality_of, render_mode
+):
+    world = reality_of(dot_world, lambda: AddRenderObservation(DrawnDot(), render_only=True))
+    env = gym.make("dreamenv:Latent-v0", world=world, render_mode=render_mode)
+    assert (env.render_mode, env.unwrapped.render_mode) == (render_mode, "rgb_array")
+    assert np.array_equal(env.reset(seed=0)[0], latent.reset(seed=0)[0])
 
 
 def test_a_shorter_time_limit_truncates_there(dot_folder):
@@ -270,6 +336,15 @@ def test_an_environment_that_does_not_fit_is_refused_with_both_sides(dot_world, 
             VectorLatentObservation(SyncVectorEnv([lambda: FakeEnv(space, action)]), dot_world)
 
 
+@pytest.mark.parametrize("settings", [{}, {"num_envs": 3}], ids=str)
+def test_environments_that_do_not_fit_are_closed(dot_world, reality_of, monkeypatch, settings):
+    monkeypatch.setattr(ClosingDot, "closed", 0)
+    world = reality_of(dot_world, lambda: ClosingDot(continuous=True))
+    with pytest.raises(UnsupportedEnvironmentError, match="expected frames"):
+        (make_latent_vector if settings else make_latent)(world, **settings)
+    assert ClosingDot.closed == settings.get("num_envs", 1)
+
+
 def test_frames_that_are_not_bytes_are_refused(dot_world):
     env = FakeEnv(frames_of(16, 32, 3, dtype=np.float32), gym.spaces.Discrete(3))
     with pytest.raises(UnsupportedEnvironmentError, match="uint8.*float32"):
@@ -382,6 +457,23 @@ def test_a_continuous_world_looks_at_its_own_reality(continuous_world, random_ac
     assert np.allclose(env.reset(seed=0)[0], vector.reset(seed=0)[0][0], atol=1e-6)
     for action in random_actions(env.action_space, 5):
         assert np.allclose(env.step(action)[0], vector.step(action[None])[0][0], atol=1e-6)
+
+
+def test_an_environment_of_double_precision_gets_the_worlds_actions_within_its_own_bounds(
+    continuous_world, reality_of, monkeypatch
+):
+    monkeypatch.setattr(PreciseDot, "taken", [])
+    space = PreciseDot().action_space
+    world = reality_of(continuous_world, PreciseDot, ActionSpec.from_space(space))
+    env, vector, dream = make_latent(world), make_latent_vector(world, 2), dreamenv.DreamEnv(world)
+    assert env.action_space == vector.single_action_space == dream.action_space
+    assert env.action_space.low < space.low
+    env.reset(seed=0)
+    env.step(env.action_space.low)
+    vector.reset(seed=0)
+    vector.step(np.stack([env.action_space.low, env.action_space.high]))
+    assert len(PreciseDot.taken) == 3
+    assert all(action.dtype == np.float64 and space.contains(action) for action in PreciseDot.taken)
 
 
 def test_a_world_finds_its_reality_once_its_module_is_imported_and_imports_none_itself(dot_folder, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pyglet
 import pytest
 from dot_env import DotEnv
+from gymnasium.envs.registration import EnvSpec
 
 import dreamenv
 from dreamenv import RenderingError, UnsupportedEnvironmentError, WorkerError, make_real
@@ -155,6 +156,7 @@ def test_observations_other_than_rgb_bytes_are_refused_and_the_environment_close
         gym.spaces.Discrete(3, start=1),
         gym.spaces.Box(-np.inf, np.inf, (2,), np.float32),
         gym.spaces.Box(-1, 1, (2, 2), np.float32),
+        gym.spaces.Box(0, 10, (2,), np.int64),
         gym.spaces.MultiBinary(2),
     ],
     ids=str,
@@ -171,6 +173,16 @@ def test_a_module_id_registers_its_environment():
     assert describe(env, "dot_env:Dot-v0") == dreamenv.episodes.StoreSpec(
         "dot_env:Dot-v0", (16, 32, 3), ActionSpec(n=3)
     )
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_id_without_a_version_has_the_time_limit_of_the_latest_one(monkeypatch, many):
+    for version, limit in enumerate((7, 9)):
+        spec = EnvSpec(f"Limited-v{version}", DotEnv, max_episode_steps=limit)
+        monkeypatch.setitem(gym.registry, spec.id, spec)
+    with pytest.warns(UserWarning, match="Using the latest versioned environment `Limited-v1`"):
+        env = make_real_vector("dot_env:Limited", 2) if many else make_real("dot_env:Limited")
+    assert describe(env, "dot_env:Limited").max_episode_steps == 9
 
 
 def test_keywords_reach_the_environment():
@@ -263,3 +275,8 @@ def test_a_display_is_used_where_there_is_one(monkeypatch, display, headless):
     monkeypatch.setenv("DISPLAY", display)
     make_real("dot_env:Dot-v0").close()
     assert pyglet.options["headless"] is headless
+
+
+def test_a_vector_of_none_is_refused():
+    with pytest.raises(ValueError, match="num_envs >= 1, got 0"):
+        make_real_vector("dot_env:Dot-v0", 0)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import shutil
 
 import gymnasium as gym
 import numpy as np
@@ -19,6 +20,7 @@ from dreamenv import BundleError, DreamVectorEnv, PPOConfig, ResumeError, as_vec
 from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import sb3 as module
 from dreamenv.manifest import read_files, write_files
+from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import checkpoints
 
 SMALL = {"net_arch": [16]}
@@ -110,6 +112,30 @@ def test_reset_options_set_the_temperature_for_one_reset_call(dreams):
     env.set_options({"temperature": 0.5})
     env.reset()
     assert dreams.step(np.zeros(4, int))[4]["temperature"].tolist() == [0.5] * 4
+
+
+def test_options_that_differ_between_environments_are_refused(dreams):
+    env = VecMonitor(as_vec_env(dreams))
+    with pytest.raises(ValueError, match="expected the same options for all environments.*0.9"):
+        env.set_options([{"temperature": 0.1}] * 3 + [{"temperature": 0.9}])
+    env.set_options([{"temperature": 0.3} for _ in range(4)])
+    env.reset()
+    assert dreams.step(np.zeros(4, int))[4]["temperature"].tolist() == [0.3] * 4
+
+
+def test_actions_that_are_scaled_beyond_a_bound_by_rounding_are_taken(continuous_world, tmp_path):
+    config = dataclasses.replace(continuous_world.config, action=ActionSpec(low=(-3.0,), high=(0.2,)))
+    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    env = vec_env_of(world)
+    model = sb3.SAC("MlpPolicy", env, learning_starts=0, policy_kwargs=dict(SMALL), device="cpu")
+    with torch.no_grad():
+        model.policy.actor.mu.bias.fill_(50.0)
+    observation = env.reset()
+    beyond, _ = model.predict(observation, deterministic=True)
+    assert (beyond > world.config.action.space.high).all()
+    env.step(beyond)
+    agent = save_sb3(model, tmp_path, world)
+    assert greedy(agent, observation).tolist() == [world.config.action.space.high.tolist()] * 4
 
 
 def test_monitored_returns_and_lengths_add_up(dreams, twin, random_actions):
@@ -245,6 +271,14 @@ def test_an_algorithm_that_could_not_be_loaded_is_not_saved(dot_world, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_of_another_worlds_observations_or_actions_is_not_saved(dot_world, continuous_world, tmp_path):
+    for other, came in ((dot_world.showing(("z",)), r"\(8,\)"), (continuous_world, r"Box\(-1.0, 1.0")):
+        model = sb3.PPO("MlpPolicy", vec_env_of(other), device="cpu", policy_kwargs=dict(SMALL))
+        with pytest.raises(ValueError, match=rf"expected .*\(40,\), Discrete\(3\).*, got .*{came}"):
+            save_sb3(model, tmp_path, dot_world)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -363,6 +397,32 @@ def test_train_ppo_goes_on_from_its_checkpoint(dot_world, tmp_path, monkeypatch,
     del steps_taken[:]
     train_ppo(dot_world, tmp_path, QUICK)
     assert not steps_taken
+
+
+def test_a_resumed_run_dreams_on_with_seeds_of_its_own(dot_world, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+    original, reset, seeds = module.save_checkpoint, DreamVectorEnv.reset, []
+
+    def interrupted(*args):
+        original(*args)
+        if args[-1]:
+            raise KeyboardInterrupt
+
+    def counted(self, *, seed=None, options=None):
+        seeds.append(seed)
+        return reset(self, seed=seed, options=options)
+
+    monkeypatch.setattr(DreamVectorEnv, "reset", counted)
+    monkeypatch.setattr(module, "save_checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(dot_world, tmp_path / "one", QUICK)
+    monkeypatch.setattr(module, "save_checkpoint", original)
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    one, other = (train_ppo(dot_world, tmp_path / name, QUICK).policy.state_dict() for name in ("one", "other"))
+    begun, resumed, again = seeds
+    assert begun == list(range(QUICK.num_envs))
+    assert resumed == again and not set(resumed) & set(begun)
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_resumed_run_starts_with_the_weights_of_its_checkpoint(dot_world, tmp_path, monkeypatch):

@@ -161,6 +161,7 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
         ResumeError: If the folder holds an evolution with other settings or in another world.
         FloatingPointError: If a fitness, or what CMA-ES makes of it, is not finite. Nothing of that generation is
             written, and the same command repeats it.
+        ValueError: If a single output is to be cut into actions that are not discrete.
     """
     config, folder = config or EvolveConfig(), Path(folder)
     world = world.showing(config.inputs)
@@ -199,6 +200,8 @@ def initial_parameters(world: World, hidden: int = 0, one_output: bool = False) 
     """Zero weights, and biases that reproduce the world's action prior; see :func:`dreamenv.agents.linear.unpack`."""
     action = world.config.action
     if one_output:
+        if not action.discrete:
+            raise ValueError(f"expected discrete actions to cut a single output into, got {action}")
         return np.zeros(world.feature_size)
     outputs = np.zeros((action.size, (hidden or world.feature_size) + 1))
     if world.config.action_prior:

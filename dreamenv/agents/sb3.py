@@ -31,6 +31,7 @@ from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
+from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import check_weights, not_finite
 from dreamenv.world import World
@@ -99,6 +100,7 @@ class SB3Agent:
     ) -> tuple[NDArray, Held]:
         """Chooses actions; see :class:`dreamenv.rollout.Policy`. Without ``state`` it decides at every step."""
         decided, _ = self.policy.predict(np.atleast_2d(observation), deterministic=deterministic)
+        decided = _clip(decided, self.policy.action_space)
         actions, state = hold(decided, self.config.action_repeat, state, episode_start)
         return (actions if np.ndim(observation) > 1 else actions[0]), state
 
@@ -144,6 +146,8 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
             bias.add_(torch.as_tensor(log_action_prior(world.config)).to(bias))
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
     done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
+    if done:  # else the dreams of the beginning would come again
+        model.set_random_seed(int(np.random.SeedSequence((config.seed, done)).generate_state(1)[0]))
     if done < config.timesteps:
         progress = _Progress(folder, fingerprint, config, done)
         model.num_timesteps = done
@@ -165,7 +169,8 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
         The agent.
 
     Raises:
-        ValueError: If the policy has settings other than a plain ``net_arch``; they could not be read back.
+        ValueError: If the policy has settings other than a plain ``net_arch``, which could not be read back, or does
+            not fit the world.
     """
     name = type(model).__name__
     if name not in ALGORITHMS:
@@ -179,6 +184,10 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
     plain = net_arch is None or (isinstance(net_arch, list) and all(isinstance(width, int) for width in net_arch))
     if not plain or any(key not in own or own[key] != value for key, value in extra.items()):
         raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
+    expected = ((world.feature_size,), world.config.action.space)
+    came = (model.observation_space.shape, ActionSpec.from_space(model.action_space).space)
+    if came != expected:
+        raise ValueError(f"expected a model of observations and actions {expected}, got {came}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig(
         "sb3",
@@ -233,6 +242,11 @@ def as_vec_env(env: VectorEnv, action_repeat: int = 1) -> VecEnv:
     return _VecEnv(env, action_repeat)
 
 
+def _clip(actions: NDArray, space: gym.Space) -> NDArray:
+    """Actions within the bounds of a Box; those that Stable-Baselines3 scales to it exceed them by rounding."""
+    return np.clip(actions, space.low, space.high) if isinstance(space, gym.spaces.Box) else actions
+
+
 class _VecEnv(VecEnv):
     def __init__(self, env: VectorEnv, action_repeat: int) -> None:
         if env.metadata.get("autoreset_mode") is not AutoresetMode.SAME_STEP:
@@ -247,8 +261,13 @@ class _VecEnv(VecEnv):
         self._reset_options()
         return observation
 
+    def set_options(self, options: list[dict] | dict | None = None) -> None:
+        if isinstance(options, list) and any(other != options[0] for other in options):
+            raise ValueError(f"expected the same options for all environments, which are reset as one, got {options}")
+        super().set_options(options)
+
     def step_async(self, actions: NDArray) -> None:
-        self._actions = actions
+        self._actions = _clip(actions, self.action_space)
 
     def step_wait(self) -> tuple[NDArray, NDArray, NDArray, list[dict[str, Any]]]:
         total, done = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)

@@ -81,6 +81,7 @@ class DreamVectorEnv(VectorEnv):
         device: Where to compute, ``"cuda"`` for example; where the world is if None. Elsewhere than on ``"cpu"`` the
             same seeds draw other numbers.
         tensors: Give observations, and take actions, as torch tensors on the device; rewards and flags stay arrays.
+            Gradients of what is computed from the observations can be taken.
         autoreset_mode: See ``gymnasium.vector.AutoresetMode``.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
@@ -257,6 +258,7 @@ class DreamVectorEnv(VectorEnv):
         with torch.inference_mode():
             return tuple(self.world.decode(self._state, self._beside))
 
+    @torch.inference_mode(False)  # so that its tensors can be used in autograd
     def snapshot(self) -> Snapshot:
         """Keeps where the dreams stand; :meth:`restore` goes on from there bitwise, in this process or a copy of it.
 
@@ -268,7 +270,7 @@ class DreamVectorEnv(VectorEnv):
         mask = None if self._mask is None else self._mask.clone()
         temperatures = self._temperature.clone(), self._temperature_range
         done, limit = self._done.copy(), self._limit.clone()
-        return Snapshot(self._state, *temperatures, mask, done, self._in_batch, limit, self._streams.state)
+        return Snapshot(State.cat([self._state]), *temperatures, mask, done, self._in_batch, limit, self._streams.state)
 
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Goes back to a snapshot of an environment of this world and size.
@@ -329,8 +331,9 @@ class DreamVectorEnv(VectorEnv):
         assert self._state is not None
         rows = np.flatnonzero(self._done)
         final = np.full(self.num_envs, None, dtype=object)
-        for row in rows:
-            final[row] = observation[row].clone() if self._tensors else observation[row].copy()
+        with torch.inference_mode(False):  # as in _observation
+            for row in rows:
+                final[row] = observation[row].clone() if self._tensors else observation[row].copy()
         self._state.put_rows_(self._there(rows), self._begin(rows, self._streams.draw(rows)))  # made by this step
         done = self._done
         self._done = np.zeros(self.num_envs, bool)
@@ -340,8 +343,10 @@ class DreamVectorEnv(VectorEnv):
 
     def _observation(self) -> Any:
         assert self._state is not None
-        features = self.world.features(self._state)
-        return features if self._tensors else features.cpu().numpy()
+        if not self._tensors:
+            return self.world.features(self._state).cpu().numpy()
+        with torch.inference_mode(False):  # a new tensor that can be used in autograd
+            return self.world.features(self._state)
 
     def _info(self) -> dict[str, Any]:
         return {"temperature": self._told.copy(), "_temperature": np.ones(self.num_envs, bool)}

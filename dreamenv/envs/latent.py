@@ -55,12 +55,15 @@ class LatentObservation(gym.Wrapper):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
+    render_mode: str | None = None  # of its own: the real environment may need another one to draw its frames
 
     def __init__(self, env: gym.Env, world: World | str | Path) -> None:
         super().__init__(env)
+        self.render_mode = env.render_mode
         self.world = world if isinstance(world, World) else load(world)
         check_spaces(self.world, env.observation_space, env.action_space)
         self.observation_space = observation_space(self.world)
+        self.action_space = self.world.config.action.space
         self._streams = NoiseStreams(1, self.world.latent_size)
         self._done = False
         self._state: State | None = None
@@ -97,7 +100,8 @@ class LatentObservation(gym.Wrapper):
         if self._done:
             raise gym.error.ResetNeeded("expected reset before step: the episode has ended")
         actions = check_action(action, self.action_space)
-        self._frame, reward, terminated, truncated, info = self.env.step(actions[0])
+        real = _real_actions(actions[0], self.env.action_space)
+        self._frame, reward, terminated, truncated, info = self.env.step(real)
         self._state = self.world.observe(
             self._state, self._there(actions), self._there(self._frame[None]), self._normal()
         )
@@ -161,6 +165,8 @@ class VectorLatentObservation(VectorWrapper):
             )
         self.single_observation_space = observation_space(self.world)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self.single_action_space = self.world.config.action.space
+        self.action_space = batch_space(self.single_action_space, env.num_envs)
         self._done = np.zeros(env.num_envs, bool)
         self._rows = np.arange(env.num_envs)
         self._streams = NoiseStreams(env.num_envs, self.world.latent_size)
@@ -204,7 +210,8 @@ class VectorLatentObservation(VectorWrapper):
         if self._done.any() and self.env.metadata["autoreset_mode"] is AutoresetMode.DISABLED:
             raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
         action = check_actions(actions, self.world.config.action, self.num_envs)
-        frames, reward, terminated, truncated, info = self.env.step(action.cpu().numpy())
+        real = _real_actions(action.cpu().numpy(), self.env.single_action_space)
+        frames, reward, terminated, truncated, info = self.env.step(real)
         device, noise = self.world.device, self._streams.draw(self._rows).to(self.world.device)
         self._state = self._advance(self._state, action.to(device), as_tensor(frames, device), noise)
         self._frames = frames
@@ -243,8 +250,13 @@ class VectorLatentObservation(VectorWrapper):
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
     world = world if isinstance(world, World) else load(world)
-    env = LatentObservation(make_real(named_by_world(world.config.env_id), **kwargs), world)
-    env.unwrapped.render_mode = render_mode
+    real = make_real(named_by_world(world.config.env_id), **kwargs)
+    try:
+        env = LatentObservation(real, world)
+    except Exception:
+        real.close()
+        raise
+    env.render_mode = render_mode
     return env
 
 
@@ -260,12 +272,23 @@ def make_latent_vector(
     world = world if isinstance(world, World) else load(world)
     env_id = named_by_world(world.config.env_id)
     envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
-    return VectorLatentObservation(envs, world, dtype)
+    try:
+        return VectorLatentObservation(envs, world, dtype)
+    except Exception:
+        envs.close()
+        raise
 
 
 def as_tensor(array: NDArray, device: torch.device) -> torch.Tensor:
     """Copies an array, which may be a read-only or flipped view, to a device."""
     return torch.from_numpy(np.array(array)).to(device)
+
+
+def _real_actions(actions: NDArray, space: gym.Space) -> NDArray:
+    """Actions of a world in the type of the real environment's space, and in its bounds, which float32 may round."""
+    if not isinstance(space, gym.spaces.Box):
+        return actions
+    return np.clip(actions.astype(space.dtype), space.low, space.high)
 
 
 def check_spaces(world: World, observation: gym.Space, action: gym.Space) -> None:

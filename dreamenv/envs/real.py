@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch  # noqa: F401  Miniworld draws other pixels in processes without torch (Miniworld issue 142).
+from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
@@ -98,8 +99,11 @@ def make_real_vector(env_id: str, num_envs: int, processes: bool = False, **kwar
         **kwargs: For ``gymnasium.make``.
 
     Raises:
+        ValueError: If there are to be none.
         WorkerError: If a process ends early.
     """
+    if num_envs < 1:
+        raise ValueError(f"expected num_envs >= 1, got {num_envs}")
     make = functools.partial(_make_idler, env_id, **kwargs)
     if processes:
         return _Idlers(WorkerVectorEnv(make, num_envs, preload=__name__))
@@ -178,9 +182,15 @@ def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:
             "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"
         )
     height, width, _ = space.shape
-    registered = gym.registry.get(env_id.rpartition(":")[2])
-    limit = registered.max_episode_steps if registered else None
-    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions), limit)
+    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions), _time_limit(env_id))
+
+
+def _time_limit(env_id: str) -> int | None:
+    """The time limit that is registered for an id; without a version it stands for the latest one, as in Gymnasium."""
+    namespace, name, version = parse_env_id(env_id.rpartition(":")[2])
+    version = find_highest_version(namespace, name) if version is None else version
+    registered = gym.registry.get(get_env_id(namespace, name, version))
+    return registered.max_episode_steps if registered else None
 
 
 def sight(env: gym.Env) -> Sight | None:
