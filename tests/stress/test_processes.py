@@ -41,15 +41,15 @@ def test_processes_collect_the_same_frames_of_a_drawn_environment(tmp_path, case
 
 
 class Killer(threading.Thread):
-    """Waits, then kills any one worker of this process."""
+    """Waits, at least until something is ready, then kills any one worker of this process."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, ready):
         super().__init__(daemon=True)
-        self.rng, self.delay, self.time = rng, rng.uniform(0, 0.5), None
+        self.rng, self.ready, self.delay, self.time = rng, ready, rng.uniform(0, 0.5), None
 
     def run(self):
         time.sleep(self.delay)
-        while not (workers := multiprocessing.active_children()):
+        while not (self.ready() and (workers := multiprocessing.active_children())):
             time.sleep(0.001)
         victim = workers[self.rng.integers(len(workers))]
         self.time = time.monotonic()
@@ -96,7 +96,7 @@ def test_a_worker_killed_at_any_time_is_an_error_at_once_and_what_was_stored_sta
         folder, rng = tmp_path / str(case), np.random.default_rng(case)
         config = CollectConfig(frames=10**9, shard_episodes=6, num_envs=int(rng.integers(1, 4)), processes=True)
         reported.clear()
-        killer = Killer(rng)
+        killer = Killer(rng, ready=lambda case=case: case % 2 == 0 or reported)  # every second one has stored something
         killer.start()
         with pytest.raises(WorkerError, match="killed by signal 9"):
             collect(DOT, folder, config)
@@ -114,7 +114,7 @@ def test_a_worker_killed_at_any_time_is_an_error_at_once_and_what_was_stored_sta
     assert (orphans, lost) == (0, 0)
     assert max(errors) < 10
     assert max(closing, default=0) < 5
-    assert shards_kept > kills / 4
+    assert shards_kept >= kills // 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
@@ -190,8 +190,8 @@ def alive(mark):
 
 @pytest.mark.timeout(900)
 def test_a_collection_killed_itself_leaves_no_process(tmp_path, cases, figure):
-    kills, left = cases(1, 20), 0
-    (tmp_path / "collection.py").write_text(COLLECTION.format(folder=str(tmp_path / "episodes")))
+    kills, left, episodes = cases(1, 20), 0, tmp_path / "episodes"
+    (tmp_path / "collection.py").write_text(COLLECTION.format(folder=str(episodes)))
     for case in range(kills):
         mark = f"DREAMENV_STRESS={os.getpid()}-{case}"
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict([mark.split("=")])
@@ -200,7 +200,8 @@ def test_a_collection_killed_itself_leaves_no_process(tmp_path, cases, figure):
         ) as running:
             try:
                 deadline = time.monotonic() + 120
-                while alive(mark.encode()) < 5:  # it, fork server, resource tracker, two workers
+                # it, fork server, resource tracker, two workers; and something stored
+                while alive(mark.encode()) < 5 or not list(episodes.glob("*.safetensors")):
                     assert running.poll() is None and time.monotonic() < deadline, f"case {case}: no workers came"
                     time.sleep(0.05)
                 time.sleep(np.random.default_rng(case).uniform(0, 1))
@@ -210,7 +211,7 @@ def test_a_collection_killed_itself_leaves_no_process(tmp_path, cases, figure):
         left += alive(mark.encode())
     figure(f"{kills} collections killed: processes left after 10 s", left, 0)
     assert left == 0
-    assert list(EpisodeStore(tmp_path / "episodes"))
+    assert list(EpisodeStore(episodes))
 
 
 def opengl_objects():
