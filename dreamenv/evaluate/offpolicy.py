@@ -76,15 +76,16 @@ def off_policy_return(world: World, agent: Policy, data: Experience, *, gamma: f
         agent: Whose actions are valued; if it holds them, then as though it decided anew at every step.
         data: Recorded transitions, of any other policies.
         gamma: Discount.
-        ridge: Regularisation of what z and h add, in transitions; the mean, and how it falls with time, are free.
+        ridge: Regularisation, in transitions. It draws the estimate to 0, the more so the fewer transitions there are:
+            to the side of doubt where rewards are positive.
 
     Returns:
         Mean value of the starts.
     """
     inputs = _Inputs(data, world.config.max_episode_steps)
     spec = world.config.action
-    penalty = inputs.penalty(ridge).repeat(_action_features(spec, data.action[:1]).shape[1])
-    matrix, vector = torch.diag(penalty), torch.zeros_like(penalty)
+    size = _action_features(spec, data.action[:1]).shape[1] * inputs.size
+    matrix, vector = ridge * torch.eye(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
     for rows in _blocks(len(data.reward)):
         here = _products(_action_features(spec, data.action[rows]), inputs.now(rows))
         following = _products(_action_features(spec, _act(agent, data.next_features[rows])), inputs.following(rows))
@@ -101,10 +102,7 @@ class _Inputs:
     def __init__(self, data: Experience, limit: int) -> None:
         self._data, self._step = data, 1.0 / limit
         self._mean, self._spread = data.features.mean(0), data.features.std(0).clamp(min=1e-3)
-
-    def penalty(self, ridge: float) -> Tensor:
-        """Of every input, (D,) float64; of the last two only as much as keeps the equations solvable."""
-        return torch.tensor([ridge] * len(self._mean) + [1e-3, 1e-3], dtype=torch.float64)
+        self.size = data.features.shape[1] + 2
 
     def now(self, rows: Tensor) -> Tensor:
         return self._standardise(self._data.features[rows], self._data.elapsed[rows])
