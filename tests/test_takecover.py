@@ -197,7 +197,7 @@ def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_p
     found = dict(zip(names, row, strict=True))
     assert int(found["monsters"]) > 50 and float(found["monsters: drawn"]) < 0.2
     assert int(found["fireballs"]) > 5 and float(found["fireballs: drawn"]) > 0.4
-    with Image.open(tmp_path / "monsters.png") as picture:
+    with Image.open(tmp_path / "runs" / "monsters.png") as picture:
         assert picture.size == (3 * 128, 2 * 128)
 
 

@@ -25,7 +25,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import Row, by_setting, dream_scores, facts, once, plot_agents
+from benchmarks.study import Row, by_setting, dream_scores, facts, identity, once, plot_agents
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
@@ -152,8 +152,8 @@ def measure(study: Study, name: str, seed: int) -> Row:
         seconds = {"training": round(trained - begin), "scores": round(time.monotonic() - trained)}
         return {"setting": name, "seed": seed, "seconds": seconds, **found}
 
-    made_with = {"train": study.train, "episodes": study.episodes, "ppo": study.ppo, "evolve": study.evolve}
-    return once(folder / "scores.json", make, **made_with)
+    training = study.evolve if name == "linear" else study.ppo
+    return once(folder / "scores.json", make, world=identity(study.root), episodes=study.episodes, training=training)
 
 
 def measure_blind(study: Study, name: str) -> Row:
@@ -171,7 +171,8 @@ def measure_blind(study: Study, name: str) -> Row:
         return dream_scores(dreamenv.load(study.root), policy, study.episodes, temperature=1.0)
 
     real = once(path.with_suffix(".real.json"), make_real, episodes=study.episodes)
-    dreamed = once(path.with_suffix(".dream.json"), make_dreamed, train=study.train, episodes=study.episodes)
+    world = identity(study.root)
+    dreamed = once(path.with_suffix(".dream.json"), make_dreamed, world=world, episodes=study.episodes)
     return {"policy": name, **real, **dreamed}
 
 
