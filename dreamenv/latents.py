@@ -12,7 +12,7 @@ from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind, kind_of
 from dreamenv.episodes import Episode
 from dreamenv.models.vision import Vision
-from dreamenv.processor import has_bfloat16
+from dreamenv.processor import bfloat16_is_fast
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def encode_episodes(vision: Vision, episodes: Sequence[Episode], config: WorldCo
 
 def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> LatentEpisode:
     frames = torch.from_numpy(episode.observations).to(vision.device)
-    with torch.autocast(frames.device.type, torch.bfloat16, enabled=has_bfloat16(frames.device)):
+    with torch.autocast(frames.device.type, torch.bfloat16, enabled=bfloat16_is_fast(frames.device)):
         codes = map(vision.encode, frames.split(256))
         mean, log_variance = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
     ending = torch.zeros(len(episode), dtype=torch.int64)

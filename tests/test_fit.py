@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from dreamenv.errors import ResumeError
-from dreamenv.processor import has_bfloat16
 from dreamenv.training import fit as module
 from dreamenv.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import FitConfig, fit, learning_rate_at
@@ -75,18 +74,11 @@ def test_an_interrupted_run_ends_bitwise_like_an_uninterrupted_one(tmp_path, ste
     assert same(fitted(tmp_path / "interrupted", config), fitted(tmp_path / "whole", config))
 
 
-def test_a_processor_without_bfloat16_trains_in_float32(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+def test_a_processor_on_which_bfloat16_is_slow_trains_in_float32(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda _: False)
     rounded = dataclasses.replace(CONFIG, precision="bfloat16")
 
     assert same(fitted(tmp_path / "rounded", rounded), fitted(tmp_path / "plain"))
-
-
-def test_accelerators_and_some_processors_have_bfloat16(monkeypatch):
-    for capability, expected in (("AVX512", True), ("SVE256", True), ("AVX2", False), ("DEFAULT", False)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
-        assert has_bfloat16(torch.device("cpu")) is expected
-    assert has_bfloat16(torch.device("cuda"))
 
 
 def test_a_run_interrupted_twice_ends_bitwise_the_same(tmp_path):

@@ -43,3 +43,23 @@ def test_mkl_leaves_the_avx512_of_others_unused(maker, capability, fast, monkeyp
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
 
     assert processor.mkl_is_fast.__wrapped__() is fast
+
+
+@pytest.mark.parametrize(
+    ("facts", "capability", "fast"),
+    [
+        ("GenuineIntel avx512_bf16 amx_bf16 amx_tile", "AVX512", True),
+        ("GenuineIntel avx512_bf16", "AVX512", False),
+        ("AuthenticAMD avx512_bf16", "AVX512", True),
+        ("AuthenticAMD avx512f", "AVX512", False),
+        ("AuthenticAMD avx2", "AVX2", False),
+        ("CPU implementer : 0x41", "SVE256", True),
+    ],
+)
+def test_not_all_that_have_bfloat16_are_fast_at_it(facts, capability, fast, monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text(facts)
+    monkeypatch.setattr(processor, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+
+    assert processor.bfloat16_is_fast(torch.device("cpu")) is fast
+    assert processor.bfloat16_is_fast(torch.device("cuda"))

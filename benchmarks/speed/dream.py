@@ -27,11 +27,11 @@ from dreamenv.bank import StartBank
 from dreamenv.config import build_models
 from dreamenv.files import write_json
 from dreamenv.models.packed import MatrixProduct, PackedMDNRNN
-from dreamenv.processor import has_bfloat16
+from dreamenv.processor import bfloat16_is_fast
 from dreamenv.rollout import rollout
 
 Calls = dict[str, Callable[[], object]]
-DTYPES = ("float32", "bfloat16") if has_bfloat16(torch.device("cpu")) else ("float32",)  # else for minutes a step
+DTYPES = ("float32", "bfloat16") if bfloat16_is_fast(torch.device("cpu")) else ("float32",)  # else for minutes a step
 TARGETS = {"float32": 0.80, "bfloat16": 0.65}
 SQUARE = 1024
 

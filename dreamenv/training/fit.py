@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dreamenv.processor import has_bfloat16
+from dreamenv.processor import bfloat16_is_fast
 from dreamenv.progress import progress
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 
@@ -37,7 +37,7 @@ class FitConfig:
         gradient_clip: Largest norm of the gradient.
         momentum: Adam's beta 1.
         precision: ``bfloat16`` runs matrix products in autocast, with float32 weights; in float32 nevertheless on
-            processors that have no instructions for it.
+            processors where that is faster.
     """
 
     steps: int
@@ -75,7 +75,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
     saved, saved_step = time.monotonic(), first
     check_weights(model, optimizer, folder.name, first, saved_step)
     device = next(model.parameters()).device
-    rounded = config.precision == "bfloat16" and has_bfloat16(device)
+    rounded = config.precision == "bfloat16" and bfloat16_is_fast(device)
     model.train()
     with SummaryWriter(str(folder), purge_step=first) as writer:
         bar = progress(
