@@ -77,10 +77,13 @@ class World:
         """The same world laid out for speed, see :class:`dreamenv.models.packed.PackedMDNRNN`.
 
         Args:
-            dtype: Of the matrix products of M and of V's encoder.
+            dtype: Of the matrix products of M and of V's encoder; with ``torch.int8`` V keeps to float32.
 
         Returns:
             A world that imagines and observes faster, and does not follow later changes of M's weights.
+
+        Raises:
+            ValueError: If the type is int8 and the world is not on the processor.
         """
         other = copy(self)
         other._dtype = dtype
@@ -196,7 +199,7 @@ class World:
         return State(self._encode(frames, normal), h, c, state.step + 1)
 
     def _encode(self, frames: Tensor, normal: Tensor | None) -> Tensor:
-        with torch.autocast(frames.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self._dtype is torch.bfloat16):
             mean, log_variance = self.vision.encode(frames)
         z = mean if normal is None else sample_latent(mean, log_variance, normal)
         return z.clamp(-Z_BOUND, Z_BOUND)

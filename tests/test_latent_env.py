@@ -386,13 +386,15 @@ def test_the_vector_twin_equals_single_environments(dot_world, mode, random_acti
     assert ends > 10
 
 
-def test_bfloat16_sees_reality_alike_but_for_rounding(dot_world, random_actions):
-    exact, rounded = (make_latent_vector(dot_world, 3, "Disabled", dtype) for dtype in ("float32", "bfloat16"))
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_reality_is_seen_alike_but_for_rounding(dot_world, dtype, random_actions):
+    exact, rounded = (make_latent_vector(dot_world, 3, "Disabled", name) for name in ("float32", dtype))
     observation, other = exact.reset(seed=0)[0], rounded.reset(seed=0)[0]
     for action in random_actions(exact.action_space, 3, seed=1):
         assert other.dtype == np.float32
-        assert 0.0 < np.abs(observation - other).max() < 0.2
         observation, other = exact.step(action)[0], rounded.step(action)[0]
+        assert np.abs(observation - other).max() < 0.2
+    assert not np.array_equal(observation, other)
     with pytest.raises(ValueError, match="expected dtype"):
         make_latent_vector(dot_world, 3, dtype="half")
 

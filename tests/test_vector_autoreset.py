@@ -56,7 +56,7 @@ def test_a_batch_is_bit_for_bit_gymnasiums_sync_vector_env_of_single_dreams(worl
     assert ends > 10
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("num_envs", [1, 2, 33])
 def test_an_episode_has_the_same_bits_in_every_invariant_batch(world, num_envs, dtype, random_actions):
     settings = {"batch_invariant": True, "dtype": dtype, "branched_starts": 0.5, "dropout": 0.1}
@@ -86,8 +86,9 @@ def test_large_batches_are_computed_in_blocks_and_dream_the_same(world, random_a
         assert np.array_equal(terminated[going], transition.terminated.numpy()[going])
 
 
-def test_bfloat16_dreams_differ_by_rounding_only(single_start_world):
-    exact, rounded = (DreamVectorEnv(single_start_world, 64, temperature=0.0, dtype=d) for d in ("float32", "bfloat16"))
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_rounded_dreams_differ_by_rounding_only(single_start_world, dtype):
+    exact, rounded = (DreamVectorEnv(single_start_world, 64, temperature=0.0, dtype=d) for d in ("float32", dtype))
     observation, _ = exact.reset(seed=0)
     other, _ = rounded.reset(seed=0)
     assert np.array_equal(observation, other)
@@ -154,9 +155,9 @@ def test_environments_that_reset_themselves_cannot_leave(dot_world, mode):
         DreamVectorEnv(dot_world, 2, autoreset_mode=mode).leave(np.ones(2, bool))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bf16", None, 32])
+@pytest.mark.parametrize("dtype", ["float16", "bf16", "torch.int8", None, 32])
 def test_an_unknown_dtype_is_refused(dot_world, dtype):
-    with pytest.raises(ValueError, match="expected dtype 'float32' or 'bfloat16'"):
+    with pytest.raises(ValueError, match="expected dtype 'float32', 'bfloat16' or 'int8'"):
         DreamVectorEnv(dot_world, 2, dtype=dtype)
 
 

@@ -26,12 +26,14 @@ from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
 from dreamenv.bank import StartBank
 from dreamenv.config import build_models
 from dreamenv.files import write_json
-from dreamenv.models.packed import MatrixProduct, PackedMDNRNN
+from dreamenv.models.packed import PackedMDNRNN
+from dreamenv.models.products import EightBitProduct, MatrixProduct
 from dreamenv.processor import bfloat16_is_fast
 from dreamenv.rollout import rollout
 
 Calls = dict[str, Callable[[], object]]
-DTYPES = ("float32", "bfloat16") if bfloat16_is_fast(torch.device("cpu")) else ("float32",)  # else for minutes a step
+Product = MatrixProduct | EightBitProduct
+DTYPES = ("float32", *(["bfloat16"] if bfloat16_is_fast(torch.device("cpu")) else []), "int8")
 TARGETS = {"float32": 0.80, "bfloat16": 0.65}
 SQUARE = 1024
 
@@ -80,14 +82,14 @@ def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[
     return torch.inference_mode()(lambda: [one.onto(start, x) for one, (start, x) in zip(maps, given, strict=True)])
 
 
-def packed_maps(world: dreamenv.World, dtype: torch.dtype = torch.float32) -> tuple[MatrixProduct, MatrixProduct]:
+def packed_maps(world: dreamenv.World, dtype: torch.dtype = torch.float32) -> tuple[Product, Product]:
     memory = PackedMDNRNN(world.memory, dtype)  # type: ignore[arg-type]
     return memory.gates, memory.heads
 
 
 def square(dtype: torch.dtype) -> Callable[[], object]:
-    left, right = torch.rand(SQUARE, SQUARE).to(dtype), torch.rand(SQUARE, SQUARE).to(dtype)
-    return lambda: left @ right
+    left, right = torch.randint(-9, 9, (2, SQUARE, SQUARE)).to(dtype)
+    return (lambda: torch._int_mm(left, right)) if dtype is torch.int8 else (lambda: left @ right)
 
 
 def operations(world: dreamenv.World) -> int:
@@ -238,8 +240,8 @@ def main(settings: Settings) -> None:
     print(tabulate(rows, headers="keys", floatfmt=",.0f", intfmt=","))
     print(tabulate(result["shares"], headers="keys", floatfmt=",.2f", intfmt=","))
     print(f"targets of the limit, from 256 dreams on: {TARGETS}; of the products, for one dream: 0.60")
-    if len(DTYPES) == 1:
-        print("no bfloat16: this processor has no instructions for it")
+    if "bfloat16" not in DTYPES:
+        print("no bfloat16: this processor is faster in float32")
     result["hidden"] = by_hidden_size(world, settings)
     print(tabulate(result["hidden"], headers="keys", floatfmt=",.2f", intfmt=","))
     result["two threads"] = threads(world, settings)

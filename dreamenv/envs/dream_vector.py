@@ -74,8 +74,9 @@ class DreamVectorEnv(VectorEnv):
         max_episode_steps: Truncate every dream after so many steps of its own, wherever it began; with None or -1 only
             the real environment's time limit holds, which counts the steps before a dream branched off as well. Short
             dreams that branch off real moments stay near what M knows (Janner et al. 2019).
-        dtype: Of M's matrix products, ``"float32"`` or ``"bfloat16"``: on many processors several times faster, and
-            rounded to three digits. Observations are float32 in either case.
+        dtype: Of M's matrix products: ``"float32"``; ``"bfloat16"``, on some processors twice as fast and on others
+            slower; or ``"int8"``, on the processor only, faster on all that were tried. Both round to two or three
+            digits. Observations are float32 in any case.
         batch_invariant: Give an episode the same bits in a batch of any size. Costs speed, most in small batches:
             every number of dreams is filled up to a multiple of 32.
         device: Where to compute, ``"cuda"`` for example; where the world is if None. Elsewhere than on ``"cpu"`` the

@@ -147,7 +147,7 @@ class VectorLatentObservation(VectorWrapper):
     Args:
         env: A vector environment that resets in the next step, or by hand.
         world: A world, the name of a shipped one, or a folder.
-        dtype: Of the matrix products of V and M, ``"float32"`` or ``"bfloat16"``, see :class:`DreamVectorEnv`.
+        dtype: Of the matrix products of V and M, see :class:`DreamVectorEnv`; with ``"int8"`` V keeps to float32.
 
     Raises:
         UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.

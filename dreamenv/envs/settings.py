@@ -175,8 +175,8 @@ def matrix_dtype(name: str) -> torch.dtype:
     Raises:
         ValueError: If there is no such type.
     """
-    if not isinstance(name, str) or name not in ("float32", "bfloat16"):
-        raise ValueError(f"expected dtype 'float32' or 'bfloat16', got {_shown(name)}")
+    if not isinstance(name, str) or name not in ("float32", "bfloat16", "int8"):
+        raise ValueError(f"expected dtype 'float32', 'bfloat16' or 'int8', got {_shown(name)}")
     return getattr(torch, name)
 
 

@@ -11,27 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.models import mdn
 from dreamenv.models.memory import MDNRNN, Outlook
-from dreamenv.processor import mkl_is_fast
-
-
-class MatrixProduct:
-    """x W^T with constant W.
-
-    Args:
-        weight: W, (M, K) float32.
-        dtype: Of the product.
-    """
-
-    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
-        self.dtype, self.shape = dtype, weight.shape
-        self._onednn = dtype is torch.float32 and weight.device.type == "cpu" and not mkl_is_fast()
-        self._weight = weight.to_mkldnn() if self._onednn else weight.to(dtype).T
-
-    def onto(self, start: Tensor, x: Tensor) -> Tensor:
-        """Adds the product with (B, K) float32 ``x`` to (B, M) ``start``, whose memory it takes; float32."""
-        if self._onednn:
-            return start.add_(F.linear(x.to_mkldnn(), self._weight).to_dense())
-        return start.addmm_(x.to(self.dtype), self._weight).float()
+from dreamenv.models.products import matrix_product
 
 
 class PackedMDNRNN:
@@ -43,24 +23,30 @@ class PackedMDNRNN:
 
     Args:
         memory: M; its later training is not followed.
-        dtype: Of the matrix products; everything else is in float32.
+        dtype: Of the matrix products: float32, bfloat16 or, but for what z adds, int8; everything else is in float32.
     """
 
     def __init__(self, memory: MDNRNN, dtype: torch.dtype = torch.float32) -> None:
         self._memory = memory
         z, size = memory.latent_size, memory.hidden_size
         input_weight, hidden_weight, input_bias, hidden_bias = (p.detach() for p in memory.lstm.all_weights[0])
-        rows = [1.0, 1.0, 2.0, 1.0]  # doubled for the cell's candidate; the order is input, forget, candidate, output
-        doubled = input_weight.new_tensor(rows).repeat_interleave(size)[:, None]
-        self.gates = MatrixProduct(torch.cat([input_weight[:, :z], hidden_weight], 1) * doubled, dtype)
+        factors = [
+            1.0,
+            1.0,
+            2.0,
+            1.0,
+        ]  # doubled for the candidate; the order: input, forget, candidate, output
+        doubled = input_weight.new_tensor(factors).repeat_interleave(size)[:, None]
+        self.gates = matrix_product(torch.cat([input_weight[:, :z], hidden_weight], 1) * doubled, dtype, exact=z)
         bias = (input_bias + hidden_bias) * doubled[:, 0]
-        self._gates_of = _affine(memory.embedding, input_weight[:, z:] * doubled, bias, dtype)
+        self._gates_of = _affine(memory.embedding, input_weight[:, z:] * doubled, bias, self.gates.dtype)
         heads = (memory.mixture, memory.endings.linear, memory.reward.linear)
         sizes = [head.out_features for head in heads]
         self._head_sizes = [*sizes, -sum(sizes) % 16]  # products of other widths are slow: docs/results/speed.md
         padding = 0, 0, 0, self._head_sizes[-1]
-        self.heads = MatrixProduct(F.pad(torch.cat([head.weight.detach()[:, :size] for head in heads]), padding), dtype)
-        self._head_bias = F.pad(torch.cat([head.bias.detach() for head in heads]), padding[2:]).to(dtype)
+        rows = F.pad(torch.cat([head.weight.detach()[:, :size] for head in heads]), padding)
+        self.heads = matrix_product(rows, dtype)
+        self._head_bias = F.pad(torch.cat([head.bias.detach() for head in heads]), padding[2:]).to(self.heads.dtype)
         self._elapsed_weight = memory.reward.linear.weight.detach()[:, size]
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
