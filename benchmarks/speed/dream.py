@@ -78,7 +78,7 @@ def rates(calls: Calls, turns: int, seconds: float, clock: Callable[[], float] =
 def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[], object]:
     """The two matrix products of a step, and nothing else."""
     maps = packed_maps(world, dtype)
-    given = [(torch.rand(rows, one.shape[0]).to(dtype), torch.rand(rows, one.shape[1])) for one in maps]
+    given = [(torch.rand(rows, one.shape[0]).to(one.dtype), torch.rand(rows, one.shape[1])) for one in maps]
     return torch.inference_mode()(lambda: [one.onto(start, x) for one, (start, x) in zip(maps, given, strict=True)])
 
 
