@@ -18,9 +18,14 @@ def stepped(env: VectorEnv) -> Callable[[], object]:
     return lambda: env.step(next(actions))
 
 
-def dream_vector_env(num_envs: int) -> Callable[[], object]:
+def dream_vector_env(num_envs: int, dtype: str = "float32") -> Callable[[], object]:
     """One batch."""
-    return stepped(dreamenv.DreamVectorEnv(WORLD, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
+    return stepped(dreamenv.DreamVectorEnv(WORLD, num_envs, dtype=dtype, autoreset_mode=AutoresetMode.SAME_STEP))
+
+
+def int8_dream_vector_env(num_envs: int) -> Callable[[], object]:
+    """One batch, products in eight bits."""
+    return dream_vector_env(num_envs, "int8")
 
 
 def sync_vector_env(num_envs: int) -> Callable[[], object]:

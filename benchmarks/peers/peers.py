@@ -50,6 +50,7 @@ class Contestant:
 
 CONTESTANTS = (
     Contestant("dreamenv DreamVectorEnv", "dreams", "dream_vector_env", peer=False),
+    Contestant("dreamenv DreamVectorEnv, int8", "dreams", "int8_dream_vector_env", peer=False),
     Contestant("gymnasium SyncVectorEnv of DreamEnv", "dreams", "sync_vector_env", peer=False, most=64),
     Contestant("simulusion MDRNNWorldModel.step", "with_simulusion", "world_model"),
     Contestant("simulusion WorldModelEnv", "with_simulusion", "world_model_env", most=64),
