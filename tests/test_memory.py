@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig
-from dreamenv.models import packed
+from dreamenv.models import packed, products
 from dreamenv.models.mdn import log_probability
 from dreamenv.models.memory import MDNRNN, MemoryConfig, State, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import ConvVAE, VisionConfig
@@ -239,7 +239,7 @@ def test_the_loss_is_in_nats_per_dimension():
 @pytest.mark.parametrize("mixture", ["per_dim", "joint"])
 @pytest.mark.parametrize("mkl", [True, False], ids=["mkl", "onednn"])
 def test_packed_weights_step_as_the_plain_ones(mixture, mkl, spec, monkeypatch):
-    monkeypatch.setattr(packed, "mkl_is_fast", lambda: mkl)
+    monkeypatch.setattr(products, "mkl_is_fast", lambda: mkl)
     memory = make_memory(spec, mixture)
     for name, value in (("mean", 1.0), ("spread", 2.0), ("low", -9.0), ("high", 9.0)):
         getattr(memory.reward, name).fill_(value)
