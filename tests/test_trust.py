@@ -209,6 +209,20 @@ def test_a_verdict_against_the_dream_says_why_and_what_is_left(lying_world, stor
     )
 
 
+@pytest.mark.parametrize(
+    ("light", "successes", "warned"), [("red", 14, True), ("red", 15, False), ("red", None, False), ("green", 1, False)]
+)
+def test_a_verdict_from_few_successes_says_so(lying_world, store, light, successes, warned):
+    found = trust(lying_world, ConstantPolicy(2), store, FEW)
+    assert found.successes == sum(bool(episode.rewards[-1] > 0.1) for episode in store.split()[0])
+    signs = tuple(dataclasses.replace(sign, value=sign.value if light == "red" else 0.0) for sign in found.signs)
+
+    said = trust_table(dataclasses.replace(found, signs=signs, successes=successes)).splitlines()[-1]
+
+    assert said.startswith(light.upper())
+    assert (f"Only {successes} recorded episodes ended well" in said) is warned
+
+
 def test_without_real_episodes_there_is_no_table_of_gaps(lying_world, store):
     said = trust_table(trust(lying_world, ConstantPolicy(2), store, FEW))
     assert "gap" not in said and "real failures" not in said

@@ -17,7 +17,7 @@ from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.memory_report import MemoryReport
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.scores import Score
-from dreamenv.evaluate.trust import Trust
+from dreamenv.evaluate.trust import FEW_SUCCESSES, Trust
 from dreamenv.evaluate.vision_report import VisionReport
 from dreamenv.files import write_bytes, write_json
 
@@ -195,6 +195,7 @@ def trust_facts(trust: Trust) -> dict[str, Any]:
         "light": trust.light,
         "reasons": trust.reasons,
         "believed": trust.believed,
+        "recorded_successes": trust.successes,
         "best_temperature": trust.best_temperature,
     }
     return {**facts, **lists, "dream": dataclasses.asdict(trust.dream)}
@@ -204,9 +205,13 @@ def _verdict(trust: Trust) -> str:
     if trust.light == "green":
         return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}."
     promise, believed = _short(trust.dream.mean), _short(trust.believed)
+    few = trust.successes is not None and trust.successes < FEW_SUCCESSES
+    count = (
+        f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."
+    )
     return (
         f"{trust.light.upper()}: {'; '.join(trust.reasons)}. "
-        f"Of the dreamed return of {promise} the records leave {believed}."
+        f"Of the dreamed return of {promise} the records leave {believed}.{count if few else ''}"
     )
 
 

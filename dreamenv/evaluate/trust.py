@@ -86,6 +86,7 @@ LIMITS = {
     "shortfall": Limits(0.13, 0.4, "recorded episodes do not confirm the return that the dream promises"),
     "haste": Limits(0.28, 0.5, "the dream's successes are quicker than any recorded one"),
 }
+FEW_SUCCESSES = 15
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class Trust:
         signs: Read without any new real episode.
         strip: Where the dream went farthest from the records.
         believed: What the records leave of the dream's mean return, see :func:`believed`.
+        successes: Recorded episodes that ended well, among those that M learned from; None if the world has no such
+            ending. Below :data:`FEW_SUCCESSES` the records confirm hardly any dream.
         gaps: Dream minus reality; empty where no real episodes were played.
         failures: What the dream promises from the middle of real episodes without success; empty likewise.
         best_temperature: Whose dream predicts the real return best; None likewise.
@@ -131,6 +134,7 @@ class Trust:
     signs: tuple[Sign, ...]
     strip: Strip
     believed: float
+    successes: int | None
     gaps: tuple[Gap, ...] = ()
     failures: tuple[Failure, ...] = ()
     best_temperature: float | None = None
@@ -211,11 +215,12 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
         strip = strangest_moments(world, records, seen, outcomes)
         left = believed(dreamed.mean, found["shortfall"], min(float(episode.rewards.sum()) for episode in seen))
+        successes = int(records.seen_successes.sum()) if "better" in world.config.endings else None
         bar.update()
         if not config.real_episodes:
-            return Trust(dreamed, signs, strip, left)
+            return Trust(dreamed, signs, strip, left, successes)
         bar.set_postfix_str("reality", refresh=True)
-        result = Trust(dreamed, signs, strip, left, *_reality(world, agent, config))
+        result = Trust(dreamed, signs, strip, left, successes, *_reality(world, agent, config))
         bar.update()
         return result
 
