@@ -206,9 +206,7 @@ def _verdict(trust: Trust) -> str:
         return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}."
     promise, believed = _short(trust.dream.mean), _short(trust.believed)
     few = trust.successes is not None and trust.successes < FEW_SUCCESSES
-    count = (
-        f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."
-    )
+    count = f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."
     return (
         f"{trust.light.upper()}: {'; '.join(trust.reasons)}. "
         f"Of the dreamed return of {promise} the records leave {believed}.{count if few else ''}"
