@@ -15,6 +15,7 @@ from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.failures import failures
 from dreamenv.evaluate.scores import ConstantPolicy, is_success
 from dreamenv.evaluate.signals import (
+    FEW_SUCCESSES,
     exceedance,
     haste,
     neighbour_distance,
@@ -77,6 +78,8 @@ def test_haste_is_the_share_of_record_breaking_successes(dot_world, records):
     failures = [Outcome(9, 9, 0.0, 0.0, 1, True)]
     assert haste(dot_world, records, outcomes + failures) == 0.5
     assert haste(dot_world, records, failures) == 0.0
+    few = records.seen_successes & (records.seen_successes.cumsum(0) < FEW_SUCCESSES)
+    assert haste(dot_world, dataclasses.replace(records, seen_successes=few), outcomes) == 0.0
 
 
 def test_the_discount_looks_as_far_ahead_as_an_episode_lasts():

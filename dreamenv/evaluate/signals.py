@@ -20,6 +20,7 @@ from dreamenv.rollout import Outcome, Policy
 from dreamenv.world import World
 
 NEIGHBOURS, REFERENCES, QUERIES = 5, 15_000, 2_000
+FEW_SUCCESSES = 15  # fewer recorded ones confirm hardly any dream, and say nothing of how quick a success can be
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def novelty(world: World, records: Records, dreamed: Tensor) -> Tensor:
 
 
 def haste(world: World, records: Records, outcomes: Sequence[Outcome]) -> float:
-    """Share of the dreamed successes that took fewer steps than any recorded one; 0 without successes."""
+    """Share of the dreamed successes that took fewer steps than any recorded one; 0 without, or with few recorded."""
     steps = [outcome.length for outcome in outcomes if is_success(outcome, world.config)]
-    if not steps or not records.seen_successes.any():
+    if not steps or int(records.seen_successes.sum()) < FEW_SUCCESSES:
         return 0.0
     return float(np.mean(np.array(steps) < int(records.seen_steps[records.seen_successes].min())))
 

@@ -17,7 +17,8 @@ from dreamenv.evaluate.horizon import OpenLoop
 from dreamenv.evaluate.memory_report import MemoryReport
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.scores import Score
-from dreamenv.evaluate.trust import FEW_SUCCESSES, Trust
+from dreamenv.evaluate.signals import FEW_SUCCESSES
+from dreamenv.evaluate.trust import Trust
 from dreamenv.evaluate.vision_report import VisionReport
 from dreamenv.files import write_bytes, write_json
 

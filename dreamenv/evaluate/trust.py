@@ -86,7 +86,6 @@ LIMITS = {
     "shortfall": Limits(0.13, 0.4, "recorded episodes do not confirm the return that the dream promises"),
     "haste": Limits(0.28, 0.5, "the dream's successes are quicker than any recorded one"),
 }
-FEW_SUCCESSES = 15
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Trust:
         strip: Where the dream went farthest from the records.
         believed: What the records leave of the dream's mean return, see :func:`believed`.
         successes: Recorded episodes that ended well, among those that M learned from; None if the world has no such
-            ending. Below :data:`FEW_SUCCESSES` the records confirm hardly any dream.
+            ending. Below :data:`~dreamenv.evaluate.signals.FEW_SUCCESSES` the records confirm hardly any dream.
         gaps: Dream minus reality; empty where no real episodes were played.
         failures: What the dream promises from the middle of real episodes without success; empty likewise.
         best_temperature: Whose dream predicts the real return best; None likewise.
