@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig, build_models
 from dreamenv.errors import BundleError
 from dreamenv.files import to_json
-from dreamenv.manifest import MANIFEST, read_files, read_manifest, write_files
+from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.models.memory import State
 from dreamenv.world import World
 
@@ -44,13 +44,7 @@ def save(world: World, folder: str | Path, card: str | None = None) -> None:
         OSError: If the disk refuses.
         ValueError: If a number is not finite; nothing is written then.
     """
-    config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")
-    contents = {
-        CONFIG: to_json(config),
-        WEIGHTS: safetensors.torch.save(_tensors(world)),
-        CARD: (card or _card(world)).encode(),
-    }
-    write_files(Path(folder), contents)
+    write_files(Path(folder), {**_contents(world), CARD: (card or _card(world)).encode()})
 
 
 def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
@@ -72,7 +66,7 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
     config = parse_config(contents[CONFIG], WorldConfig, folder / CONFIG)
     tensors = parse_tensors(contents[WEIGHTS], folder / WEIGHTS)
     try:
-        world = _build(config, tensors, folder)
+        world = _build(config, tensors, folder, _identity(contents))
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
     return world.to(device)
@@ -106,11 +100,17 @@ def copy_bundle(source: Path, target: Path) -> None:
 
 
 def world_id(world: World) -> str:
-    """SHA-256 over the sums of a saved world's config and weights; empty for a world that was never saved."""
-    if world.path is None:
-        return ""
-    sums = read_manifest(world.path)
-    return hashlib.sha256((sums[CONFIG] + sums[WEIGHTS]).encode()).hexdigest()
+    """SHA-256 over the sums of a world's config and weights, as they were loaded, or else as :func:`save` has them."""
+    return world.identity or _identity(_contents(world))
+
+
+def _contents(world: World) -> dict[str, bytes]:
+    config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")
+    return {CONFIG: to_json(config), WEIGHTS: safetensors.torch.save(_tensors(world))}
+
+
+def _identity(contents: dict[str, bytes]) -> str:
+    return sha256("".join(sha256(contents[name]).hexdigest() for name in (CONFIG, WEIGHTS)).encode()).hexdigest()
 
 
 def parse_config(data: bytes, kind: type[T], path: Path) -> T:
@@ -155,7 +155,7 @@ def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
     return {name: _widen(tensor) for name, tensor in tensors.items()}
 
 
-def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path) -> World:
+def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, identity: str) -> World:
     """Makes a world without weights of its own, so that no config can ask for memory, and gives it those."""
     with torch.device("meta"):
         vision, memory = build_models(config)
@@ -167,7 +167,7 @@ def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path) 
     _fill(memory, parts["memory."])
     bank = parts["bank."]
     branches = State(**{name: bank.pop(f"branches.{name}") for name in _STATE})
-    return World(config, vision.eval(), memory.eval(), StartBank(branches=branches, **bank), folder)
+    return World(config, vision.eval(), memory.eval(), StartBank(branches=branches, **bank), folder, identity)
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -125,7 +125,7 @@ def ppo_command(
     """
     folder, loaded = agent or _home(world) / "agents" / "ppo", load(world, device)
     trained = train_ppo(loaded, folder, config)
-    _say(f"PPO agent after {config.timesteps:,} dream steps in {folder}")
+    _say(f"PPO agent after {config.timesteps * config.action_repeat:,} dream steps in {folder}")
     _say_dreamed(loaded, trained)
     _next(f"dreamenv compare --world {world} --agent {folder}")
 
@@ -240,10 +240,10 @@ def horizon_command(
         config: Settings.
     """
     loaded, actor = load(world), load_agent(agent)
-    folder = out or _home(world) / "horizon" / Path(agent).name
+    folder, episodes = out or _home(world) / "horizon" / Path(agent).name, _home(world) / "episodes"
     loops: tuple[OpenLoop, ...] = ()
-    if (Path(world) / "episodes").is_dir():
-        _, held_out = EpisodeStore(Path(world) / "episodes").split()
+    if episodes.is_dir():
+        _, held_out = EpisodeStore(episodes).split()
         latents = encode_episodes(loaded.vision, held_out, loaded.config)
         loops = open_loop(loaded, latents, config)
         _say(f"{open_loop_table(loops)}\n")

@@ -12,13 +12,13 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from dreamenv.errors import StoreError
-from dreamenv.files import remove_partial, sha256, write_bytes, write_json
+from dreamenv.files import lock_folder, remove_partial, sha256, write_bytes, write_json
 from dreamenv.spaces import ActionSpec
 
 VALIDATION_EVERY = 10  # one episode in this many is held out
@@ -73,6 +73,19 @@ class StoreSpec:
     max_episode_steps: int | None = None
 
 
+def evenly_spaced(size: int, count: int) -> NDArray[np.int64]:
+    """At most ``count`` of the numbers below ``size``, evenly spaced, the first and the last among them."""
+    return np.linspace(0, size - 1, min(count, size)).astype(np.int64)
+
+
+def evenly_spaced_frames(episodes: Sequence[Episode], count: int) -> NDArray[np.uint8]:
+    """At most ``count`` of all frames of the episodes, evenly spaced, (N, H, W, 3); no others are read from disk."""
+    ends = np.cumsum([len(episode) + 1 for episode in episodes])
+    chosen = evenly_spaced(int(ends[-1]), count)
+    owners = np.searchsorted(ends, chosen, side="right")
+    return np.stack([episodes[e].observations[i - ends[e]] for e, i in zip(owners, chosen, strict=True)])
+
+
 class EpisodeStore:
     """An append-only folder of episodes.
 
@@ -101,12 +114,8 @@ class EpisodeStore:
         Raises:
             StoreError: If the folder holds episodes of something else, or somebody else is writing to it.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreError(f"another process is adding episodes to {folder}; wait for it, or stop it") from None
+        busy = StoreError(f"another process is adding episodes to {folder}; wait for it, or stop it")
+        lock = lock_folder(folder, busy)
         try:
             path = folder / "spec.json"
             if not path.exists():
@@ -131,12 +140,14 @@ class EpisodeStore:
         """Writes ``episodes`` as one new shard; they are stored when this returns.
 
         Raises:
-            StoreError: If the store is open for reading only, an episode has no step, arrays of other shapes or types
-                than :class:`Episode` says or actions that the space has not, or a number is not finite.
+            StoreError: If the store is open for reading only, there is no episode, or one has no step, arrays of other
+                shapes or types than :class:`Episode` says or actions that the space has not, or a number is not finite.
             OSError: If the disk refuses. Whatever is raised, the store is as before.
         """
         if self._lock is None:
             raise StoreError(f"{self.folder} is open for reading; EpisodeStore.create opens it for writing")
+        if not episodes:
+            raise StoreError(f"expected at least one episode to add to {self.folder}, got none")
         for episode in episodes:
             _check_episode(episode, self.spec)
         data = _encode(episodes)
@@ -261,9 +272,12 @@ def _check_numbers(episode: Episode, action: ActionSpec) -> None:
             raise StoreError(
                 f"expected finite {name}, got {getattr(episode, name)[wrong[0]]} in step {wrong[0]} of {episode}"
             )
-    low, high = episode.actions.min(), episode.actions.max()
-    if action.discrete and not 0 <= low <= high < action.n:
-        raise StoreError(f"expected actions from 0 to {action.n - 1}, got {low} to {high} in {episode}")
+    bounds = (0, action.n - 1) if action.discrete else (action.low, action.high)
+    least, most = np.array(bounds[0]), np.array(bounds[1])
+    slack = 1e-6 * (most - least)  # what float32 rounds
+    if ((episode.actions < least - slack) | (episode.actions > most + slack)).any():
+        found = f"{episode.actions.min()} to {episode.actions.max()}"
+        raise StoreError(f"expected actions from {least} to {most}, got {found} in {episode}")
 
 
 def _encode(episodes: Sequence[Episode]) -> bytes:

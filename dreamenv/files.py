@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 TEMPORARY_PREFIX = ".partial-"
 
 
@@ -54,6 +56,25 @@ def write_json(path: Path, value: Any) -> None:
 def to_json(value: Any) -> bytes:
     """Indented JSON; nan and infinity are refused."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def lock_folder(folder: Path, busy: Exception) -> FileLock:
+    """Keeps other processes from working in a folder, which is made when missing, until the lock is released.
+
+    Args:
+        folder: Takes a file ``.lock``, which stays there.
+        busy: Raised if somebody else has it.
+
+    Returns:
+        The lock, to be released.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise busy from None
+    return lock
 
 
 def remove_partial(folder: Path) -> None:

@@ -16,6 +16,7 @@ from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.sb3 import PPOConfig, train_ppo
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
+from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import ResumeError
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
@@ -23,8 +24,11 @@ from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.tables import write_comparison
 from dreamenv.files import write_json
 from dreamenv.rollout import Policy
+from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import World
+
+RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,9 @@ class IterateConfig:
     """How a world and its agent improve each other.
 
     Attributes:
-        frames: Real frames that exploring policies collect before the first agent.
+        frames: Real frames that exploring policies collect before the first agent; the last shard is filled.
         rounds: Rounds after the first world and its agent.
-        round_frames: Real frames that every round's agent adds.
+        round_frames: Real frames that every round's agent adds, and what is needed to fill the last shard.
         noise: The collecting agent is greedy but for random actions with one of these probabilities, drawn for each
             episode.
         target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.
@@ -68,8 +72,8 @@ class IterateConfig:
 def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
     """Collects, trains, dreams and compares in rounds; goes on where an earlier call stopped.
 
-    Held-out episodes stay held out, whatever is added later. The folder always holds the round that was best in
-    reality so far, by mean return on the validation seeds.
+    Held-out episodes stay held out, whatever is added later. The folder always holds the best of the finished rounds,
+    by mean return in reality on the validation seeds.
 
     Args:
         env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
@@ -77,48 +81,70 @@ def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None
         config: Settings.
 
     Returns:
-        All rounds.
+        All rounds that are finished, those of earlier calls included.
 
     Raises:
-        ResumeError: If the folder belongs to other settings.
+        ResumeError: If the folder belongs to other settings, or another process is at work there.
+        FloatingPointError: If a training meets a number that is not finite; the last checkpoint stays.
     """
     config, folder = config or IterateConfig(), Path(folder)
+    with alone_in(folder):
+        return _iterate(env_id, folder, config)
+
+
+def _iterate(env_id: str, folder: Path, config: IterateConfig) -> list[Round]:
     _check_settings(folder / "iterate.json", env_id, config)
-    rounds: list[Round] = []
-    for number in range(config.rounds + 1):
-        latest = _play(env_id, folder, number, config)
-        rounds.append(latest)
-        if best_round(rounds) is latest:
-            copy_bundle(latest.folder, folder)
-            copy_bundle(latest.folder / "agents" / config.agent, folder / "agents" / config.agent)
-        if (latest.real.success or 0.0) >= config.target:
-            break
+    rounds = _finished(folder)
+    if rounds:
+        _keep(best_round(rounds), folder, config)
+    while len(rounds) <= config.rounds and not any((one.real.success or 0.0) >= config.target for one in rounds):
+        rounds.append(_play(env_id, folder, rounds, config))
+        _keep(best_round(rounds), folder, config)
     return rounds
 
 
-def _play(env_id: str, folder: Path, number: int, config: IterateConfig) -> Round:
-    """One round, or its record if it was finished before."""
+def _finished(folder: Path) -> list[Round]:
+    """The rounds of earlier calls."""
+    rounds: list[Round] = []
+    while (_place(folder, len(rounds)) / RECORD).is_file():
+        rounds.append(_read(folder, len(rounds)))
+    return rounds
+
+
+def _read(folder: Path, number: int) -> Round:
     place = _place(folder, number)
-    frames = config.frames + number * config.round_frames
-    record = place / "comparison.json"
-    if not record.is_file():
-        source = load(_place(folder, number - 1)) if number else None
-        _collect(env_id, folder, frames, source, number, config)
-        world = train(place, _training(number, config), episodes=folder / "episodes", source=source)
-        agent = _dream(world, place / "agents" / config.agent, config)
-        settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
-        write_comparison(compare(world, agent, settings, name=str(place / "agents" / config.agent)), place)
-    comparison = TypeAdapter(Comparison).validate_json(record.read_bytes())
-    return Round(number, place, frames, comparison)
+    comparison = TypeAdapter(Comparison).validate_json((place / RECORD).read_bytes())
+    return Round(number, place, TypeAdapter(int).validate_json((place / FRAMES).read_bytes()), comparison)
 
 
-def _collect(env_id: str, folder: Path, frames: int, source: World | None, number: int, config: IterateConfig) -> None:
+def _keep(best: Round, folder: Path, config: IterateConfig) -> None:
+    copy_bundle(best.folder, folder)
+    copy_bundle(best.folder / "agents" / config.agent, folder / "agents" / config.agent)
+
+
+def _play(env_id: str, folder: Path, before: list[Round], config: IterateConfig) -> Round:
+    """One round more."""
+    number, place = len(before), _place(folder, len(before))
+    source = load(before[-1].folder) if before else None
+    frames = before[-1].frames + config.round_frames if before else config.frames
+    store = _collect(env_id, folder, frames, source, config)
+    write_json(place / FRAMES, store.num_frames)
+    world = train(place, _training(number, config), episodes=store.folder, source=source)
+    agent = _dream(world, place / "agents" / config.agent, config)
+    settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
+    write_comparison(compare(world, agent, settings, name=str(place / "agents" / config.agent)), place)
+    return _read(folder, number)
+
+
+def _collect(env_id: str, folder: Path, frames: int, source: World | None, config: IterateConfig) -> EpisodeStore:
+    """Adds episodes of the agent that belongs to ``source``, of exploring policies if there is none."""
     settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
     make_actor = None
     if source is not None:
-        agent = load_agent(_place(folder, number - 1) / "agents" / config.agent)
+        assert source.path is not None
+        agent = load_agent(source.path / "agents" / config.agent)
         make_actor = functools.partial(ObservingAgent, source, agent, config.noise)
-    collect(env_id, folder / "episodes", settings, make_actor=make_actor)
+    return collect(env_id, folder / "episodes", settings, make_actor=make_actor)
 
 
 def _training(number: int, config: IterateConfig) -> TrainConfig:

@@ -52,7 +52,12 @@ def _encode(vision: Vision, episode: Episode, endings: Sequence[Kind], ordinary_
         codes = map(vision.encode, frames.split(256))
         mean, log_variance = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
     ending = torch.zeros(len(episode), dtype=torch.int64)
-    kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
-    ending[-1] = endings.index(kind) + 1 if kind in endings else 0  # a kind no training episode had cannot be known
+    ending[-1] = ending_index(episode, endings, ordinary_reward)
     action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)
     return LatentEpisode(mean, log_variance, action, reward, ending, torch.arange(1, len(episode) + 1))
+
+
+def ending_index(episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> int:
+    """The kind of an episode's ending as M numbers them; 0 where time ran out, or no training episode ended so."""
+    kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
+    return endings.index(kind) + 1 if kind in endings else 0

@@ -52,18 +52,26 @@ class World:
         memory: M.
         bank: Where dreams begin.
         path: The folder it was loaded from, if any.
+        identity: What it was when it was loaded, see :func:`dreamenv.bundle.world_id`.
 
     Attributes:
         inputs: What of a state agents see, in this order; see :meth:`showing`.
     """
 
     def __init__(
-        self, config: WorldConfig, vision: Vision, memory: Memory, bank: StartBank, path: Path | None = None
+        self,
+        config: WorldConfig,
+        vision: Vision,
+        memory: Memory,
+        bank: StartBank,
+        path: Path | None = None,
+        identity: str | None = None,
     ) -> None:
         if len(set(config.endings)) != len(config.endings) or len(config.endings) != len(config.ending_rules):
             raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         bank.check(config.vision.latent_size, memory.hidden_size)
-        self.config, self.vision, self.memory, self.bank, self.path = config, vision, memory, bank, path
+        self.config, self.vision, self.memory, self.bank = config, vision, memory, bank
+        self.path, self.identity = path, identity
         self.inputs: tuple[Input, ...] = ("z", "h")
         self._stepper: Stepper = memory
         self._dtype = torch.float32
@@ -75,6 +83,8 @@ class World:
 
     def packed(self, dtype: torch.dtype = torch.float32) -> World:
         """The same world laid out for speed, see :class:`dreamenv.models.packed.PackedMDNRNN`.
+
+        An M of the paper's own kind stays as it is, in float32.
 
         Args:
             dtype: Of the matrix products of M and of V's encoder; with ``torch.int8`` V keeps to float32.
@@ -123,8 +133,9 @@ class World:
         bank = self.bank
         moved = StartBank(bank.mean.to(device), bank.log_variance.to(device), bank.branches.to(device))
         vision, memory = deepcopy(self.vision).to(device), deepcopy(self.memory).to(device)
-        other = World(self.config, vision, memory, moved, self.path).showing(self.inputs)
-        return other if self._stepper is self.memory else other.packed(self._dtype)
+        other = World(self.config, vision, memory, moved, self.path, self.identity).showing(self.inputs)
+        plain = self._stepper is self.memory and self._dtype is torch.float32
+        return other if plain else other.packed(self._dtype)
 
     @property
     def device(self) -> torch.device:
@@ -156,7 +167,10 @@ class World:
         return [self.latent_size if name == "z" else self.memory.hidden_size for name in self.inputs]
 
     def start(self, frames: Tensor, normal: Tensor | None = None) -> State:
-        """Begins episodes with real first frames, (B, H, W, 3) uint8; h is 0. For ``normal`` see :meth:`observe`."""
+        """Begins episodes with real first frames, (B, H, W, 3) uint8, of any device; h is 0.
+
+        For ``normal`` see :meth:`observe`.
+        """
         return self._start_at(self._encode(frames, normal))
 
     def _start_at(self, z: Tensor) -> State:
@@ -188,7 +202,7 @@ class World:
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32, taken in ``state``.
-            frames: (B, H, W, 3) uint8 that followed.
+            frames: (B, H, W, 3) uint8 that followed, of any device.
             normal: (B, Z) standard normal numbers that draw z from V's posterior, as in World Models; None takes its
                 mean. M and the agents of its dream know drawn ones.
 
@@ -199,8 +213,8 @@ class World:
         return State(self._encode(frames, normal), h, c, state.step + 1)
 
     def _encode(self, frames: Tensor, normal: Tensor | None) -> Tensor:
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self._dtype is torch.bfloat16):
-            mean, log_variance = self.vision.encode(frames)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype is torch.bfloat16):
+            mean, log_variance = self.vision.encode(frames.to(self.device))
         z = mean if normal is None else sample_latent(mean, log_variance, normal)
         return z.clamp(-Z_BOUND, Z_BOUND)
 
@@ -209,13 +223,13 @@ class World:
         """Follows a recorded episode from its first frame; a dream can branch off where it stops.
 
         Args:
-            frames: (T + 1, H, W, 3) uint8.
+            frames: (T + 1, H, W, 3) uint8, of any device.
             action: (T,) int64 or (T, A) float32, taken between them.
 
         Returns:
             Where the episode stands after the last frame, z being the posterior's mean; batch size 1.
         """
-        return states_after(self.memory, [self._encode(frames, None)], [action])
+        return states_after(self.memory, [self._encode(frames, None)], [action.to(self.device)])
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None

@@ -376,8 +376,18 @@ def test_the_id_of_a_world_is_that_of_its_content(bundle, tmp_path):
     assert world_id(load(bundle)) != world_id(load(tmp_path / "other"))
 
 
-def test_a_world_that_was_never_saved_has_no_id():
-    assert world_id(random_world()) == ""
+def test_a_world_has_the_id_that_saving_will_give_it(tmp_path):
+    world = random_world()
+    save(world, tmp_path)
+    assert world_id(world) == world_id(load(tmp_path)) != world_id(random_world(seed=1))
+
+
+def test_a_world_keeps_the_id_that_it_was_loaded_with(tmp_path):
+    save(random_world(), tmp_path)
+    world = load(tmp_path)
+    before = world_id(world)
+    save(random_world(seed=1), tmp_path)
+    assert world_id(world) == world_id(world.packed().showing(["z"])) == before != world_id(load(tmp_path))
 
 
 def is_pickled(path):

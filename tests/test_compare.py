@@ -3,15 +3,19 @@
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import stable_baselines3
 import torch
+from gymnasium.vector import AutoresetMode
 from PIL import Image
 
 import dreamenv
-from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, compare, load_agent, train_ppo
+from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, as_vec_env, compare, load_agent, train_ppo
 from dreamenv.config import WorldConfig
 from dreamenv.evaluate import film as film_module
 from dreamenv.evaluate.compare import Comparison
@@ -28,6 +32,8 @@ from dreamenv.evaluate.scores import (
 )
 from dreamenv.evaluate.tables import comparison_table, write_comparison
 from dreamenv.rollout import Outcome
+
+compare_module = sys.modules["dreamenv.evaluate.compare"]
 
 CONFIG = CompareConfig(temperatures=(0.5, 1.0), episodes=12, num_envs=5)
 
@@ -378,3 +384,32 @@ def test_the_film_begins_with_the_real_first_frame(dot_world, agent, tmp_path):
 def test_a_comparison_is_a_plain_record(comparison):
     assert isinstance(comparison, Comparison)
     assert dataclasses.asdict(comparison)["scores"][0]["policy"] == "agent, greedy"
+
+
+def test_a_checkout_that_dreamenv_is_only_installed_in_is_not_its_own(tmp_path, monkeypatch):
+    installed = tmp_path / "venv" / "dreamenv" / "compare.py"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    (tmp_path / ".gitignore").write_text("venv")
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (("init",), ("add", ".gitignore"), (*author, "commit", "-m", "theirs")):
+        subprocess.run(("git", *command), cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(compare_module, "__file__", str(installed))
+    assert compare_module.commit() is None
+    subprocess.run(("git", "add", "-f", installed), cwd=tmp_path, check=True)
+    assert len(compare_module.commit().removesuffix("-dirty")) == 40
+
+
+def test_a_live_model_is_compared_without_a_trace(dot_world):
+    env = as_vec_env(DreamVectorEnv(dot_world, 4, autoreset_mode=AutoresetMode.SAME_STEP))
+    model = stable_baselines3.DQN("MlpPolicy", env, buffer_size=100, seed=0)
+    config = dataclasses.replace(CONFIG, temperatures=(1.0,), episodes=4)
+    seeds = list(model.env._seeds)
+    np.random.seed(7)
+    expected = np.random.RandomState(7).rand(3)
+
+    first, second = (compare(dot_world, model, config) for _ in range(2))
+
+    assert np.array_equal(np.random.rand(3), expected)
+    assert model.env._seeds == seeds
+    assert [row.returns for row in first.scores] == [row.returns for row in second.scores]

@@ -3,6 +3,8 @@
 No accelerator is needed: torch's "meta" device computes shapes only, and refuses to mix with the processor.
 """
 
+import contextlib
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -207,3 +209,9 @@ class TestTensors:
 def test_every_device_but_the_processor_computes_its_numbers_itself():
     assert isinstance(make_streams(2, 3, torch.device("cpu")), NoiseStreams)
     assert isinstance(make_streams(2, 3, torch.device("meta")), CounterStreams)
+
+
+def test_recorded_frames_go_where_the_world_is(dot_world, monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # which "meta" has not
+    frames = torch.zeros(2, *dot_world.config.frame_shape, dtype=torch.uint8)
+    assert dot_world.to("meta").start(frames).z.device == torch.device("meta")

@@ -272,6 +272,7 @@ NO_EPISODES = {
     "an action too high": (DISCRETE, lambda e: {"actions": np.arange(4)}, "actions from 0 to 2, got 0 to 3"),
     "an action too low": (DISCRETE, lambda e: {"actions": np.arange(4) - 2}, "actions from 0 to 2, got -2 to 1"),
     "double precision": (BOX, lambda e: {"actions": e.actions.astype(np.float64)}, "float32, got .* float64"),
+    "an action out of bounds": (BOX, lambda e: {"actions": e.actions + np.float32(2.0)}, r"actions from \[-1\.    0"),
     "a dimension too few": (BOX, lambda e: {"actions": e.actions[:, :1]}, r"actions \(4, 2\) float32, got \(4, 1\)"),
 }
 
@@ -284,6 +285,9 @@ def test_what_is_no_episode_of_the_store_is_refused_and_the_store_stays(tmp_path
     with pytest.raises(StoreError, match=f"expected .*{words}"):
         store.append([good, dataclasses.replace(good, **change(good))])
     store.append([good])
+
+    with pytest.raises(StoreError, match="expected at least one episode"):
+        store.append([])
 
     assert len(EpisodeStore(tmp_path)) == len(store) == 4
 

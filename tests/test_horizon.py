@@ -120,3 +120,9 @@ def test_without_episodes_there_are_no_open_loop_predictions(dot_folder, dot_age
     (written,) = (tmp_path / "horizon").glob("*/horizon.json")
     assert json.loads(written.read_text())["open_loop"] == []
     assert "predicted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"num_envs": 0}, {"every": (0,)}, {"horizons": (0, 1)}], ids=str)
+def test_nothing_is_played_with_settings_out_of_range(wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        HorizonConfig(**wrong)

@@ -13,7 +13,7 @@ import dreamenv.cli
 from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, commands, iterate, load, load_agent
 from dreamenv.agents.hold import hold
 from dreamenv.agents.observing import ObservingAgent
-from dreamenv.bundle import world_id
+from dreamenv.bundle import copy_bundle, world_id
 from dreamenv.cli import main
 from dreamenv.collect import collect
 from dreamenv.evaluate.plots import plot_rounds
@@ -54,7 +54,8 @@ def test_a_round_adds_episodes_of_its_agent(finished):
     explored = sum(len(episode) + 1 for episode in list(store)[:first])
     assert explored >= 1500 and store.num_frames >= 1800
     assert set(policies[first:]) == {"agent(0)", "agent(0.5)"}
-    assert [one.frames for one in rounds] == [1500, 1800]
+    assert [one.frames for one in rounds] == [explored, store.num_frames]
+    assert store.num_frames >= explored + 300
 
 
 def test_the_folder_holds_the_best_round(finished):
@@ -83,8 +84,18 @@ def test_a_finished_run_is_read_not_repeated(finished, monkeypatch):
 
 
 def test_the_target_ends_the_rounds(finished, monkeypatch):
+    monkeypatch.setattr(module, "_play", None)
     reached = dataclasses.replace(CONFIG, target=0.0, rounds=5)
-    assert len(iterate("dot_env:Dot-v0", finished[0], reached)) == 1
+    assert len(iterate("dot_env:Dot-v0", finished[0], reached)) == 2
+
+
+def test_what_an_interrupted_run_did_not_keep_is_kept_by_the_next(finished, monkeypatch):
+    folder, rounds = finished
+    worst = min(rounds, key=lambda one: one.real.mean)
+    copy_bundle(worst.folder, folder)
+    monkeypatch.setattr(module, "_play", None)
+    iterate("dot_env:Dot-v0", folder, CONFIG)
+    assert world_id(load(folder)) == world_id(load(best_round(rounds).folder)) != world_id(load(worst.folder))
 
 
 def test_a_stopped_run_goes_on_to_the_same_rounds(finished, tmp_path, monkeypatch):
@@ -109,16 +120,15 @@ def test_other_settings_are_refused_by_name(finished):
 
 def test_held_out_episodes_stay_held_out(finished):
     store = EpisodeStore(finished[0] / "episodes")
-    _, held_out = store.split()
-    before = [episode.seed for episode in list(store)[9::10]]
-    assert [episode.seed for episode in held_out] == before
-    bank = load(finished[1][-1].folder).bank
-    assert len(bank.mean) == len(store) - len(held_out)
+    training, _ = store.split()
+    sizes = [len(load(one.folder).bank.mean) for one in finished[1]]
+    explored = sum(not episode.policy.startswith("agent") for episode in store)
+    assert sizes == [explored - explored // 10, len(training)] and sizes[1] > sizes[0]
 
 
 def test_rounds_are_shown_as_table_and_picture(finished, tmp_path):
     table = rounds_table(finished[1])
-    assert table.count("kept") == 1 and "1,500" in table and "1,800" in table
+    assert table.count("kept") == 1 and all(f"{one.frames:,}" in table for one in finished[1])
     plot_rounds(finished[1], tmp_path / "rounds.png")
     assert (tmp_path / "rounds.png").stat().st_size > 5000
 
@@ -203,11 +213,13 @@ def test_ppo_iterates_too(tmp_path):
         memory=dataclasses.replace(DOT_TRAIN.memory, **hasty),
     )
     ppo = PPOConfig(timesteps=128, num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(8,))
-    config = IterateConfig(600, 0, agent="ppo", episodes=2, collect=CONFIG.collect, train=train, ppo=ppo)
+    large = dataclasses.replace(DOT_COLLECT, shard_episodes=64)  # more than a round asks for
+    config = IterateConfig(600, 1, 20, agent="ppo", episodes=2, collect=large, train=train, ppo=ppo)
 
-    (only,) = iterate("dot_env:Dot-v0", tmp_path, config)
+    first, second = iterate("dot_env:Dot-v0", tmp_path, config)
 
-    assert only.number == 0
+    assert first.frames > 620 and second.frames >= first.frames + 20
+    assert second.frames == EpisodeStore(tmp_path / "episodes").num_frames
     assert isinstance(load_agent(tmp_path / "agents" / "ppo"), SB3Agent)
 
 

@@ -446,8 +446,11 @@ def test_the_vector_twin_renders_frames_beside_reconstructions(dot_world):
 
 
 def test_make_vec_gives_the_twin(dot_folder):
-    env = gym.make_vec("dreamenv:Latent-v0", num_envs=3, world=str(dot_folder), autoreset_mode="Disabled")
+    env = gym.make_vec(
+        "dreamenv:Latent-v0", num_envs=3, world=str(dot_folder), autoreset_mode="Disabled", render_mode="rgb_array"
+    )
     assert type(env) is VectorLatentObservation
+    assert env.render_mode == "rgb_array"
     assert env.num_envs == 3
     assert env.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     assert env.reset(seed=0)[0].shape == (3, 40)

@@ -114,6 +114,11 @@ def test_an_unknown_id_is_refused_by_name():
         make_real("NoSuchThing-v0")
 
 
+def test_an_environment_that_wants_more_than_its_id_is_refused_by_name():
+    with pytest.raises(UnsupportedEnvironmentError, match="'dreamenv:Dream-v0'.*world"):
+        make_real("dreamenv:Dream-v0")
+
+
 def test_an_unknown_module_is_refused_by_name():
     with pytest.raises(UnsupportedEnvironmentError, match="no_such_module"):
         make_real("no_such_module:Thing-v0")

@@ -13,15 +13,17 @@ import sb3_contrib
 import stable_baselines3 as sb3
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 import dreamenv
 from dreamenv import BundleError, DreamVectorEnv, PPOConfig, ResumeError, as_vec_env, load_agent, save_sb3, train_ppo
 from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import sb3 as module
+from dreamenv.agents.sb3 import read_sb3
+from dreamenv.agents.store import AgentConfig
 from dreamenv.manifest import read_files, write_files
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.checkpoint import checkpoints
+from dreamenv.training.checkpoint import alone_in, checkpoints
 
 SMALL = {"net_arch": [16]}
 QUICK = PPOConfig(timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,))
@@ -480,3 +482,27 @@ def test_closing_the_vec_env_closes_the_dreams(dot_world):
     dreams = DreamVectorEnv(dot_world, 2, autoreset_mode="SameStep")
     as_vec_env(dreams).close()
     assert dreams.closed
+
+
+def test_a_model_of_scaled_observations_is_refused(dot_world, tmp_path):
+    env = VecNormalize(as_vec_env(DreamVectorEnv(dot_world, 2, autoreset_mode=AutoresetMode.SAME_STEP)))
+    with pytest.raises(ValueError, match="VecNormalize with norm_obs=True"):
+        save_sb3(sb3.PPO("MlpPolicy", env), tmp_path, dot_world)
+
+
+@pytest.mark.parametrize(("algorithm", "stochastic"), [("PPO", True), ("DQN", False)])
+def test_only_policies_that_draw_are_stochastic(dot_world, tmp_path, algorithm, stochastic):
+    env = as_vec_env(DreamVectorEnv(dot_world, 2, autoreset_mode=AutoresetMode.SAME_STEP))
+    model = getattr(sb3, algorithm)("MlpPolicy", env)
+    assert save_sb3(model, tmp_path, dot_world).stochastic is stochastic
+
+
+def test_an_algorithm_that_does_not_know_such_actions_is_refused_by_name(continuous_world):
+    config = AgentConfig("sb3", "x", "", 40, continuous_world.config.action, algorithm="DQN", net_arch=(4,))
+    with pytest.raises(BundleError, match="DQN"):
+        read_sb3(config, {"weight": torch.zeros(10_000)})
+
+
+def test_two_runs_in_one_folder_are_one_too_many(dot_world, tmp_path):
+    with alone_in(tmp_path), pytest.raises(ResumeError, match="another process is at work"):
+        train_ppo(dot_world, tmp_path, QUICK)

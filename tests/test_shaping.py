@@ -175,3 +175,10 @@ def test_compare_reports_the_unshaped_return_of_an_agent_trained_with_a_penalty(
     env = DreamVectorEnv(dot_world, 4, temperature=1.0, autoreset_mode=AutoresetMode.DISABLED)
     played = list(dreamenv.rollout(env, agent, range(config.seed, config.seed + 4), deterministic=True))
     assert list(dreamed.returns) == pytest.approx([o.episode_return for o in sorted(played, key=lambda o: o.index)])
+
+
+def test_dreams_that_cost_can_still_leave_the_batch(dot_world):
+    dream = DreamVectorEnv(dot_world, 4, autoreset_mode=AutoresetMode.DISABLED)
+    assert VectorActionPenalty(dream).leave == dream.leave
+    bare = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync")
+    assert VectorActionPenalty(bare).leave is None

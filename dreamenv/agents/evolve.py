@@ -29,6 +29,7 @@ from dreamenv.files import write_json
 from dreamenv.progress import progress
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
+from dreamenv.training.checkpoint import alone_in
 from dreamenv.world import World
 
 EVALUATION_SEED = 70_000  # first seed of evaluations in dreams, apart from every other range
@@ -63,7 +64,8 @@ class EvolveConfig(DreamConfig):
 
     def __post_init__(self) -> None:
         """Refuses settings that no evolution can have."""
-        counts = (self.generations, self.population - 1, self.episodes, self.num_envs, self.evaluation_every)
+        evaluations = (self.evaluation_every, self.evaluation_episodes)
+        counts = (self.generations, self.population - 1, self.episodes, self.num_envs, *evaluations)
         if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0 or (self.hidden and self.one_output):
             raise ValueError(
                 "expected a population of at least 2, positive counts and sigma, and no hidden layer before a single "
@@ -158,13 +160,18 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
         The agent.
 
     Raises:
-        ResumeError: If the folder holds an evolution with other settings or in another world.
+        ResumeError: If the folder holds an evolution with other settings or in another world, or another process is
+            at work there.
         FloatingPointError: If a fitness, or what CMA-ES makes of it, is not finite. Nothing of that generation is
             written, and the same command repeats it.
         ValueError: If a single output is to be cut into actions that are not discrete.
     """
     config, folder = config or EvolveConfig(), Path(folder)
-    world = world.showing(config.inputs)
+    with alone_in(folder):
+        return _evolve(world.showing(config.inputs), folder, config)
+
+
+def _evolve(world: World, folder: Path, config: EvolveConfig) -> LinearAgent:
     record = _open_record(folder, world, config)
     strategy = _strategy(world, config)
     for fitness in record.fitness:

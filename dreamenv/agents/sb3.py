@@ -20,8 +20,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
@@ -32,7 +33,7 @@ from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
+from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import check_weights, not_finite
 from dreamenv.world import World
 
@@ -91,6 +92,11 @@ class SB3Agent:
     def __init__(self, policy: BasePolicy, config: AgentConfig) -> None:
         self.policy, self.config, self.inputs = policy.eval(), config, config.inputs
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws actions unless it is asked to act greedily; DQN, DDPG and TD3 draw in training only."""
+        return isinstance(self.policy, ActorCriticPolicy | SACPolicy)
+
     def predict(
         self,
         observation: NDArray,
@@ -117,12 +123,17 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
         The agent as it was saved.
 
     Raises:
-        ResumeError: If the folder holds a run with other settings or in another world.
+        ResumeError: If the folder holds a run with other settings or in another world, or another process is at work
+            there.
         FloatingPointError: If a reward, an observation, the loss or a weight is not finite. No checkpoint ever holds
             such a number: the last one stays, and the same command goes on from it.
     """
     config, folder = config or PPOConfig(), Path(folder)
-    world = world.showing(config.inputs)
+    with alone_in(folder):
+        return _train_ppo(world.showing(config.inputs), folder, config)
+
+
+def _train_ppo(world: World, folder: Path, config: PPOConfig) -> SB3Agent:
     env: VecEnv = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP), config.action_repeat))
     if config.normalize_reward:
         env = VecNormalize(env, norm_obs=False, gamma=config.gamma)
@@ -169,14 +180,17 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
         The agent.
 
     Raises:
-        ValueError: If the policy has settings other than a plain ``net_arch``, which could not be read back, or does
-            not fit the world.
+        ValueError: If the policy has settings other than a plain ``net_arch``, or sees observations that VecNormalize
+            scaled, which could not be read back, or does not fit the world.
     """
     name = type(model).__name__
     if name not in ALGORITHMS:
         raise ValueError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {name}")
     if getattr(model, "use_sde", False):
         raise ValueError("expected a model without state-dependent exploration, got use_sde=True")
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is not None and normalizer.norm_obs:
+        raise ValueError("expected a model that sees observations as they are, got VecNormalize with norm_obs=True")
     own = {"use_sde": False, **_POLICY_DEFAULTS.get(name, {})}  # what the algorithm sets itself
     optimizer = ("optimizer_class", "optimizer_kwargs")
     extra = {key: value for key, value in model.policy_kwargs.items() if key not in ("net_arch", *optimizer)}
@@ -217,10 +231,10 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
     if sum(map(math.prod, pairwise(widths))) > sum(tensor.numel() for tensor in tensors.values()):
         raise BundleError(f"expected the weights of layers {widths}, got fewer numbers than those have")
     space = gym.spaces.Box(-np.inf, np.inf, (config.feature_size,), np.float32)
-    policy = kind(space, config.action.space, lambda _: 0.0, **settings)
     try:
+        policy = kind(space, config.action.space, lambda _: 0.0, **settings)
         policy.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (AttributeError, RuntimeError, TypeError) as error:  # the first where an algorithm has no such actions
         raise BundleError(f"not the weights of a {config.algorithm} policy: {error}") from None
     return SB3Agent(policy, config)
 
@@ -231,7 +245,7 @@ def as_vec_env(env: VectorEnv, action_repeat: int = 1) -> VecEnv:
     Args:
         env: A vector environment that resets in the same step.
         action_repeat: Steps that every action is held for; their rewards add up. Where an episode ends before, the rest
-            of the steps are the first ones of the next.
+            of the steps are the first ones of the next, whose rewards do not count.
 
     Returns:
         A ``VecEnv``; ``terminal_observation`` and ``TimeLimit.truncated`` are in the infos of finished episodes.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
 from dreamenv.agents.hold import Held, hold
@@ -57,9 +57,12 @@ class VotingAgent:
     @torch.no_grad()
     def probabilities(self, observation: Tensor) -> Tensor:
         """Mean of the members' action probabilities, (B, n), from (B, F) observations."""
-        policies = (member.policy for member in self.members)
-        votes = [policy.get_distribution(observation).distribution.probs for policy in policies]  # type: ignore[operator]
-        return torch.stack(votes).mean(0)
+        return torch.stack([_vote(member.policy, observation) for member in self.members]).mean(0)
+
+
+def _vote(policy: BasePolicy, observation: Tensor) -> Tensor:
+    """One member's action probabilities, wherever it was trained."""
+    return policy.get_distribution(observation.to(policy.device)).distribution.probs.cpu()  # type: ignore[operator]
 
 
 def save_vote(agent: VotingAgent, folder: str | Path) -> None:

@@ -154,6 +154,8 @@ class VectorLatentObservation(VectorWrapper):
         ValueError: If there is no such type.
     """
 
+    render_mode: str | None = None  # its own: what the real environments draw are the frames that V sees
+
     def __init__(self, env: VectorEnv, world: World | str | Path, dtype: str = "float32") -> None:
         super().__init__(env)
         self.world = world if isinstance(world, World) else load(world)
@@ -265,18 +267,21 @@ def make_latent_vector(
     num_envs: int = 1,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     dtype: str = "float32",
+    render_mode: str | None = None,
     **kwargs: Any,
 ) -> VectorLatentObservation:
-    """Makes N real environments of a world in this process, seen through it as one batch."""
+    """Makes N real environments of a world in this process, seen through it as one batch; ``kwargs`` go to them."""
     num_envs = check_count("num_envs", num_envs)
     world = world if isinstance(world, World) else load(world)
     env_id = named_by_world(world.config.env_id)
     envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
     try:
-        return VectorLatentObservation(envs, world, dtype)
+        env = VectorLatentObservation(envs, world, dtype)
     except Exception:
         envs.close()
         raise
+    env.render_mode = render_mode
+    return env
 
 
 def as_tensor(array: NDArray, device: torch.device) -> torch.Tensor:

@@ -70,7 +70,7 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
         for name, base in _DRAWN_BY.items():
             if library := sys.modules.get(name):
                 part_drawings(library, base)
-    except (gym.error.Error, ModuleNotFoundError) as error:
+    except (gym.error.Error, ModuleNotFoundError, TypeError) as error:  # the last for arguments that it does not know
         raise UnsupportedEnvironmentError(
             f"expected the id of an installed environment, got {env_id!r}: {error}"
         ) from None

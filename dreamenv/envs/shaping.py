@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -69,6 +69,11 @@ class VectorActionPenalty(VectorWrapper):
         self._step = np.zeros(env.num_envs, np.int64)
         self._return = np.zeros(env.num_envs)
         self._done = np.zeros(env.num_envs, bool)
+
+    @property
+    def leave(self) -> Callable[[NDArray[np.bool_]], None] | None:
+        """What takes environments out of the batch, if they can do that; see :func:`dreamenv.rollout.rollout`."""
+        return getattr(self.env, "leave", None)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins episodes."""

@@ -55,7 +55,7 @@ def failures(
     if not failed or world.config.success_reward is None:
         return ()
     starts = [_middle(world, outcome) for outcome in failed]
-    start = State(*(torch.cat([getattr(s, name) for s in starts]) for name in ("z", "h", "c", "step")))
+    start = State.cat(starts)
     rows = torch.arange(len(failed)).repeat_interleave(dreams)
     env = DreamVectorEnv(
         world, len(rows), start=start.rows(rows), temperature=temperature, autoreset_mode=AutoresetMode.DISABLED

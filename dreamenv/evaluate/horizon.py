@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.envs.pseudo import make_pseudo_dream
+from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.memory_report import EndingReport, report_ending
 from dreamenv.evaluate.scores import Score, score
@@ -40,6 +41,13 @@ class HorizonConfig:
     episodes: int = 100
     seed: int = VALIDATION_SEED
     num_envs: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuses settings out of range, before anything is played."""
+        if min(self.episodes, self.num_envs, *self.horizons, *self.every) < 1:
+            raise ValueError(f"expected horizons, every, episodes and num_envs of at least 1, got {self}")
+        if self.temperature is not None:
+            check_one_temperature(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ def open_loop(
     Returns:
         One result for each horizon that an episode is long enough for.
     """
-    config = config or HorizonConfig()
+    config, world = config or HorizonConfig(), world.to("cpu")
     temperature = world.config.temperature if config.temperature is None else config.temperature
     generator = torch.Generator().manual_seed(config.seed)
     columns = {name: _pad(episodes, name) for name in ("mean", "action", "reward", "ending")}
@@ -121,7 +129,7 @@ def _moments(world: World, episodes: Sequence[LatentEpisode]) -> State:
             states.append(state)
             h, c = world.memory.advance(state.z, action[None], state.h, state.c)
             state = State(z[None], h, c, state.step + 1)
-    return State(*(torch.cat([getattr(state, name) for state in states]) for name in ("z", "h", "c", "step")))
+    return State.cat(states)
 
 
 def _compare(world: World, horizon: int, state: State, truth: dict[str, Tensor]) -> OpenLoop:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.episodes import Episode, EpisodeStore, evenly_spaced_frames
 from dreamenv.evaluate.memory_report import MemoryReport, report_memory
 from dreamenv.evaluate.plots import plot_reconstructions
-from dreamenv.evaluate.vision_report import COLOURS, SATURATION, VisionReport, dominance, report_vision
+from dreamenv.evaluate.vision_report import COLOURS, MAX_FRAMES, SATURATION, VisionReport, dominance, report_vision
 from dreamenv.files import write_json
 from dreamenv.latents import encode_episodes
 from dreamenv.world import World
@@ -41,7 +41,7 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
     Raises:
         StoreError: If no episodes are held out.
     """
-    folder = Path(folder)
+    folder, world = Path(folder), world.to("cpu")
     _, episodes = store.split()
     latents = encode_episodes(world.vision, episodes, world.config)
     result = WorldReport(report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config))
@@ -55,7 +55,7 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
 
 def telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
     """Frames with more and more pixels of the rarest dominating colour; evenly spaced ones where there is none."""
-    frames = np.concatenate([episode.observations for episode in episodes])
+    frames = evenly_spaced_frames(episodes, MAX_FRAMES)
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255.0
     amounts = [(dominance(pixels, channel) > SATURATION).sum((1, 2)) for channel in range(len(COLOURS))]
     amount = min((amount for amount in amounts if amount.any()), key=lambda amount: amount.sum(), default=amounts[0])

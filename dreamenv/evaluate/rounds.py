@@ -17,7 +17,7 @@ class Round:
     Attributes:
         number: 0 for the first world.
         folder: Where its world and agent are.
-        frames: Real frames it was to learn from.
+        frames: Real frames that were there to learn from, held-out ones included.
         comparison: The agent in its dream and in reality, on the validation seeds.
     """
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import scipy.stats
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from dreamenv.config import WorldConfig
 from dreamenv.rollout import Outcome, Policy, rollout
@@ -116,12 +118,30 @@ def score(
         The score.
     """
     options = None if temperature is None else {"temperature": temperature}
-    with torch.random.fork_rng():
-        torch.manual_seed(seeds[0])  # Stable-Baselines3 draws actions from torch's global generator
-        if hasattr(policy, "set_random_seed"):
-            policy.set_random_seed(seeds[0])
+    with _drawing_from(policy, seeds[0]):
         outcomes = list(rollout(env, policy, seeds, deterministic=deterministic, options=options))
     return summarise(outcomes, config, name=name, temperature=temperature)
+
+
+@contextlib.contextmanager
+def _drawing_from(policy: Policy, seed: int) -> Iterator[None]:
+    """Fixes what a policy draws; global generators, and a live model's environments, are left as they were.
+
+    Stable-Baselines3 draws actions from torch's global generator; DQN those that explore from NumPy's, and from its
+    action space.
+    """
+    before = np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            if isinstance(policy, BaseAlgorithm):
+                np.random.seed(seed)  # noqa: NPY002
+                policy.action_space.seed(seed)
+            elif hasattr(policy, "set_random_seed"):
+                policy.set_random_seed(seed)
+            yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def summarise(outcomes: Iterable[Outcome], config: WorldConfig, *, name: str, temperature: float | None) -> Score:

@@ -12,6 +12,7 @@ from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import load
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.real import make_real_vector, named_by_world
+from dreamenv.envs.settings import check_one_temperature
 from dreamenv.episodes import EpisodeStore
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import check_agent
@@ -58,6 +59,20 @@ class TrustConfig:
     real_seed: int = VALIDATION_SEED
     temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
     num_envs: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuses settings out of range, before anything is dreamed."""
+        if min(self.dreams, self.num_envs) < 1 or self.real_episodes < 0:
+            raise ValueError(
+                "expected dreams and num_envs >= 1 and real_episodes >= 0, "
+                f"got {self.dreams}, {self.num_envs} and {self.real_episodes}"
+            )
+        if self.gamma is not None and not 0.0 <= self.gamma <= 1.0:
+            raise ValueError(f"expected a discount gamma from 0 to 1, got {self.gamma}")
+        if not self.ridge > 0.0:
+            raise ValueError(f"expected ridge > 0, got {self.ridge}")
+        for value in self.temperatures if self.temperature is None else (self.temperature, *self.temperatures):
+            check_one_temperature(value)
 
     def discount(self, max_episode_steps: int) -> float:
         """``gamma``, or one that looks as far ahead as an episode can last: 0.99 for 150 steps.
@@ -186,13 +201,11 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         Signs, gaps and a verdict.
 
     Raises:
-        ValueError: If a setting is out of range, or if agent, world and episodes do not fit.
+        ValueError: If agent, world and episodes do not fit.
         StoreError: If there are too few episodes.
     """
     config = config or TrustConfig()
-    if config.dreams < 1 or config.real_episodes < 0:
-        raise ValueError(f"expected dreams >= 1 and real_episodes >= 0, got {config.dreams} and {config.real_episodes}")
-    world = world if isinstance(world, World) else load(world)
+    world = (world if isinstance(world, World) else load(world)).to("cpu")
     if world.seen_by(agent).inputs != ("z", "h"):
         raise ValueError(
             f"expected an agent that sees z and h, got one that sees {', '.join(world.seen_by(agent).inputs)}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dreamenv.episodes import Episode
+from dreamenv.episodes import Episode, evenly_spaced_frames
 from dreamenv.models.vision import Vision, kl_divergence, reconstruction_spread
 
 COLOURS = ("red", "green", "blue")
 SIZES = (1, 15, 40, 150, 1_000_000)  # pixels: edges of the size classes
+ACTIVE_VARIANCE = 0.01  # of a latent dimension's posterior mean (Burda et al. 2015)
+MAX_FRAMES = 3000
 SATURATION = 0.25  # a pixel is red where red exceeds green and blue by this much, of a full scale of 1
 
 
@@ -48,8 +49,7 @@ class VisionReport:
         squared_error_beside: The same with the skips of the frame itself, for a V that has them.
         spread: Variance of reconstructions across frames as a share of that of the frames; 0 for a collapsed V.
         kl: Nats per frame.
-        active_dimensions: Latent dimensions whose posterior mean varies by more than 0.1 (Burda et al. 2015: 0.01 of
-            variance).
+        active_dimensions: Latent dimensions whose posterior mean has a variance above :data:`ACTIVE_VARIANCE`.
         regions: The details.
     """
 
@@ -63,10 +63,9 @@ class VisionReport:
 
 
 @torch.inference_mode()
-def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int = 3000) -> VisionReport:
+def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int = MAX_FRAMES) -> VisionReport:
     """Measures V on an evenly spaced choice of the frames of ``episodes``, reconstructed from the posterior's mean."""
-    frames = np.concatenate([episode.observations for episode in episodes])
-    chosen = torch.from_numpy(frames[np.linspace(0, len(frames) - 1, min(max_frames, len(frames))).astype(int)])
+    chosen = torch.from_numpy(evenly_spaced_frames(episodes, max_frames))
     real, dreamed, beside, means, kls = [], [], [], [], []
     for batch in chosen.split(256):
         pixels = vision.to_pixels(batch)
@@ -84,7 +83,7 @@ def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int =
         squared_error_beside=torch.cat(beside).mean().item() if beside else None,
         spread=reconstruction_spread(target, output).item(),
         kl=torch.cat(kls).mean().item(),
-        active_dimensions=int((torch.cat(means).var(0) > 0.01).sum()),
+        active_dimensions=int((torch.cat(means).var(0) > ACTIVE_VARIANCE).sum()),
         regions=tuple(region for channel in range(3) for region in _regions(target, output, channel)),
     )
 

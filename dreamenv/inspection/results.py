@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
-from dreamenv.endings import kind_of
-from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.episodes import Episode, EpisodeStore, evenly_spaced
 from dreamenv.evaluate.horizon import HorizonConfig, open_loop
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.inspection.heads import HeadInspection, inspect_heads
@@ -20,8 +19,8 @@ from dreamenv.inspection.logs import AgentLog, Curve, read_agents, read_curves, 
 from dreamenv.inspection.memory import MemoryInspection, Readings, inspect_memory, read_memory
 from dreamenv.inspection.samples import SampleSizes, sample_sizes
 from dreamenv.inspection.strips import FilmStrip, film_strip, telling_episodes
-from dreamenv.inspection.vision import Reconstructions, VisionInspection, evenly, inspect_vision
-from dreamenv.latents import LatentEpisode, encode_episodes
+from dreamenv.inspection.vision import Reconstructions, VisionInspection, inspect_vision
+from dreamenv.latents import LatentEpisode, encode_episodes, ending_index
 from dreamenv.progress import progress
 from dreamenv.world import World
 
@@ -110,7 +109,7 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
         BundleError: If a record of a training cannot be read.
     """
     training, held_out = store.split()
-    episodes = [held_out[index] for index in evenly(np.arange(len(held_out)), config.held_out)]
+    episodes = [held_out[index] for index in evenly_spaced(len(held_out), config.held_out)]
     with progress(total=4, unit="stage", desc="inspect") as bar:
         latents = encode_episodes(world.vision, episodes, world.config)
         bar.update()
@@ -144,8 +143,7 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
 
 def kinds_of(episodes: Sequence[Episode], config: WorldConfig) -> NDArray[np.int64]:
     """Index of the kind of ending of every episode, as M numbers them; 0 for those that ran out of time."""
-    kinds = (kind_of(e.terminated, float(e.rewards[-1]), config.ordinary_reward) for e in episodes)
-    return np.array([config.endings.index(kind) + 1 if kind in config.endings else 0 for kind in kinds])
+    return np.array([ending_index(episode, config.endings, config.ordinary_reward) for episode in episodes])
 
 
 def _inspect_memory(
@@ -156,7 +154,7 @@ def _inspect_memory(
     dimension: int,
     config: InspectConfig,
 ) -> MemoryInspection:
-    branching = [latents[index] for index in evenly(np.arange(len(latents)), config.open_loop_episodes)]
+    branching = [latents[index] for index in evenly_spaced(len(latents), config.open_loop_episodes)]
     ordinary = max(len(episode) - int(bool(episode.ending[-1])) for episode in branching)
     horizons = tuple(horizon for horizon in config.horizons if horizon <= ordinary)  # beyond, there are endings only
     following = HorizonConfig(horizons=horizons, temperature=1.0, seed=config.seed)

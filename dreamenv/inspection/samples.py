@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dreamenv.episodes import Episode
+from dreamenv.episodes import Episode, evenly_spaced_frames
 from dreamenv.inspection.quantities import autocorrelation, autocorrelation_time, effective_sample_size
 from dreamenv.models.vision import colour_bins, rare_colour_table
-from dreamenv.training.memory import MemoryTraining, draw_weights, kind_weights
+from dreamenv.training.memory import MemoryTraining, draw_weights, kind_weights, window_spans
 from dreamenv.training.vision import VisionTraining
 
 FRAMES = 1000  # whose colours are counted
@@ -108,7 +108,7 @@ def sample_sizes(
 
 def cut_windows(lengths: NDArray[np.int64], kinds: NDArray[np.int64], window: int, balance: float) -> Windows:
     """The windows of episodes of (E,) lengths with endings of (E,) kinds, see :class:`MemoryTraining`."""
-    cuts = [[min(window, length - first) for first in range(0, length, window)] for length in lengths]
+    cuts = [[last - first for first, last in window_spans(length, window)] for length in lengths]
     kind = np.concatenate([[0] * (len(cut) - 1) + [end] for cut, end in zip(cuts, kinds, strict=True)]).astype(int)
     return Windows(np.concatenate(cuts), kind, draw_weights(torch.from_numpy(kind), balance).double().numpy())
 
@@ -135,9 +135,5 @@ def _settings(defaults: T, known: Mapping[str, Any]) -> T:
 
 def _colour_weights(episodes: Sequence[Episode], config: VisionTraining) -> NDArray[np.floating]:
     """Mean weights of the pixels of evenly spaced frames, (N,)."""
-    every = np.linspace(0, sum(len(episode) + 1 for episode in episodes) - 1, FRAMES).astype(int)
-    ends = np.cumsum([len(episode) + 1 for episode in episodes])
-    owner = np.searchsorted(ends, every, side="right")
-    frames = np.stack([episodes[e].observations[i - ends[e]] for e, i in zip(owner, every, strict=True)])
-    pixels = torch.from_numpy(frames)
+    pixels = torch.from_numpy(evenly_spaced_frames(episodes, FRAMES))
     return rare_colour_table(pixels, config.colour_weights)[colour_bins(pixels)].mean((1, 2)).numpy()

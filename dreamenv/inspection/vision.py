@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dreamenv.episodes import Episode
-from dreamenv.evaluate.vision_report import VisionReport, report_vision
+from dreamenv.episodes import Episode, evenly_spaced, evenly_spaced_frames
+from dreamenv.evaluate.vision_report import ACTIVE_VARIANCE, VisionReport, report_vision
 from dreamenv.inspection.quantities import (
     chance_dependence,
     dependence,
@@ -20,8 +20,6 @@ from dreamenv.inspection.quantities import (
     singular_values,
 )
 from dreamenv.models.vision import Vision, kl_divergence
-
-ACTIVE_VARIANCE = 0.01  # of a dimension's posterior mean (Burda et al. 2015)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def inspect_vision(
     Returns:
         The numbers, and some frames.
     """
-    chosen = torch.from_numpy(evenly(np.concatenate([episode.observations for episode in episodes]), frames))
+    chosen = torch.from_numpy(evenly_spaced_frames(episodes, frames))
     codes = (vision.encode(batch) for batch in chosen.split(256))
     mean, log_variance = (torch.cat(parts) for parts in zip(*codes, strict=True))
     variance = mean.var(0)
@@ -125,7 +123,7 @@ def inspect_vision(
 
 def evenly(values: NDArray, count: int) -> NDArray:
     """At most ``count`` of the rows, evenly spaced."""
-    return values[np.linspace(0, len(values) - 1, min(count, len(values))).astype(int)]
+    return values[evenly_spaced(len(values), count)]
 
 
 def _reconstructions(vision: Vision, frames: torch.Tensor, mean: torch.Tensor, count: int = 6) -> Reconstructions:

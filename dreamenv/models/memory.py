@@ -118,6 +118,9 @@ class Stepper(Protocol):
 class Memory(nn.Module, ABC):
     """A recurrent prior over z with heads for reward, ending and, as an option, the next action."""
 
+    config: MemoryConfig
+    latent_size: int
+    mixture: nn.Linear
     endings: EndingHead
     reward: RewardHead
     action: ActionHead | None
@@ -131,9 +134,9 @@ class Memory(nn.Module, ABC):
     def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Runs :meth:`advance` from h = 0 along (B, T, Z) and (B, T) or (B, T, A): all h and the last c."""
 
-    @abstractmethod
     def prior(self, h: Tensor) -> mdn.Mixture:
         """Mixture over the next z given (..., H)."""
+        return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
 
     def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
         """Reads all heads: from (B, H) h and the (B,) share of the time limit that is over."""
@@ -169,10 +172,6 @@ class MDNRNN(Memory):
         """See :meth:`Memory.unroll`; the same weights, the sequence in one call."""
         h, (_, c) = self.lstm(self.input(z, action))
         return h, c.squeeze(0)
-
-    def prior(self, h: Tensor) -> mdn.Mixture:
-        """See :meth:`Memory.prior`."""
-        return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
 
     def input(self, z: Tensor, action: Tensor) -> Tensor:
         """What the LSTM reads: z and the embedded action, (..., Z + A)."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dreamenv.models import mdn
 from dreamenv.models.heads import EndingHead, RewardHead, scale_action
 from dreamenv.models.memory import Memory, MemoryConfig
-from dreamenv.models.vision import Vision, VisionConfig
+from dreamenv.models.vision import Vision, VisionConfig, split_posterior
 from dreamenv.spaces import ActionSpec
 
 SIDE = 64  # pixels of the paper's frames
@@ -51,8 +51,7 @@ class PaperVAE(Vision):
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Vision.encode_pixels`."""
-        mean, log_variance = self.encoder(pixels.contiguous(memory_format=torch.channels_last)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-10.0, 10.0)
+        return split_posterior(self.encoder(pixels.contiguous(memory_format=torch.channels_last)))
 
     def decode_pixels(self, z: Tensor) -> Tensor:
         """See :meth:`Vision.decode_pixels`."""
@@ -102,10 +101,6 @@ class PaperMDNRNN(Memory):
         restart[:, 0] = True
         h, (_, c) = self.lstm(self._input(z, action, restart))
         return h, c.squeeze(0)
-
-    def prior(self, h: Tensor) -> mdn.Mixture:
-        """See :meth:`Memory.prior`."""
-        return mdn.split_parameters(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
 
     def _input(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
         number = scale_action(action.to(z.dtype).view(*z.shape[:-1], -1), self.low, self.high)

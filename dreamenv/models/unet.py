@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dreamenv.models.vision import Vision, VisionConfig, conv_stages, sample_latent, stage_sizes, up_convolution
+from dreamenv.models.vision import (
+    Vision,
+    VisionConfig,
+    conv_stages,
+    sample_latent,
+    split_posterior,
+    stage_sizes,
+    up_convolution,
+)
 
 
 class UNetVAE(Vision):
@@ -72,5 +80,4 @@ class UNetVAE(Vision):
         return mean, log_variance, self.decode_merged(sample_latent(mean, log_variance, normal), skips)
 
     def _posterior(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.posterior(features[-1].flatten(1)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-10.0, 10.0)
+        return split_posterior(self.posterior(features[-1].flatten(1)))

@@ -133,8 +133,7 @@ class ConvVAE(Vision):
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Vision.encode_pixels`."""
-        mean, log_variance = self.encoder(pixels.contiguous(memory_format=torch.channels_last)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-10.0, 10.0)
+        return split_posterior(self.encoder(pixels.contiguous(memory_format=torch.channels_last)))
 
     def decode_pixels(self, z: Tensor) -> Tensor:
         """See :meth:`Vision.decode_pixels`."""
@@ -171,6 +170,12 @@ def up_convolution(config: VisionConfig, level: int) -> nn.ConvTranspose2d:
     channels, size = (config.frame_shape[2], *config.channels), stage_sizes(config)[level - 1]
     odd = (size[0] % 2, size[1] % 2)
     return nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
+
+
+def split_posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of q(z|x), (B, Z) each, from (B, 2 Z) outputs of an encoder."""
+    mean, log_variance = outputs.chunk(2, dim=1)
+    return mean, log_variance.clamp(-10.0, 10.0)
 
 
 def sample_latent(mean: Tensor, log_variance: Tensor, normal: Tensor) -> Tensor:

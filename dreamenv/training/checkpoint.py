@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,10 +14,24 @@ import torch
 from torch import Tensor, nn
 
 from dreamenv.errors import ResumeError
-from dreamenv.files import remove_partial, write_bytes
+from dreamenv.files import lock_folder, remove_partial, write_bytes
 
 CHECKPOINT_SECONDS = 20.0  # between checkpoints: what a killed process may lose
 GENERATIONS = 2
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder that a training writes to.
+
+    Raises:
+        ResumeError: If another one is there already.
+    """
+    lock = lock_folder(folder, ResumeError(f"another process is at work in {folder}; wait for it, or stop it"))
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def save_checkpoint(

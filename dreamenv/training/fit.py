@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dreamenv.processor import bfloat16_is_fast
 from dreamenv.progress import progress
-from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
+from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 
 LOG_EVERY = 10  # steps between entries of the log
 Metrics = dict[str, float]
@@ -61,10 +61,15 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
 
     Raises:
-        ResumeError: If the checkpoint belongs to other settings or data.
+        ResumeError: If the checkpoint belongs to other settings or data, or another process is at work there.
         FloatingPointError: If the loss, its gradient, a weight or a buffer is not finite. No checkpoint ever holds such
             a number: the last one stays, and the same command goes on from it.
     """
+    with alone_in(folder):
+        _fit(model, loss, config, folder, identity, seed)
+
+
+def _fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int) -> None:
     betas, decay = (config.momentum, 0.999), config.weight_decay
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, betas, weight_decay=decay, fused=True)
     fingerprint = json.dumps([dataclasses.asdict(config), seed, identity])

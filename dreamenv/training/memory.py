@@ -169,15 +169,19 @@ def _batch_loss(
 
 def _cut(episode: LatentEpisode, window: int) -> list[LatentEpisode]:
     """Cuts an episode into consecutive windows, so that every step is in exactly one of them."""
-    spans = [(first, min(first + window, len(episode))) for first in range(0, len(episode), window)]
     return [
         LatentEpisode(
             episode.mean[first : last + 1],
             episode.log_variance[first : last + 1],
             *(part[first:last] for part in (episode.action, episode.reward, episode.ending, episode.step)),
         )
-        for first, last in spans
+        for first, last in window_spans(len(episode), window)
     ]
+
+
+def window_spans(length: int, window: int) -> list[tuple[int, int]]:
+    """First steps, and those after the last, of the windows that an episode of ``length`` steps is cut into."""
+    return [(first, min(first + window, length)) for first in range(0, length, window)]
 
 
 def draw_weights(kind: Tensor, balance: float) -> Tensor:

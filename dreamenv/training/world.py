@@ -75,6 +75,8 @@ def train(
     Raises:
         StoreError: If there are no episodes, or too few to hold any out.
         ResumeError: If ``training/`` belongs to other settings or data.
+        FloatingPointError: If a loss or a weight is not finite; the last checkpoint stays, see
+            :func:`dreamenv.training.fit.fit`.
         ValueError: If there is no such device.
     """
     config, folder = config or TrainConfig(), Path(folder)
