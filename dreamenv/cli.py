@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for wrong input, after one line that says what was expected; 130 when stopped by the user.
     """
+    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        print(f"dreamenv {dreamenv.__version__}")
+        return 0
     begin = time.monotonic()
     keep_freed_memory()
     with _heed_signals() as signals:
@@ -57,7 +60,7 @@ def _import_modules() -> None:
     Raises:
         ValueError: If a module, or one that it needs, is not there.
     """
-    for module in filter(None, os.environ.get("DREAMENV_IMPORT", "").split(",")):
+    for module in filter(None, map(str.strip, os.environ.get("DREAMENV_IMPORT", "").split(","))):
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
@@ -107,7 +110,8 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
     except SystemExit as stop:
         if stop.code in (None, 0):
             raise
-        text = " ".join(re.sub("[╭╮╰╯│─]", " ", box.getvalue()).split())
+        text = re.sub(r"[╭╮╰╯│─]|\[/?bold\]", " ", box.getvalue())
+        text = " ".join(re.sub(r"__tyro-dummy-inner__\.(config\.)?", "--", text).split())
         raise ValueError(text.partition(" For full helptext")[0]) from None
 
 

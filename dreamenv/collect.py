@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,13 @@ from tqdm import tqdm
 from dreamenv.endings import ending_kinds
 from dreamenv.envs.real import describe, make_real_vector
 from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.errors import UnsupportedEnvironmentError
 from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
 from dreamenv.progress import progress
+from dreamenv.ranges import check_range
 from dreamenv.rollout import Outcome, Policy, rollout
 
+ENDLESS_STEPS = 10_000
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
 
 
@@ -45,10 +49,8 @@ class CollectConfig:
 
     def __post_init__(self) -> None:
         """Refuses settings that no collection can have."""
-        if min(self.num_envs, self.shard_episodes) < 1:
-            raise ValueError(
-                f"expected num_envs and shard_episodes of at least 1, got {self.num_envs} and {self.shard_episodes}"
-            )
+        check_range(self, 1, math.inf, "frames", "num_envs", "shard_episodes")
+        check_range(self, 0, 999, "seed")
 
 
 class Actor(Policy, Protocol):
@@ -81,15 +83,12 @@ def collect(
         The store, holding at least ``config.frames`` frames.
 
     Raises:
-        UnsupportedEnvironmentError: If the environment cannot be learned from.
-        ValueError: If the seed is out of range.
+        UnsupportedEnvironmentError: If the environment cannot be learned from, or its episodes do not end.
         StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
             to it.
         WorkerError: If a process of an environment ends early; whole shards stay, and a next call goes on.
     """
     config = config or CollectConfig()
-    if not 0 <= config.seed <= 999:
-        raise ValueError(f"expected a seed from 0 to 999, got {config.seed}")
     env = make_real_vector(env_id, config.num_envs, config.processes)
     try:
         with contextlib.closing(EpisodeStore.create(Path(folder), describe(env, env_id))) as store:
@@ -98,8 +97,9 @@ def collect(
             make = make_actor or functools.partial(Explorer, store.spec.action, config.exploration, statistics)
             with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
                 _show_counts(bar, store)
+                limited = store.spec.max_episode_steps is not None
                 while store.num_frames < config.frames:
-                    episodes = _collect_shard(env, make, _next_seed(store, config.seed), config, bar)
+                    episodes = _collect_shard(env, make, _next_seed(store, config.seed), config, limited, bar)
                     store.append(episodes)
                     statistics.update(episodes)
                     _show_counts(bar, store)
@@ -109,15 +109,37 @@ def collect(
 
 
 def _collect_shard(
-    env: VectorEnv, make: Callable[[Sequence[int]], Actor], first: int, config: CollectConfig, bar: tqdm
+    env: VectorEnv,
+    make: Callable[[Sequence[int]], Actor],
+    first: int,
+    config: CollectConfig,
+    limited: bool,
+    bar: tqdm,
 ) -> list[Episode]:
     seeds = range(first, first + config.shard_episodes)
     actor = make(seeds)
     episodes: dict[int, Episode] = {}
-    for outcome in rollout(env, actor, seeds, record=True):
+    endless = _Endless()
+    for outcome in rollout(env, actor, seeds, record=True, on_observation=None if limited else endless.count):
+        endless.steps = 0
         episodes[outcome.index] = _to_episode(outcome, actor.name(outcome.seed))
         bar.update(outcome.length + 1)
     return [episodes[index] for index in sorted(episodes)]
+
+
+class _Endless:
+    """Counts the steps since the last end, which in an environment without a time limit may never come."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def count(self) -> None:
+        self.steps += 1
+        if self.steps > ENDLESS_STEPS:
+            raise UnsupportedEnvironmentError(
+                f"expected episodes that end, got none in {ENDLESS_STEPS:,} steps of an environment that is registered "
+                "without a time limit; register it with max_episode_steps"
+            )
 
 
 def _next_seed(store: EpisodeStore, seed: int) -> int:

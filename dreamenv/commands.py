@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,11 @@ import tyro
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.evolve import EVALUATION_SEED, EvolveConfig, evolve
-from dreamenv.agents.load import load_agent
+from dreamenv.agents.load import Agent, load_agent
 from dreamenv.agents.sb3 import PPOConfig, SB3Agent, train_ppo
-from dreamenv.agents.store import find_agent
+from dreamenv.agents.store import check_kind, find_agent, read_agent
 from dreamenv.agents.vote import VotingAgent, save_vote
-from dreamenv.bundle import copy_bundle, load
+from dreamenv.bundle import copy_bundle, load, world_id
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
 from dreamenv.envs.dream_vector import DreamVectorEnv
@@ -66,6 +67,8 @@ def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat
     store = collect(env, world / "episodes", config)
     successes = ending_kinds(store).count("better")
     _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
+    if not successes:
+        _say("no episode ended with more reward than its steps pay: where the task has a goal, dreams will not have it")
     _next(f"dreamenv train --world {world}")
 
 
@@ -104,7 +107,7 @@ def evolve_command(
     """
     folder, loaded = agent or _home(world) / "agents" / "linear", load(world, device)
     evolved = evolve(loaded, folder, config)
-    _say(f"linear controller after {config.generations} generations in {folder}")
+    _say(f"linear controller in {folder}")
     _say_dreamed(loaded, evolved)
     _next(f"dreamenv compare --world {world} --agent {folder}")
 
@@ -155,8 +158,8 @@ def compare_command(
         out: Folder for the results; compare/AGENT in the world's folder by default.
         config: Settings.
     """
-    loaded, actor = load(world), load_agent(agent)
-    folder = out or _home(world) / "compare" / Path(agent).name
+    loaded = load(world)
+    actor, folder = _agent_of(loaded, agent), out or _home(world) / "compare" / Path(agent).name
     comparison = compare(loaded, actor, config, name=agent)
     write_comparison(comparison, folder)
     plot_comparison(comparison, folder / "comparison.png")
@@ -181,7 +184,8 @@ def choose_command(
         keep: Folder for the copy.
         config: Settings.
     """
-    scores = choose(world, {agent: load_agent(agent) for agent in agents}, config)
+    loaded = load(world)
+    scores = choose(loaded, {agent: _agent_of(loaded, agent) for agent in agents}, config)
     best = next(iter(scores))
     copy_bundle(find_agent(best), keep)
     write_json(keep / "choice.json", {name: dataclasses.asdict(score) for name, score in scores.items()})
@@ -197,6 +201,7 @@ def vote_command(members: tuple[str, ...], agent: Path) -> None:
         members: Folders of PPO agents of one world.
         agent: Folder for the voting agent.
     """
+    check_kind(agent, "vote")
     save_vote(VotingAgent([_sb3_agent(member) for member in members]), agent)
     _say(f"{len(members)} agents vote in {agent}")
 
@@ -239,7 +244,8 @@ def horizon_command(
         out: Folder for the results; horizon/AGENT in the world's folder by default.
         config: Settings.
     """
-    loaded, actor = load(world), load_agent(agent)
+    loaded = load(world)
+    actor = _agent_of(loaded, agent)
     folder, episodes = out or _home(world) / "horizon" / Path(agent).name, _home(world) / "episodes"
     loops: tuple[OpenLoop, ...] = ()
     if episodes.is_dir():
@@ -247,6 +253,8 @@ def horizon_command(
         latents = encode_episodes(loaded.vision, held_out, loaded.config)
         loops = open_loop(loaded, latents, config)
         _say(f"{open_loop_table(loops)}\n")
+    else:
+        _say(f"no open-loop predictions: there are no recorded episodes in {episodes}")
     sight = score_by_sight(loaded, actor, config)
     scores = {str(every): dataclasses.asdict(score) for every, score in sight.items()}
     write_json(folder / "horizon.json", {"sight": scores, "open_loop": [dataclasses.asdict(loop) for loop in loops]})
@@ -271,8 +279,9 @@ def trust_command(
         out: Folder for the results; trust/AGENT in the world's folder by default.
         config: Settings.
     """
-    folder = out or _home(world) / "trust" / Path(agent).name
-    result = trust(load(world), load_agent(agent), EpisodeStore(episodes or _home(world) / "episodes"), config)
+    folder, loaded = out or _home(world) / "trust" / Path(agent).name, load(world)
+    records = _episodes_of(loaded, episodes or _home(world) / "episodes")
+    result = trust(loaded, _agent_of(loaded, agent), records, config)
     write_json(folder / "trust.json", trust_facts(result))
     plot_strip(result.strip, folder / "strip.png")
     _say(f"\n{trust_table(result)}\n")
@@ -293,9 +302,9 @@ def inspect_command(
         out: Folder for the results; inspection in the world's folder by default.
         config: Settings.
     """
-    home = _home(world)
+    home, loaded = _home(world), load(world)
     folder = out or home / "inspection"
-    result = inspect(load(world), EpisodeStore(episodes or home / "episodes"), folder, config, logs=home)
+    result = inspect(loaded, _episodes_of(loaded, episodes or home / "episodes"), folder, config, logs=home)
     _say(f"\n{inspection_table(result)}\n")
     _say(f"inspection.html, a page to open in a browser, and inspection.json in {folder}")
 
@@ -318,6 +327,39 @@ COMMANDS: dict[str, Any] = {
 def _home(world: str) -> Path:
     """Where results for a world go: its own folder, or runs/NAME for one that ships."""
     return Path(world) if (Path(world) / MANIFEST).is_file() else Path("runs") / world
+
+
+def _agent_of(world: World, name: str) -> Agent:
+    """Loads an agent; says so if it was trained in another world.
+
+    Raises:
+        ValueError: If it is for another environment, or a world of another size.
+    """
+    facts = read_agent(name)[0]
+    if facts.env_id != world.config.env_id:
+        raise ValueError(f"expected an agent for {world.config.env_id}, got one for {facts.env_id} in {name}")
+    if facts.feature_size != (size := world.showing(facts.inputs).feature_size):
+        raise ValueError(f"expected an agent for {size} features, got one for {facts.feature_size} in {name}")
+    if facts.world != (own := world_id(world)):
+        note = (
+            f"note: {name} was trained in world {facts.world[:12]}, this is {own[:12]}: [z, h] may mean something else"
+        )
+        print(note, file=sys.stderr)
+    return load_agent(name)
+
+
+def _episodes_of(world: World, folder: Path) -> EpisodeStore:
+    """Opens the recorded episodes of a world.
+
+    Raises:
+        ValueError: If there are none, as worlds that ship have none.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"expected recorded episodes in {folder}, got none: collect some with dreamenv collect --env "
+            f"{world.config.env_id} --world {folder.parent}, or say where they are with --episodes"
+        )
+    return EpisodeStore(folder)
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.episodes import Episode
+from dreamenv.ranges import check_range
 from dreamenv.spaces import ActionSpec
 
 Act = Callable[[NDArray[np.uint8]], NDArray]
@@ -42,6 +44,15 @@ class ExplorationConfig:
     start_turns: int = 12
     bump_turns: int = 3
     patience: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no exploration can have."""
+        shares = ("bump_and_turn", "preference", "sticky")
+        check_range(self, 0, math.inf, *shares, "start_turns", "patience")
+        check_range(self, 1, math.inf, "hold", "bump_turns")
+        check_range(self, 0, 1, "noise")
+        if not sum(getattr(self, share) for share in shares) > 0.0:
+            raise ValueError(f"expected a positive share of {', '.join(shares)}, got 0 for all")
 
 
 class BumpStatistics:

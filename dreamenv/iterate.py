@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.tables import write_comparison
 from dreamenv.files import write_json
+from dreamenv.manifest import MANIFEST
+from dreamenv.ranges import check_range
 from dreamenv.rollout import Policy
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.world import TrainConfig, train
@@ -68,6 +71,12 @@ class IterateConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
     evolve: EvolveConfig = field(default_factory=EvolveConfig)
 
+    def __post_init__(self) -> None:
+        """Refuses settings that no iteration can have."""
+        check_range(self, 1, math.inf, "frames", "round_frames", "episodes")
+        check_range(self, 0, math.inf, "rounds", "vision_steps", "memory_steps")
+        check_range(self, 0, 1, "noise")
+
 
 def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
     """Collects, trains, dreams and compares in rounds; goes on where an earlier call stopped.
@@ -84,7 +93,8 @@ def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None
         All rounds that are finished, those of earlier calls included.
 
     Raises:
-        ResumeError: If the folder belongs to other settings, or another process is at work there.
+        ResumeError: If the folder belongs to other settings, or holds a world that was made without rounds, or another
+            process is at work there.
         FloatingPointError: If a training meets a number that is not finite; the last checkpoint stays.
     """
     config, folder = config or IterateConfig(), Path(folder)
@@ -174,6 +184,8 @@ def _check_settings(path: Path, env_id: str, config: IterateConfig) -> None:
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
     expected = TypeAdapter(dict).dump_python({"env_id": env_id, **settings}, mode="json")
     if not path.exists():
+        if (path.parent / MANIFEST).exists():
+            raise ResumeError(f"{path.parent} holds a world that other commands made; choose another folder")
         write_json(path, expected)
     elif (found := TypeAdapter(dict).validate_json(path.read_bytes())) != expected:
         different = ", ".join(name for name in expected if found.get(name) != expected[name])

@@ -26,7 +26,8 @@ training = dreamenv.TrainConfig(
 
 dreamenv.collect("corridor:Corridor-v0", FOLDER / "episodes", dreamenv.CollectConfig(frames=FRAMES))
 world = dreamenv.train(FOLDER, training)
-agent = dreamenv.evolve(world, FOLDER / "agents" / "linear", dreamenv.EvolveConfig(GENERATIONS, population=16))
+evolution = dreamenv.EvolveConfig(generations=GENERATIONS, population=16)
+agent = dreamenv.evolve(world, FOLDER / "agents" / "linear", evolution)
 result = dreamenv.compare(world, agent, dreamenv.CompareConfig((0.5, 1.0), EPISODES, seed=80_000))
 for score in result.scores:
     place = score.place if score.temperature is None else f"{score.place} {score.temperature}"

@@ -132,7 +132,7 @@ def test_seeds_kept_for_validation_cannot_be_asked_for(tmp_path):
 
 @pytest.mark.parametrize("change", [{"num_envs": 0}, {"shard_episodes": 0}, {"num_envs": -3}], ids=str)
 def test_counts_below_one_are_refused(change):
-    with pytest.raises(ValueError, match="expected num_envs and shard_episodes of at least 1, got"):
+    with pytest.raises(ValueError, match="expected (num_envs|shard_episodes) of at least 1, got"):
         dataclasses.replace(CONFIG, **change)
 
 
@@ -225,3 +225,11 @@ def test_a_store_is_free_again_after_collecting(tmp_path):
         collect("Dot-v0", tmp_path, CONFIG)
     held.close()
     collect("Dot-v0", tmp_path, CONFIG)
+
+
+def test_episodes_that_never_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("dreamenv.collect"), "ENDLESS_STEPS", 200)
+    monkeypatch.setattr(DotEnv, "step", lambda self, action: (self._frame(), 0.0, False, False, {}))
+    with pytest.raises(UnsupportedEnvironmentError, match="none in 200 steps .* without a time limit"):
+        collect("Dot-v0", tmp_path, CONFIG)
+    assert len(EpisodeStore(tmp_path)) == 0

@@ -2,18 +2,22 @@
 
 Python blocks run, page by page, in a folder of their own. Two marks exist: a fence ``python no-run`` is compiled only,
 and a comment ``<!-- test: 50_000 -> 256; num_envs=64 -> num_envs=4 -->`` above a block replaces text to make it quick.
+Commands of shell blocks, and of the benchmarks in running text, are read by their own parsers.
 """
 
 import ast
 import functools
+import importlib
 import re
 import shlex
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import tyro
 
 import dreamenv
 from dreamenv import cli
@@ -23,6 +27,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 REPLACEMENTS = re.compile(r"<!-- test: (.*) -->\n\Z")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+BENCHMARK = re.compile(r"`(python -m\s+benchmarks\.[^`]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -94,13 +99,25 @@ def check_command(words: list[str]) -> None:
     program, *arguments = words
     if program == "dreamenv":
         assert cli.main(arguments) == 0, words
+    elif program == "source":
+        assert arguments == [".venv/bin/activate"], words
     elif program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(arguments) <= set(targets), words
+    elif program == "python" and arguments[0] == "-m":
+        check_benchmark(*arguments[1:])
     elif program in ("python", "bash"):
         assert (ROOT / arguments[0]).is_file(), words
     else:
         assert (Path(sys.executable).parent / Path(program).name).is_file(), f"{words}: unknown program"
+
+
+def check_benchmark(name: str, *arguments: str) -> None:
+    """Reads the options as the module does; without any it is enough that the module is there."""
+    main = importlib.import_module(name).main
+    if arguments:
+        (settings,) = (kind for part, kind in typing.get_type_hints(main).items() if part != "return")
+        tyro.cli(settings, args=arguments)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=short)
@@ -132,9 +149,21 @@ def test_commands_exist(path, dry_commands):
     for _, script in blocks(path.read_text(), "sh"):
         for words in commands(script):
             check_command(words)
+    for command in BENCHMARK.findall(prose(path)):
+        check_command(shlex.split(command))
 
 
-@pytest.mark.parametrize("wrong", ["dreamenv compose", "dreamenv evolve --world x --heat 1", "make nothing", "foo"])
+WRONG = [
+    "dreamenv compose",
+    "dreamenv evolve --world x --heat 1",
+    "make nothing",
+    "python -m benchmarks.takecover.births --episodes x --world y",
+    "source elsewhere",
+    "foo",
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_command_would_be_found(wrong, dry_commands):
     with pytest.raises((SystemExit, AssertionError)):
         check_command(wrong.split())
@@ -219,7 +248,7 @@ EXAMPLES = {
     "a2c_batched.py": {"TIMESTEPS": 512, "NUM_ENVS": 16, "EPISODES": 2},
     "dqn_batched.py": {"TIMESTEPS": 500, "NUM_ENVS": 4, "LEARNING_STARTS": 100, "EPISODES": 1},
     "recurrent_ppo_batched.py": {"TIMESTEPS": 512, "NUM_ENVS": 8, "EPISODES": 1},
-    "own_environment.py": {"FRAMES": 500, "VISION_STEPS": 10, "MEMORY_STEPS": 10, "GENERATIONS": 1, "EPISODES": 4},
+    "own_environment.py": {"FRAMES": 500, "VISION_STEPS": 10, "MEMORY_STEPS": 10, "GENERATIONS": 2, "EPISODES": 4},
 }
 MODULES = {"corridor.py"}  # imported by an example
 

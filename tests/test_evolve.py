@@ -135,7 +135,7 @@ def test_another_world_is_refused(dot_world, finished, tmp_path):
         ),
         tmp_path,
     )
-    with pytest.raises(ResumeError, match="in world"):
+    with pytest.raises(ResumeError, match="world .* there"):
         evolve(dreamenv.load(tmp_path), finished[0], TINY)
 
 
@@ -251,3 +251,10 @@ def test_settings_out_of_range_are_refused(dot_world, tmp_path, change):
     with pytest.raises(ValueError, match="expected"):
         evolve(dot_world, tmp_path, grown(1, **change))
     assert {path.name for path in tmp_path.iterdir()} <= {".lock"}
+
+
+def test_an_agent_of_another_kind_is_not_replaced(dot_world, tmp_path):
+    evolve(dot_world, tmp_path, grown(1))
+    with pytest.raises(dreamenv.ResumeError, match="one of kind sb3, got linear"):
+        dreamenv.train_ppo(dot_world, tmp_path)
+    assert isinstance(dreamenv.load_agent(tmp_path), dreamenv.LinearAgent)

@@ -10,7 +10,7 @@ from torch import nn
 
 from dreamenv.errors import ResumeError
 from dreamenv.training import fit as module
-from dreamenv.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from dreamenv.training.checkpoint import checkpoints, differences, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import FitConfig, fit, learning_rate_at
 
 STEPS = 12
@@ -318,3 +318,11 @@ def test_a_checkpoint_restores_buffers(tmp_path):
 
     assert step == 3
     assert torch.equal(other.running_mean, model.running_mean)
+
+
+def test_what_differs_is_named_and_nothing_else():
+    found = [{"steps": 2000, "momentum": 0.9}, 0, [["Dot-v0", "one", "two"], {"batch_size": 16}]]
+    expected = [{"steps": 4000, "momentum": 0.9}, 1, [["Dot-v0", "one", "two", "three"], {"batch_size": 16}]]
+    named = ("steps 2000 there, 4000 here", "seed or data 0 there, 1 here", "3 entries of seed or data there, 4 here")
+    assert differences(found, expected) == ", ".join(named)
+    assert differences(found, found) == ""

@@ -234,3 +234,10 @@ def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, mo
     assert rounds_table(finished[1]) in said
     assert f"next: dreamenv compare --world {tmp_path} --agent {tmp_path / 'agents' / 'linear'}" in said
     assert (tmp_path / "rounds.png").stat().st_size > 1000
+
+
+def test_a_world_that_was_made_without_rounds_is_not_replaced(dot_folder, tmp_path):
+    copy_bundle(dot_folder, tmp_path)
+    with pytest.raises(ResumeError, match="holds a world that other commands made"):
+        iterate("dot_env:Dot-v0", tmp_path, CONFIG)
+    assert world_id(load(tmp_path)) == world_id(load(dot_folder))

@@ -344,10 +344,10 @@ def test_a_single_observation_is_acted_on_with_and_without_a_state(dot_world, tm
 
 
 def test_a_hold_of_no_steps_is_refused(dot_world, tmp_path):
-    with pytest.raises(ValueError, match="action_repeat >= 1, got 0"):
+    with pytest.raises(ValueError, match="action_repeat of at least 1, got 0"):
         PPOConfig(action_repeat=0)
     model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
-    with pytest.raises(ValueError, match="action_repeat >= 1, got 0"):
+    with pytest.raises(ValueError, match="action_repeat of at least 1, got 0"):
         save_sb3(model, tmp_path, dot_world, action_repeat=0)
     assert not list(tmp_path.iterdir())
 

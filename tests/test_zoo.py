@@ -5,6 +5,7 @@ import json
 from benchmark_runs import run_benchmark
 
 import dreamenv
+from benchmarks.trust.zoo import CANDIDATES, judgement
 
 MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2"
 PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
@@ -26,3 +27,20 @@ def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path):
     assert [row["agent"].split("-agents-")[1] for row in rows] == ["0.1-seed0", "1-dropout-0.1-seed0"]
     assert all({"dream", "validation greedy", "shortfall", "haste", "novelty"} <= set(row) for row in rows)
     assert "The half for choosing: 1 agents" in printed
+
+
+def member(shortfall, haste, real):
+    signs = {"shortfall": shortfall, "haste": haste, "dream": 1.0 + shortfall, "believed": 1.0 - shortfall}
+    return {**signs, **dict.fromkeys(CANDIDATES, shortfall), "validation greedy": {"mean": real}}
+
+
+def test_colours_are_judged_beside_the_signs():
+    honest = [member(0.0, 0.1, 1.0), member(0.2, 0.0, 0.95), member(0.5, 0.0, 1.05)]  # green, amber, red
+    rows = [*honest, member(0.9, 0.1, 0.1)]
+    areas = {
+        line.split()[0]: line.split()[2]
+        for line in judgement(rows).splitlines()
+        if line.startswith(("doubt", "colours"))
+    }
+
+    assert areas == {"doubt": "1.000", "colours": "0.833"}  # the liar is the largest sign, but one of two that are red

@@ -70,9 +70,14 @@ def _section(comparison: Comparison) -> str:
     seeds = f"seeds {config.seed:,} to {config.seed + config.episodes - 1:,}"
     return (
         f"`{comparison.agent}`, {config.episodes} episodes per row, {seeds}, "
-        f"commit {(comparison.commit or 'unknown')[:12]}:\n\n"
+        f"commit {_commit(comparison)}:\n\n"
         f"{comparison_table(comparison, 'github')}\n"
     )
+
+
+def _commit(comparison: Comparison) -> str:
+    commit, mark, _ = (comparison.commit or "unknown").partition("-dirty")
+    return commit[:12] + " with local changes" * bool(mark)
 
 
 def _facts(run: Path) -> str:

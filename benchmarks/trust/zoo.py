@@ -28,7 +28,7 @@ from dreamenv.errors import BundleError
 from dreamenv.evaluate.memory_report import area_under_curve
 from dreamenv.evaluate.scores import summarise
 from dreamenv.evaluate.signals import Records, novelty, read_records, shortfall
-from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, signals
+from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, light, signals
 from dreamenv.files import write_json
 from dreamenv.rollout import Outcome
 
@@ -38,6 +38,7 @@ EXTRAS: dict[str, dreamenv.PPOConfig] = {
 }
 RIDGES = (1.0, 10.0, 100.0)
 CANDIDATES = ("round trip", "novelty", *(f"shortfall, ridge {ridge:g}" for ridge in RIDGES))
+COLOURS = ("green", "amber", "red")  # of the verdict, as the numbers 0, 1 and 2
 Member = tuple[str, Path]  # an agent's name in the zoo, and its folder
 
 
@@ -207,11 +208,13 @@ def table(rows: list[Row]) -> str:
 
 
 def judgement(rows: list[Row]) -> str:
-    """How well every sign, and the largest of them, tells the lying dreams from the others."""
+    """How well every sign, the largest of them, and the verdict's colour tell the lying dreams from the others."""
     shares = (0.5, 0.9)
     lines = []
-    for name in (*LIMITS, *CANDIDATES, "doubt"):
-        values = np.array([doubt(row) if name == "doubt" else row[name] for row in rows])
+    columns = {name: [row[name] for row in rows] for name in (*LIMITS, *CANDIDATES)}
+    columns |= {"doubt": [doubt(row) for row in rows], "colours": [colour(row) for row in rows]}
+    for name, column in columns.items():
+        values = np.array(column, np.float64)
         kept = [(real(row) - row["dream"]) / max(abs(row["dream"]), 1e-6) for row in rows]
         correlation = scipy.stats.spearmanr(values, kept).statistic
         lines.append((name, f"{correlation:.2f}", *(separation(values, lying(rows, share)) for share in shares)))
@@ -236,7 +239,13 @@ def separation(values: np.ndarray, kind: np.ndarray) -> str:
 
 
 def doubt(row: Row) -> float:
+    """The largest of the signs that `dreamenv trust` uses."""
     return max(Sign(name, row[name], limits).doubt for name, limits in LIMITS.items())
+
+
+def colour(row: Row) -> int:
+    """The verdict as a number: 0 for green, 1 for amber, 2 for red."""
+    return COLOURS.index(light(doubt(row)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from dreamenv.envs.dream_vector import DreamVectorEnv
+from dreamenv.envs.settings import check_count, check_share, check_temperature
 from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.world import Input, World
 
@@ -22,9 +23,9 @@ class DreamConfig:
         max_episode_steps: Truncate every dream after so many steps of its own, wherever it began; what would have come
             counts by the agent's own estimate, if it makes one. Only the real time limit if None.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
-        action_penalty: Reward shaping, see :class:`dreamenv.envs.shaping.ActionPenalty`: what the first action costs,
+        action_penalty: Reward shaping, the action penalty: what the first action costs,
             or one cost for each action; 0 for none.
-        inputs: What the agent sees of a state, see :meth:`dreamenv.World.showing`.
+        inputs: What the agent sees of a state: some of z, h, c.
         seed: Of everything random.
     """
 
@@ -36,6 +37,14 @@ class DreamConfig:
     action_penalty: float | tuple[float, ...] = 0.0
     inputs: tuple[Input, ...] = ("z", "h")
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses dreams that no world has, before a folder is made for them."""
+        check_count("num_envs", self.num_envs)
+        check_share("branched_starts", self.branched_starts)
+        check_share("dropout", self.dropout, below_one=True)
+        if self.temperature is not None:
+            check_temperature(self.temperature, self.num_envs)
 
 
 def make_dreams(world: World, config: DreamConfig, autoreset_mode: AutoresetMode, tensors: bool = False) -> VectorEnv:

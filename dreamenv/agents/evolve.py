@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.linear import LinearAgent, act, unpack
-from dreamenv.agents.store import save_linear
+from dreamenv.agents.store import check_kind, save_linear
 from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
 from dreamenv.errors import ResumeError
@@ -29,13 +29,13 @@ from dreamenv.files import write_json
 from dreamenv.progress import progress
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.checkpoint import alone_in
+from dreamenv.training.checkpoint import alone_in, differences
 from dreamenv.world import World
 
 EVALUATION_SEED = 70_000  # first seed of evaluations in dreams, apart from every other range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvolveConfig(DreamConfig):
     """How a linear controller is evolved; beside the settings of :class:`DreamConfig`.
 
@@ -48,8 +48,7 @@ class EvolveConfig(DreamConfig):
         evaluation_episodes: Dreams per evaluation.
         branched_starts: Share of dreams that begin in the middle of a real episode.
         hidden: Units of a hidden layer; 0 for a linear controller.
-        one_output: A single output without bias, cut into the discrete actions, see :class:`LinearAgent`; it knows no
-            sampling.
+        one_output: A single output without bias, cut into the discrete actions; it knows no sampling.
     """
 
     generations: int = 100
@@ -64,8 +63,9 @@ class EvolveConfig(DreamConfig):
 
     def __post_init__(self) -> None:
         """Refuses settings that no evolution can have."""
+        super().__post_init__()
         evaluations = (self.evaluation_every, self.evaluation_episodes)
-        counts = (self.generations, self.population - 1, self.episodes, self.num_envs, *evaluations)
+        counts = (self.generations, self.population - 1, self.episodes, *evaluations)
         if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0 or (self.hidden and self.one_output):
             raise ValueError(
                 "expected a population of at least 2, positive counts and sigma, and no hidden layer before a single "
@@ -168,6 +168,7 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
     """
     config, folder = config or EvolveConfig(), Path(folder)
     with alone_in(folder):
+        check_kind(folder, "linear")
         return _evolve(world.showing(config.inputs), folder, config)
 
 
@@ -313,8 +314,9 @@ def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:
     except ValidationError as error:
         raise ResumeError(f"{path} is not the record of an evolution: {error}") from None
     if (record.config, record.world) != (fresh.config, fresh.world):
+        found, wanted = ({**one.config, "world": one.world[:12]} for one in (record, fresh))
         raise ResumeError(
-            f"{path} belongs to a run with {record.config} in world {record.world[:12]}, this run has {fresh.config} "
-            f"in world {fresh.world[:12]}; choose another folder, or delete {folder} to begin anew"
+            f"{path} belongs to a run with other settings: {differences(found, wanted)}; "
+            f"choose another folder, or delete {folder} to begin anew"
         )
     return record

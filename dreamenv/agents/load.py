@@ -9,8 +9,10 @@ from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import read_agent, read_linear
 from dreamenv.agents.vote import VotingAgent, read_vote
 
+Agent = LinearAgent | SB3Agent | VotingAgent
 
-def load_agent(name_or_path: str | Path) -> LinearAgent | SB3Agent | VotingAgent:
+
+def load_agent(name_or_path: str | Path) -> Agent:
     """Loads an agent.
 
     Args:

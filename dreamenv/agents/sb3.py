@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.agents.hold import Held, hold
-from dreamenv.agents.store import AgentConfig, save_agent
+from dreamenv.agents.store import AgentConfig, check_kind, save_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
+from dreamenv.ranges import check_range
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import check_weights, not_finite
@@ -46,12 +47,13 @@ _POLICY_DEFAULTS: dict[str, dict[str, Any]] = {
 }  # settings of a policy its algorithm insists on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PPOConfig(DreamConfig):
     """How PPO is trained in the dream; beside the settings of :class:`DreamConfig`.
 
     Attributes:
-        timesteps: Decisions in all, as many dream steps unless actions are held.
+        timesteps: Decisions in all, as many dream steps unless actions are held. A run that is to go on keeps its
+            number, as its learning rate falls to 0 with them.
         n_steps: Decisions in every dream per update.
         batch_size: Of a gradient step.
         n_epochs: Passes over each update's data.
@@ -76,9 +78,15 @@ class PPOConfig(DreamConfig):
     action_repeat: int = 1
 
     def __post_init__(self) -> None:
-        """Refuses a hold of no steps."""
-        if self.action_repeat < 1:
-            raise ValueError(f"expected action_repeat >= 1, got {self.action_repeat}")
+        """Refuses settings that no training can have."""
+        super().__post_init__()
+        counts = ("timesteps", "n_steps", "n_epochs", "net_arch", "action_repeat")
+        check_range(self, 1, math.inf, *counts)
+        check_range(self, 2, math.inf, "batch_size")
+        check_range(self, 0, math.inf, "learning_rate", "ent_coef")
+        check_range(self, 0, 1, "gamma")
+        if self.num_envs * self.n_steps < 2:
+            raise ValueError(f"expected num_envs * n_steps of at least 2, got {self.num_envs} * {self.n_steps}")
 
 
 class SB3Agent:
@@ -130,6 +138,7 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
     """
     config, folder = config or PPOConfig(), Path(folder)
     with alone_in(folder):
+        check_kind(folder, "sb3")
         return _train_ppo(world.showing(config.inputs), folder, config)
 
 

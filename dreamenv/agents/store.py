@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dreamenv.agents.linear import LinearAgent
 from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
-from dreamenv.errors import BundleError
+from dreamenv.errors import BundleError, ResumeError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.spaces import ActionSpec
@@ -72,6 +72,17 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
         WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
     }
     write_files(folder, contents)
+
+
+def check_kind(folder: Path, kind: str) -> None:
+    """Keeps an agent from being replaced by one of another kind.
+
+    Raises:
+        ResumeError: If the folder holds such an agent.
+        BundleError: If what it holds is damaged.
+    """
+    if (folder / MANIFEST).is_file() and (found := read_agent(folder)[0].kind) != kind:
+        raise ResumeError(f"expected a folder without an agent, or with one of kind {kind}, got {found} in {folder}")
 
 
 def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:

@@ -204,7 +204,9 @@ def trust_facts(trust: Trust) -> dict[str, Any]:
 
 def _verdict(trust: Trust) -> str:
     if trust.light == "green":
-        return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}."
+        nothing = " But no dreamed episode ended well: there is hardly anything to believe."
+        fails = trust.dream.success == 0.0
+        return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}.{nothing * fails}"
     promise, believed = _short(trust.dream.mean), _short(trust.believed)
     few = trust.successes is not None and trust.successes < FEW_SUCCESSES
     count = f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."

@@ -42,8 +42,9 @@ class TrustConfig:
         temperature: Of the dream; the world's default if None.
         dreams: Dreamed episodes.
         seed: First seed of the dreamed episodes.
-        gamma: Discount of the promise that recorded episodes are asked to confirm; see :meth:`discount` if None.
-        ridge: Regularisation of that estimate, see :func:`dreamenv.evaluate.offpolicy.off_policy_return`.
+        gamma: Discount of the promise that recorded episodes are asked to confirm; if None, one that looks as far ahead
+            as an episode can last: 0.99 for 150 steps.
+        ridge: Regularisation of that estimate, in transitions.
         real_episodes: Real episodes to play for the gap between dream and reality; 0 for none.
         real_seed: Their first seed.
         temperatures: Of the dreams among which the one nearest to reality is looked for.

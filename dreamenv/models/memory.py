@@ -72,7 +72,7 @@ class MemoryConfig:
         hidden_size: H, units of the LSTM.
         components: Gaussians in a mixture.
         mixture: One mixture per latent dimension (World Models' code), or one joint over z.
-        kind: ``mdnrnn`` is :class:`MDNRNN`, ``paper`` :class:`dreamenv.models.paper.PaperMDNRNN`.
+        kind: ``mdnrnn`` is the MDNRNN, ``paper`` World Models' own PaperMDNRNN.
         predict_action: Predict the next action of the collecting policies as well; the dream does not use it.
     """
 

@@ -19,8 +19,7 @@ class VisionConfig:
         frame_shape: (H, W, 3) that V works on; other frames are resized to it.
         latent_size: Z, the number of latent dimensions.
         channels: Output channels of the encoder's stride-2 convolutions; the decoder mirrors them.
-        kind: ``conv`` is :class:`ConvVAE`, ``unet`` :class:`dreamenv.models.unet.UNetVAE`, ``paper``
-            :class:`dreamenv.models.paper.PaperVAE`.
+        kind: ``conv`` is the ConvVAE, ``unet`` the UNetVAE with skip connections, ``paper`` World Models' own PaperVAE.
     """
 
     frame_shape: tuple[int, int, int] = (60, 80, 3)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -88,8 +90,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     found = fingerprint_of(path)
     if found != fingerprint:
         raise ResumeError(
-            f"{path} belongs to a run with other settings or data: it has {found}, "
-            f"this run has {fingerprint}; delete {folder} to train anew"
+            f"{path} belongs to a run with other settings or data: "
+            f"{differences(json.loads(found), json.loads(fingerprint))}; delete {folder} to train anew"
         )
     tensors = safetensors.torch.load(data)
     model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
@@ -101,6 +103,25 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     _remove_old(folder)
     return int(tensors["step"])
+
+
+def differences(found: Any, expected: Any) -> str:
+    """What differs in two JSON values, in a line: "steps 2000 there, 4000 here"."""
+    return ", ".join(_differences(found, expected, "seed or data"))
+
+
+def _differences(found: Any, expected: Any, name: str) -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in {**found, **expected}:
+            yield from _differences(found.get(key), expected.get(key), key)
+    elif isinstance(found, list) and isinstance(expected, list):
+        if len(found) == len(expected):
+            for one, other in zip(found, expected, strict=True):
+                yield from _differences(one, other, name)
+        else:
+            yield f"{len(found)} entries of {name} there, {len(expected)} here"
+    elif found != expected:
+        yield f"{name} {found} there, {expected} here"
 
 
 def checkpoints(folder: Path) -> list[Path]:

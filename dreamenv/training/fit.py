@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dreamenv.processor import bfloat16_is_fast
 from dreamenv.progress import progress
+from dreamenv.ranges import check_range
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 
 LOG_EVERY = 10  # steps between entries of the log
@@ -47,6 +48,11 @@ class FitConfig:
     gradient_clip: float = 100.0
     momentum: float = 0.9
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no training can have."""
+        check_range(self, 0, math.inf, "steps", "learning_rate", "warmup_steps", "weight_decay", "gradient_clip")
+        check_range(self, 0, 1, "momentum")
 
 
 def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from dreamenv.models import mdn
 from dreamenv.models.heads import mean_per_kind
 from dreamenv.models.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
 from dreamenv.models.vision import sample_latent
+from dreamenv.ranges import check_range
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
 
@@ -34,12 +36,12 @@ class MemoryTraining:
         ending_gradient: Share of the ending head's gradient that reaches the LSTM. A few hundred endings are soon
             learned by heart; a head that mostly reads what predicting z has learned stays calibrated for longer.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
-        repulsion_weight: Weight of the overlap of the mixture's components, see :func:`dreamenv.models.mdn.overlap`.
+        repulsion_weight: Weight of the overlap of the mixture's components.
         action_weight: Weight of the next action's loss, for a model that predicts it.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
         step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1.
-        calibrated: Take back the shift that both balances cause in the probabilities, see
-            :class:`dreamenv.models.heads.EndingHead`; World Models, whose endings weigh 10, leaves it there.
+        calibrated: Take back the shift that both balances cause in the probabilities of endings; World Models, whose
+            endings weigh 10, leaves it there.
     """
 
     model: MemoryConfig = field(default_factory=MemoryConfig)
@@ -54,6 +56,13 @@ class MemoryTraining:
     episode_balance: float = 0.5
     step_balance: float = 0.3
     calibrated: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no training can have."""
+        check_range(self, 1, math.inf, "batch_size", "window")
+        weights = ("ending_weight", "reward_weight", "repulsion_weight", "action_weight")
+        check_range(self, 0, math.inf, *weights, "episode_balance", "step_balance")
+        check_range(self, 0, 1, "ending_gradient")
 
 
 def train_memory(

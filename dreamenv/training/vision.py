@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from dreamenv.models.vision import (
     rare_colour_table,
     reconstruction_spread,
 )
+from dreamenv.ranges import check_range
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN
@@ -41,7 +43,7 @@ class VisionTraining:
         beta_warmup: Share of the steps in which beta grows from 0 to its value.
         rare_colours: Weigh pixel errors by the rareness of their colour; without it small things vanish from dreams.
         colour_weights: Smallest and largest of these weights.
-        adversarial: Train as a VAE-GAN instead, see :mod:`dreamenv.training.vision_gan`: errors are those that a
+        adversarial: Train as a VAE-GAN instead: errors are those that a
             discriminator sees, and colours weigh alike. Give the optimisation a momentum of 0.5 (Radford et al. 2015):
             with 0.9 decoder and discriminator chase each other, and V collapses.
         gamma: Weight of these errors against the fooling of the discriminator, for the decoder of a VAE-GAN.
@@ -57,6 +59,12 @@ class VisionTraining:
     colour_weights: tuple[float, float] = (0.5, 20.0)
     adversarial: bool = False
     gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no training can have."""
+        check_range(self, 1, math.inf, "batch_size")
+        check_range(self, 0, math.inf, "reconstruction_scale", "beta", "colour_weights", "gamma")
+        check_range(self, 0, 1, "beta_warmup")
 
 
 def train_vision(
