@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
 from dreamenv.errors import BundleError, ResumeError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
+from dreamenv.ranges import check_range
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import Input, World
 
@@ -54,8 +56,7 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         """Refuses sizes that no agent has."""
-        if self.action_repeat < 1:
-            raise ValueError(f"expected action_repeat >= 1, got {self.action_repeat}")
+        check_range(self, 1, math.inf, "action_repeat")
         widths = (self.feature_size, *(self.net_arch or ()))
         if not (0 < min(widths) <= max(widths) <= 2**16 and len(widths) <= 16 and 0 <= self.members <= 2**10):
             raise ValueError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")
