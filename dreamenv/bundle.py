@@ -72,6 +72,11 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
     return world.to(device)
 
 
+def as_world(world: World | str | Path) -> World:
+    """The world itself, or the one of that name or in that folder, see :func:`load`."""
+    return world if isinstance(world, World) else load(world)
+
+
 def find(name_or_path: str | Path) -> Path:
     """Returns the folder of a shipped world or of a path.
 

@@ -258,3 +258,14 @@ def test_an_agent_of_another_kind_is_not_replaced(dot_world, tmp_path):
     with pytest.raises(dreamenv.ResumeError, match="one of kind sb3, got linear"):
         dreamenv.train_ppo(dot_world, tmp_path)
     assert isinstance(dreamenv.load_agent(tmp_path), dreamenv.LinearAgent)
+
+
+def test_a_world_may_be_named(dot_world, dot_folder, tmp_path):
+    named, given = (
+        evolve(str(dot_folder), tmp_path / "named", grown(1)),
+        evolve(dot_world, tmp_path / "given", grown(1)),
+    )
+    assert np.array_equal(named.weight, given.weight)
+    with pytest.raises(dreamenv.BundleError, match="expected the name of a shipped world"):
+        evolve("nowhere", tmp_path / "none", grown(1))
+    assert not (tmp_path / "none").exists()

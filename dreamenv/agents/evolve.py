@@ -22,7 +22,7 @@ from tqdm import tqdm
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.linear import LinearAgent, act, unpack
 from dreamenv.agents.store import check_kind, save_linear
-from dreamenv.bundle import world_id
+from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.errors import ResumeError
 from dreamenv.files import write_json
@@ -148,11 +148,11 @@ class Population:
         return outputs
 
 
-def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None) -> LinearAgent:
+def evolve(world: World | str | Path, folder: str | Path, config: EvolveConfig | None = None) -> LinearAgent:
     """Evolves a linear controller in a world's dream; goes on where an earlier call stopped.
 
     Args:
-        world: The world to dream in.
+        world: The world to dream in, the name of a shipped one, or a folder.
         folder: Takes the agent (the distribution's mean), ``evolution.json`` and TensorBoard's event files.
         config: Settings.
 
@@ -167,9 +167,10 @@ def evolve(world: World, folder: str | Path, config: EvolveConfig | None = None)
         ValueError: If a single output is to be cut into actions that are not discrete.
     """
     config, folder = config or EvolveConfig(), Path(folder)
+    seen = as_world(world).showing(config.inputs)
     with alone_in(folder):
         check_kind(folder, "linear")
-        return _evolve(world.showing(config.inputs), folder, config)
+        return _evolve(seen, folder, config)
 
 
 def _evolve(world: World, folder: Path, config: EvolveConfig) -> LinearAgent:

@@ -29,7 +29,7 @@ from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.evolve import log_action_prior
 from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.store import AgentConfig, check_kind, save_agent
-from dreamenv.bundle import world_id
+from dreamenv.bundle import as_world, world_id
 from dreamenv.errors import BundleError
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
@@ -119,11 +119,11 @@ class SB3Agent:
         return (actions if np.ndim(observation) > 1 else actions[0]), state
 
 
-def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
+def train_ppo(world: World | str | Path, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
     """Trains PPO (Schulman et al. 2017) in a world's dream; goes on from the checkpoint of an earlier call.
 
     Args:
-        world: The world to dream in.
+        world: The world to dream in, the name of a shipped one, or a folder.
         folder: Takes the agent, two generations of checkpoints and TensorBoard's event files.
         config: Settings.
 
@@ -137,9 +137,10 @@ def train_ppo(world: World, folder: str | Path, config: PPOConfig | None = None)
             such a number: the last one stays, and the same command goes on from it.
     """
     config, folder = config or PPOConfig(), Path(folder)
+    seen = as_world(world).showing(config.inputs)
     with alone_in(folder):
         check_kind(folder, "sb3")
-        return _train_ppo(world.showing(config.inputs), folder, config)
+        return _train_ppo(seen, folder, config)
 
 
 def _train_ppo(world: World, folder: Path, config: PPOConfig) -> SB3Agent:

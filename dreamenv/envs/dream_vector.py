@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dreamenv.bundle import load
+from dreamenv.bundle import as_world
 from dreamenv.envs.blocks import CACHED, INVARIANT, WHOLE
 from dreamenv.envs.counters import CountersState, make_streams
 from dreamenv.envs.settings import (
@@ -118,7 +118,7 @@ class DreamVectorEnv(VectorEnv):
             raise ValueError(
                 f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
-        self.world = world if isinstance(world, World) else load(world)
+        self.world = as_world(world)
         self.world = self.world if device is None else self.world.to(device)
         self._device = self.world.device
         self.num_envs, self.render_mode, self.branched_starts = num_envs, render_mode, branched_starts

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dreamenv.bundle import load
+from dreamenv.bundle import as_world
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
 from dreamenv.envs.real import make_real, named_by_world
@@ -60,7 +60,7 @@ class LatentObservation(gym.Wrapper):
     def __init__(self, env: gym.Env, world: World | str | Path) -> None:
         super().__init__(env)
         self.render_mode = env.render_mode
-        self.world = world if isinstance(world, World) else load(world)
+        self.world = as_world(world)
         check_spaces(self.world, env.observation_space, env.action_space)
         self.observation_space = observation_space(self.world)
         self.action_space = self.world.config.action.space
@@ -158,7 +158,7 @@ class VectorLatentObservation(VectorWrapper):
 
     def __init__(self, env: VectorEnv, world: World | str | Path, dtype: str = "float32") -> None:
         super().__init__(env)
-        self.world = world if isinstance(world, World) else load(world)
+        self.world = as_world(world)
         self._packed = self.world.packed(matrix_dtype(dtype))
         check_spaces(self.world, env.single_observation_space, env.single_action_space)
         if env.metadata.get("autoreset_mode") not in (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED):
@@ -251,7 +251,7 @@ class VectorLatentObservation(VectorWrapper):
 
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
-    world = world if isinstance(world, World) else load(world)
+    world = as_world(world)
     real = make_real(named_by_world(world.config.env_id), **kwargs)
     try:
         env = LatentObservation(real, world)
@@ -272,7 +272,7 @@ def make_latent_vector(
 ) -> VectorLatentObservation:
     """Makes N real environments of a world in this process, seen through it as one batch; ``kwargs`` go to them."""
     num_envs = check_count("num_envs", num_envs)
-    world = world if isinstance(world, World) else load(world)
+    world = as_world(world)
     env_id = named_by_world(world.config.env_id)
     envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamenv.bundle import load
+from dreamenv.bundle import as_world
 from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.evaluate.compare import check_agent
@@ -52,7 +52,7 @@ def choose(
     config = config or ChooseConfig()
     if not agents or config.episodes < 1:
         raise ValueError(f"expected agents and episodes, got {len(agents)} agents and {config.episodes} episodes")
-    world = world if isinstance(world, World) else load(world)
+    world = as_world(world)
     for agent in agents.values():
         check_agent(world, agent)
     real = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.episodes))

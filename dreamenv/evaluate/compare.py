@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from dreamenv.bundle import load, world_id
+from dreamenv.bundle import as_world, world_id
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.settings import check_one_temperature
@@ -99,7 +99,7 @@ def compare(
         raise ValueError(f"expected episodes >= 1, got {config.episodes}")
     if config.num_envs < 1:
         raise ValueError(f"expected num_envs >= 1, got {config.num_envs}")
-    world = (world if isinstance(world, World) else load(world)).seen_by(agent)
+    world = as_world(world).seen_by(agent)
     check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
     scores: list[Score] = []

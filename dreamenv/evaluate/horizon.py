@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from dreamenv.bundle import as_world
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.choose import VALIDATION_SEED
@@ -104,9 +106,18 @@ def open_loop(
     return tuple(results)
 
 
-def score_by_sight(world: World, agent: Policy, config: HorizonConfig | None = None) -> dict[int, Score]:
-    """Real scores of an agent, greedy, that sees every k-th frame and dreams the others, by k."""
-    config, world = config or HorizonConfig(), world.seen_by(agent)
+def score_by_sight(world: World | str | Path, agent: Policy, config: HorizonConfig | None = None) -> dict[int, Score]:
+    """Real scores of an agent, greedy, that sees every k-th frame and dreams the others, by k.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        agent: Whatever answers Stable-Baselines3's ``predict``.
+        config: Settings.
+
+    Returns:
+        The scores, in the order of ``config.every``.
+    """
+    config, world = config or HorizonConfig(), as_world(world).seen_by(agent)
     seeds = range(config.seed, config.seed + config.episodes)
     scores = {}
     for every in progress(iterable=config.every, unit="score", desc="horizon"):

@@ -9,7 +9,7 @@ from typing import Literal
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.observing import ObservingAgent
-from dreamenv.bundle import load
+from dreamenv.bundle import as_world
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.envs.settings import check_one_temperature
@@ -206,7 +206,7 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         StoreError: If there are too few episodes.
     """
     config = config or TrustConfig()
-    world = (world if isinstance(world, World) else load(world)).to("cpu")
+    world = as_world(world).to("cpu")
     if world.seen_by(agent).inputs != ("z", "h"):
         raise ValueError(
             f"expected an agent that sees z and h, got one that sees {', '.join(world.seen_by(agent).inputs)}"

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dreamenv.bundle import load
+from dreamenv.bundle import as_world
 from dreamenv.episodes import EpisodeStore
 from dreamenv.files import write_bytes, write_json
 from dreamenv.inspection.page import render
@@ -46,7 +46,7 @@ def inspect(
         BundleError: If the world, or a record of its training, cannot be read.
     """
     config, folder = config or InspectConfig(), Path(folder)
-    world = (world if isinstance(world, World) else load(world)).to("cpu")
+    world = as_world(world).to("cpu")
     expected, spec = world.config, store.spec
     if (spec.env_id, spec.frame_shape, spec.action) != (expected.env_id, expected.frame_shape, expected.action):
         raise ValueError(
