@@ -626,7 +626,7 @@ def test_worlds_without_endings_and_with_one_component_say_so(dot_world, tmp_pat
     world = World(config, vision.eval(), memory.eval(), dot_world.bank)
     result = inspect(world, random_store(tmp_path / "episodes", world, terminated=False), tmp_path, QUICK)
     assert result.heads == ()
-    assert (result.memory.entropy, result.memory.overlap, result.world) == (0.0, None, "")
+    assert (result.memory.entropy, result.memory.overlap, result.world) == (0.0, None, world_id(world))
     text = (tmp_path / "inspection.html").read_text()
     assert "no training episode ended by itself" in text
     assert "Film strip: an episode that ran out of time" in Page(text).titles
