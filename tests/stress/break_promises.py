@@ -42,9 +42,9 @@ PROMISES = {
         "stress/test_strangers.py",
     ),
     "one writer at a time": (
-        "episodes.py",
-        "            lock.acquire(timeout=0)\n",
-        "            pass\n",
+        "files.py",
+        "        lock.acquire(timeout=0)\n",
+        "        pass\n",
         "stress/test_collected.py",
     ),
     "held-out episodes stay held out": (
