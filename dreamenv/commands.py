@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.evolve import EVALUATION_SEED, EvolveConfig, evolve
 from dreamenv.agents.load import Agent, load_agent
-from dreamenv.agents.sb3 import PPOConfig, SB3Agent, train_ppo
+from dreamenv.agents.ppo import PPOConfig, train_ppo
+from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.agents.store import check_kind, find_agent, read_agent
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import copy_bundle, load, world_id

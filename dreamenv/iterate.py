@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.observing import ObservingAgent
-from dreamenv.agents.sb3 import PPOConfig, train_ppo
+from dreamenv.agents.ppo import PPOConfig, train_ppo
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.episodes import EpisodeStore

@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import json
 import pickle
-import shutil
 
 import gymnasium as gym
 import numpy as np
@@ -12,21 +11,18 @@ import pytest
 import sb3_contrib
 import stable_baselines3 as sb3
 import torch
+from acting import greedy, observations_of
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 import dreamenv
-from dreamenv import BundleError, DreamVectorEnv, PPOConfig, ResumeError, as_vec_env, load_agent, save_sb3, train_ppo
-from dreamenv.agents import dreams as dreams_module
-from dreamenv.agents import sb3 as module
+from dreamenv import BundleError, DreamVectorEnv, PPOConfig, as_vec_env, load_agent, save_sb3
 from dreamenv.agents.sb3 import read_sb3
 from dreamenv.agents.store import AgentConfig
 from dreamenv.manifest import read_files, write_files
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.checkpoint import alone_in, checkpoints
 
 SMALL = {"net_arch": [16]}
-QUICK = PPOConfig(timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,))
 
 
 @pytest.fixture
@@ -41,16 +37,6 @@ def twin(dot_world):
 
 def vec_env_of(world, num_envs=4):
     return as_vec_env(DreamVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
-
-
-def greedy(agent, observation):
-    return agent.predict(observation, deterministic=True)[0]
-
-
-def observations_of(world, count=64):
-    env = DreamVectorEnv(world, count)
-    env.reset(seed=0)
-    return env.step(env.action_space.sample())[0]
 
 
 def test_steps_are_those_of_the_vector_environment(dreams, twin, random_actions):
@@ -308,33 +294,6 @@ def test_an_agent_whose_config_lies_is_refused(dot_world, tmp_path, change, mess
         load_agent(tmp_path)
 
 
-def test_train_ppo_leaves_an_agent_that_acts_like_the_one_it_returns(dot_world, tmp_path):
-    agent = train_ppo(dot_world, tmp_path, QUICK)
-    observation = observations_of(dot_world)
-    assert np.array_equal(greedy(load_agent(tmp_path), observation), greedy(agent, observation))
-    assert checkpoints(tmp_path)
-    assert list(tmp_path.rglob("events.out.tfevents.*"))
-
-
-def test_an_agent_trained_to_hold_its_actions_does_so_until_an_episode_begins(dot_world, tmp_path, steps_taken):
-    train_ppo(dot_world, tmp_path, dataclasses.replace(QUICK, action_repeat=3))
-    agent, seen = load_agent(tmp_path), observations_of(dot_world).reshape(16, 4, -1)
-    decided = np.stack([greedy(agent, observation) for observation in seen])
-    assert 3 * QUICK.timesteps // QUICK.num_envs <= len(steps_taken)
-    assert (decided != decided[:1]).any(), "an agent that always does the same shows nothing"
-
-    state, acted = None, []
-    for step, observation in enumerate(seen):
-        begins = np.array([step == 0, step in (0, 7), step in (0, 7, 8), False])  # row 3 never says that it begins
-        actions, state = agent.predict(observation, state, begins, deterministic=True)
-        acted.append(actions)
-
-    since = {0: [0, 3, 6, 9, 12, 15], 1: [0, 3, 6, 7, 10, 13], 2: [0, 3, 6, 7, 8, 11, 14], 3: [0, 3, 6, 9, 12, 15]}
-    for row, decisions in since.items():
-        last = [max(d for d in decisions if d <= step) for step in range(16)]
-        assert [actions[row] for actions in acted] == decided[last, row].tolist()
-
-
 def test_a_single_observation_is_acted_on_with_and_without_a_state(dot_world, tmp_path):
     model = sb3.PPO("MlpPolicy", vec_env_of(dot_world), device="cpu", policy_kwargs=dict(SMALL))
     agent, (first, second) = save_sb3(model, tmp_path, dot_world, action_repeat=2), observations_of(dot_world, 2)
@@ -350,132 +309,6 @@ def test_a_hold_of_no_steps_is_refused(dot_world, tmp_path):
     with pytest.raises(ValueError, match="action_repeat of at least 1, got 0"):
         save_sb3(model, tmp_path, dot_world, action_repeat=0)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture
-def steps_taken(monkeypatch):
-    """A list that counts the steps of all batches of dreams."""
-    steps, original = [], DreamVectorEnv.step
-    monkeypatch.setattr(DreamVectorEnv, "step", lambda self, actions: steps.append(1) or original(self, actions))
-    return steps
-
-
-def test_ppo_learns_from_normalised_rewards_if_asked(dot_world, tmp_path, monkeypatch):
-    made = []
-
-    class Spy(module.VecNormalize):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(module, "VecNormalize", Spy)
-    train_ppo(dot_world, tmp_path / "plain", QUICK)
-    assert not made
-
-    train_ppo(dot_world, tmp_path / "normalised", dataclasses.replace(QUICK, normalize_reward=True))
-    assert made[0].ret_rms.count > 1000 and made[0].gamma == QUICK.gamma
-    assert made[0].norm_reward and not made[0].norm_obs
-
-
-def test_train_ppo_goes_on_from_its_checkpoint(dot_world, tmp_path, monkeypatch, steps_taken):
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
-    original, saves = module.save_checkpoint, []
-
-    def interrupted(*args):
-        original(*args)
-        saves.append(args[-1])
-        if len(saves) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "save_checkpoint", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_ppo(dot_world, tmp_path, QUICK)
-    monkeypatch.setattr(module, "save_checkpoint", original)
-    done = saves[-1]
-    assert 0 < done < QUICK.timesteps
-    del steps_taken[:]
-    train_ppo(dot_world, tmp_path, QUICK)
-    assert len(steps_taken) * QUICK.num_envs == QUICK.timesteps - done
-    del steps_taken[:]
-    train_ppo(dot_world, tmp_path, QUICK)
-    assert not steps_taken
-
-
-def test_a_resumed_run_dreams_on_with_seeds_of_its_own(dot_world, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
-    original, reset, seeds = module.save_checkpoint, DreamVectorEnv.reset, []
-
-    def interrupted(*args):
-        original(*args)
-        if args[-1]:
-            raise KeyboardInterrupt
-
-    def counted(self, *, seed=None, options=None):
-        seeds.append(seed)
-        return reset(self, seed=seed, options=options)
-
-    monkeypatch.setattr(DreamVectorEnv, "reset", counted)
-    monkeypatch.setattr(module, "save_checkpoint", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_ppo(dot_world, tmp_path / "one", QUICK)
-    monkeypatch.setattr(module, "save_checkpoint", original)
-    shutil.copytree(tmp_path / "one", tmp_path / "other")
-    one, other = (train_ppo(dot_world, tmp_path / name, QUICK).policy.state_dict() for name in ("one", "other"))
-    begun, resumed, again = seeds
-    assert begun == list(range(QUICK.num_envs))
-    assert resumed == again and not set(resumed) & set(begun)
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_a_resumed_run_starts_with_the_weights_of_its_checkpoint(dot_world, tmp_path, monkeypatch):
-    train_ppo(dot_world, tmp_path, QUICK)
-    again = train_ppo(dot_world, tmp_path, QUICK)
-    expected = dreamenv.agents.store.read_agent(tmp_path)[1]
-    for name, value in again.policy.state_dict().items():
-        assert torch.equal(value, expected[name])
-
-
-@pytest.mark.parametrize("change", [{"seed": 1}, {"gamma": 0.9}, {"net_arch": (8,)}, {"temperature": 0.5}], ids=str)
-def test_train_ppo_refuses_other_settings(dot_world, tmp_path, change):
-    train_ppo(dot_world, tmp_path, QUICK)
-    with pytest.raises(ResumeError, match="other settings"):
-        train_ppo(dot_world, tmp_path, dataclasses.replace(QUICK, **change))
-
-
-def test_train_ppo_refuses_another_world(dot_world, continuous_world, tmp_path):
-    train_ppo(dot_world, tmp_path, QUICK)
-    with pytest.raises(ResumeError):
-        train_ppo(continuous_world, tmp_path, QUICK)
-
-
-def test_train_ppo_begins_with_the_action_prior(dot_world, tmp_path):
-    config = dataclasses.replace(dot_world.config, action_prior=(0.8, 0.1, 0.1))
-    world = dreamenv.World(config, dot_world.vision, dot_world.memory, dot_world.bank, dot_world.path)
-    agent = train_ppo(world, tmp_path, dataclasses.replace(QUICK, learning_rate=0.0))
-    observation = torch.from_numpy(observations_of(world))
-    with torch.no_grad():
-        shares = agent.policy.get_distribution(observation).distribution.probs.mean(0)
-    assert shares.numpy() == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
-
-
-def test_train_ppo_takes_continuous_actions(continuous_world, tmp_path):
-    agent = train_ppo(continuous_world, tmp_path, dataclasses.replace(QUICK, timesteps=256))
-    action = greedy(agent, observations_of(continuous_world)[0])
-    assert continuous_world.config.action.space.contains(action)
-
-
-def test_train_ppo_shapes_rewards_when_asked(dot_world, tmp_path, monkeypatch):
-    original, seen = dreams_module.VectorActionPenalty, []
-
-    def observed(env, penalty):
-        seen.append(penalty)
-        return original(env, penalty)
-
-    monkeypatch.setattr(dreams_module, "VectorActionPenalty", observed)
-    train_ppo(dot_world, tmp_path / "free", dataclasses.replace(QUICK, timesteps=256))
-    assert seen == []
-    train_ppo(dot_world, tmp_path / "costly", dataclasses.replace(QUICK, timesteps=256, action_penalty=0.02))
-    assert seen == [0.02]
 
 
 def test_closing_the_vec_env_closes_the_dreams(dot_world):
@@ -501,8 +334,3 @@ def test_an_algorithm_that_does_not_know_such_actions_is_refused_by_name(continu
     config = AgentConfig("sb3", "x", "", 40, continuous_world.config.action, algorithm="DQN", net_arch=(4,))
     with pytest.raises(BundleError, match="DQN"):
         read_sb3(config, {"weight": torch.zeros(10_000)})
-
-
-def test_two_runs_in_one_folder_are_one_too_many(dot_world, tmp_path):
-    with alone_in(tmp_path), pytest.raises(ResumeError, match="another process is at work"):
-        train_ppo(dot_world, tmp_path, QUICK)

@@ -1,10 +1,13 @@
 """What the experiments have in common, and how the zoo of agents is put together."""
 
+import re
+
 import numpy as np
 import pytest
 
 import dreamenv
 from benchmarks.study import facts, once, spread
+from benchmarks.trust.rounds import plot, table
 from benchmarks.trust.zoo import Zoo, halves, lying, members
 from dreamenv.evaluate.scores import Score
 
@@ -35,6 +38,21 @@ def test_unknown_success_is_no_failure():
     assert facts(scored(None))["success"] is None
     assert spread([{"real": facts(scored(None))}], "real") == "- / 0.500"
     assert spread([{"real": facts(scored(s))} for s in (0.0, 1.0)], "real") == "0.50 (0.00-1.00) / 0.500"
+
+
+def test_rounds_stand_beside_their_frames(tmp_path):
+    rounds = [
+        {"frames": n, "dream": facts(scored(1.0)), "real": facts(scored(s))} for n, s in ((40_010, 0.5), (45_020, None))
+    ]
+    row = {"setting": "narrow, then rounds", "seed": 1, "rounds": rounds}
+    row |= {"test greedy": facts(scored(0.9)), "test sampling": facts(scored(0.8))}
+    cells = re.split(r"\s{2,}", table([row]).splitlines()[-1])
+    assert cells == [
+        *("narrow, then rounds", "1", "45,020", "0.50 / 0.500, - / 0.500"),
+        *("0.90 / 0.500", "0.80 / 0.500"),
+    ]
+    plot([row], tmp_path / "rounds.png")
+    assert (tmp_path / "rounds.png").stat().st_size > 10_000
 
 
 def test_both_halves_of_the_zoo_have_agents_of_every_kind():

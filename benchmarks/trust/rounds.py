@@ -13,10 +13,11 @@ from pathlib import Path
 
 import torch
 import tyro
+from matplotlib.figure import Figure
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import ENV, NARROW, Row, once, real_scores
+from benchmarks.study import ENV, NARROW, Row, by_setting, facts, identity, once, real_scores
 from dreamenv.files import write_json
 
 PPO = dreamenv.PPOConfig(temperature=1.15)
@@ -57,6 +58,7 @@ def main(study: Study) -> None:
     with get_context("spawn").Pool(study.processes, maxtasksperchild=1) as pool:
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(study.root / "rounds.json", rows)
+    plot(rows, study.root / "rounds.png")
     print(table(rows))
 
 
@@ -64,16 +66,16 @@ def measure(study: Study, name: str, seed: int) -> Row:
     """Goes through all rounds, and scores what is kept, unless that was done before."""
     torch.set_num_threads(1)
     folder = study.root / f"{name.replace(',', '').replace(' ', '-')}-seed{seed}"
+    config = dataclasses.replace(SETTINGS[name], seed=seed, episodes=study.episodes)
+    rounds = dreamenv.iterate(ENV, folder, config)
 
     def make() -> Row:
-        config = dataclasses.replace(SETTINGS[name], seed=seed, episodes=study.episodes)
-        rounds = dreamenv.iterate(ENV, folder, config)
-        judged = [{"frames": one.frames, "success": one.real.success, "mean": one.real.mean} for one in rounds]
         agent = dreamenv.load_agent(folder / "agents" / config.agent)
-        kept = real_scores(dreamenv.load(folder), agent, study.episodes)
-        return {"setting": name, "seed": seed, "rounds": judged, **kept}
+        return real_scores(dreamenv.load(folder), agent, study.episodes)
 
-    return once(folder / "scores.json", make, episodes=study.episodes)
+    kept = once(folder / "scores.json", make, world=identity(folder), episodes=study.episodes)
+    judged = [{"frames": one.frames, "dream": facts(one.dream), "real": facts(one.real)} for one in rounds]
+    return {"setting": name, "seed": seed, "rounds": judged, **kept}
 
 
 def table(rows: list[Row]) -> str:
@@ -88,7 +90,7 @@ def table(rows: list[Row]) -> str:
             row["setting"],
             row["seed"],
             f"{row['rounds'][-1]['frames']:,}",
-            ", ".join(cell(one) for one in row["rounds"]),
+            ", ".join(cell(one["real"]) for one in row["rounds"]),
             cell(row["test greedy"]),
             cell(row["test sampling"]),
         )
@@ -103,6 +105,23 @@ def table(rows: list[Row]) -> str:
         "kept: test, sampling",
     )
     return tabulate(lines, headers, disable_numparse=True)
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Success by real frames, greedy, on validation seeds: a line for each seed in reality, one in its dream."""
+    settings = by_setting(rows)
+    figure = Figure(figsize=(5.5 * len(settings), 4.2), layout="constrained")
+    for axes, (name, of) in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings.items(), strict=True):
+        for row in of:
+            frames = [one["frames"] for one in row["rounds"]]
+            for place, style in (("real", "-o"), ("dream", ":")):
+                success = [one[place]["success"] for one in row["rounds"]]
+                axes.plot(frames, success, style, color=f"C{row['seed']}", label=f"seed {row['seed']}, {place}", ms=4)
+        axes.axhline(SETTINGS[name].target, color="black", lw=0.8)
+        axes.set(xlabel="real frames", ylabel="success rate, greedy", title=name, ylim=(0.0, 1.03))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,29 @@
-"""Stable-Baselines3 in the dream: a vector environment for it, training, and agents stored without pickle."""
+"""Stable-Baselines3: a vector environment for it, and agents stored without pickle."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import stable_baselines3
-import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
-from torch import Tensor, nn
+from torch import Tensor
 
-from dreamenv.agents.dreams import DreamConfig, make_dreams
-from dreamenv.agents.evolve import log_action_prior
 from dreamenv.agents.hold import Held, hold
-from dreamenv.agents.store import AgentConfig, check_kind, save_agent
-from dreamenv.bundle import as_world, world_id
+from dreamenv.agents.store import AgentConfig, save_agent
+from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
-from dreamenv.progress import progress
-from dreamenv.ranges import check_range
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
-from dreamenv.training.fit import check_weights, not_finite
 from dreamenv.world import World
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -45,48 +33,6 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
 _POLICY_DEFAULTS: dict[str, dict[str, Any]] = {
     "DDPG": {"n_critics": 1}
 }  # settings of a policy its algorithm insists on
-
-
-@dataclass(frozen=True, kw_only=True)
-class PPOConfig(DreamConfig):
-    """How PPO is trained in the dream; beside the settings of :class:`DreamConfig`.
-
-    Attributes:
-        timesteps: Decisions in all, as many dream steps unless actions are held. A run that is to go on keeps its
-            number, as its learning rate falls to 0 with them.
-        n_steps: Decisions in every dream per update.
-        batch_size: Of a gradient step.
-        n_epochs: Passes over each update's data.
-        learning_rate: At the start; falls linearly to 0.
-        gamma: Discount from one decision to the next.
-        ent_coef: Weight of the entropy bonus.
-        net_arch: Hidden layers of policy and value.
-        normalize_reward: Divide rewards by the running standard deviation of the discounted return, for worlds that pay
-            more than about 1 an episode (VecNormalize of Stable-Baselines3; a resumed run measures it anew).
-        action_repeat: Steps that the agent holds every action for, in the dream and in reality.
-    """
-
-    timesteps: int = 1_600_000
-    n_steps: int = 64
-    batch_size: int = 2048
-    n_epochs: int = 6
-    learning_rate: float = 5e-4
-    gamma: float = 0.99
-    ent_coef: float = 0.0005
-    net_arch: tuple[int, ...] = (128, 128)
-    normalize_reward: bool = False
-    action_repeat: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuses settings that no training can have."""
-        super().__post_init__()
-        counts = ("timesteps", "n_steps", "n_epochs", "net_arch", "action_repeat")
-        check_range(self, 1, math.inf, *counts)
-        check_range(self, 2, math.inf, "batch_size")
-        check_range(self, 0, math.inf, "learning_rate", "ent_coef")
-        check_range(self, 0, 1, "gamma")
-        if self.num_envs * self.n_steps < 2:
-            raise ValueError(f"expected num_envs * n_steps of at least 2, got {self.num_envs} * {self.n_steps}")
 
 
 class SB3Agent:
@@ -117,64 +63,6 @@ class SB3Agent:
         decided = _clip(decided, self.policy.action_space)
         actions, state = hold(decided, self.config.action_repeat, state, episode_start)
         return (actions if np.ndim(observation) > 1 else actions[0]), state
-
-
-def train_ppo(world: World | str | Path, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
-    """Trains PPO (Schulman et al. 2017) in a world's dream; goes on from the checkpoint of an earlier call.
-
-    Args:
-        world: The world to dream in, the name of a shipped one, or a folder.
-        folder: Takes the agent, two generations of checkpoints and TensorBoard's event files.
-        config: Settings.
-
-    Returns:
-        The agent as it was saved.
-
-    Raises:
-        ResumeError: If the folder holds a run with other settings or in another world, or another process is at work
-            there.
-        FloatingPointError: If a reward, an observation, the loss or a weight is not finite. No checkpoint ever holds
-            such a number: the last one stays, and the same command goes on from it.
-    """
-    config, folder = config or PPOConfig(), Path(folder)
-    seen = as_world(world).showing(config.inputs)
-    with alone_in(folder):
-        check_kind(folder, "sb3")
-        return _train_ppo(seen, folder, config)
-
-
-def _train_ppo(world: World, folder: Path, config: PPOConfig) -> SB3Agent:
-    env: VecEnv = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP), config.action_repeat))
-    if config.normalize_reward:
-        env = VecNormalize(env, norm_obs=False, gamma=config.gamma)
-    model = stable_baselines3.PPO(
-        "MlpPolicy",
-        env,
-        learning_rate=lambda remaining: config.learning_rate * remaining,
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        gamma=config.gamma,
-        ent_coef=config.ent_coef,
-        policy_kwargs={"net_arch": list(config.net_arch)},
-        tensorboard_log=str(folder),
-        seed=config.seed,
-        device=world.device,
-    )
-    if world.config.action_prior:
-        with torch.no_grad():
-            bias = model.policy.get_parameter("action_net.bias")
-            bias.add_(torch.as_tensor(log_action_prior(world.config)).to(bias))
-    fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
-    done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
-    if done:  # else the dreams of the beginning would come again
-        model.set_random_seed(int(np.random.SeedSequence((config.seed, done)).generate_state(1)[0]))
-    if done < config.timesteps:
-        progress = _Progress(folder, fingerprint, config, done)
-        model.num_timesteps = done
-        model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
-        save_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
-    return save_sb3(model, folder, world, config.action_repeat)
 
 
 def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repeat: int = 1) -> SB3Agent:
@@ -327,63 +215,3 @@ class _VecEnv(VecEnv):
 
     def _rows(self, indices: None | int | Iterable[int]) -> list[int]:
         return list(self._get_indices(indices))
-
-
-class _Progress(BaseCallback):
-    """Progress bar, checkpoints, an exact end, and an early one where numbers go wrong."""
-
-    def __init__(self, folder: Path, fingerprint: str, config: PPOConfig, done: int) -> None:
-        super().__init__()
-        self._folder, self._fingerprint, self._config, self._saved_step = folder, fingerprint, config, done
-
-    def _on_training_start(self) -> None:
-        optimizer = self.model.policy.optimizer
-        self._hooks = [
-            optimizer.register_step_pre_hook(lambda *_: self._check_norm("gradient")),
-            optimizer.register_step_post_hook(lambda *_: self._check_norm("weights")),
-        ]
-        self._saved = time.monotonic()
-        self._bar = progress(total=self._config.timesteps, initial=self.model.num_timesteps, unit="step", desc="ppo")
-
-    def _on_step(self) -> bool:
-        self._check("the rewards", self.locals["rewards"])
-        self._check("the observations", self.locals["new_obs"])
-        return True
-
-    def _on_rollout_end(self) -> None:
-        for what in ("advantages", "returns"):
-            self._check(f"the {what}", getattr(self.locals["rollout_buffer"], what))
-
-    def _check_norm(self, what: Literal["gradient", "weights"]) -> None:
-        """Before and after every gradient step: the norm is quick, and not finite where a number is not."""
-        weights = list(self.model.policy.parameters())
-        tensors = weights if what == "weights" else [w.grad for w in weights if w.grad is not None]
-        self._check(f"the norm of the {what}", nn.utils.get_total_norm(tensors))
-
-    def _check_weights(self) -> None:
-        """Before every checkpoint."""
-        policy = self.model.policy
-        check_weights(policy, policy.optimizer, "ppo", self.model.num_timesteps, self._saved_step)
-
-    def _check(self, what: str, values: Tensor | NDArray) -> None:
-        if not torch.as_tensor(values).isfinite().all():
-            raise not_finite(f"{what} of ppo: not finite at step {self.model.num_timesteps}", self._saved_step)
-
-    def _on_rollout_start(self) -> None:
-        self._bar.update(self.model.num_timesteps - self._bar.n)
-        episodes = list(self.model.ep_info_buffer or [])
-        if episodes:
-            mean = {key: float(np.mean([episode[key] for episode in episodes])) for key in ("r", "l")}
-            self._bar.set_postfix({"return": f"{mean['r']:.3f}", "length": f"{mean['l']:.1f}"}, refresh=False)
-        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            self._check_weights()
-            policy = self.model.policy
-            save_checkpoint(self._folder, policy, policy.optimizer, self._fingerprint, self.model.num_timesteps)
-            self._saved, self._saved_step = time.monotonic(), self.model.num_timesteps
-
-    def _on_training_end(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._check_weights()
-        self._bar.update(self.model.num_timesteps - self._bar.n)
-        self._bar.close()

@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 import dreamenv
 from dreamenv import DreamVectorEnv, EvolveConfig, PPOConfig, evolve, train_ppo
 from dreamenv.agents import evolve as evolve_module
-from dreamenv.agents import sb3 as sb3_module
+from dreamenv.agents import ppo as ppo_module
 from dreamenv.agents.store import read_agent
 from dreamenv.latents import encode_episodes
 from dreamenv.models.vision import Vision, VisionConfig
@@ -142,7 +142,7 @@ def every(cases, rng_base, places, steps):
 
 @pytest.fixture(params=[0.0, 1e9], ids=["saved at every step", "saved at the end"])
 def saved_every(request, monkeypatch):
-    for module in (fit_module, sb3_module):
+    for module in (fit_module, ppo_module):
         monkeypatch.setattr(module, "CHECKPOINT_SECONDS", request.param)
     return request.param
 

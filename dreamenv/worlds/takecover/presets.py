@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from dreamenv.agents.evolve import EvolveConfig
-from dreamenv.agents.sb3 import PPOConfig
+from dreamenv.agents.ppo import PPOConfig
 from dreamenv.collect import CollectConfig
 from dreamenv.explore import ExplorationConfig
 from dreamenv.iterate import IterateConfig
