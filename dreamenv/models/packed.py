@@ -60,7 +60,7 @@ class PackedMDNRNN:
     def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
         """See :meth:`dreamenv.models.memory.Memory.outlook`."""
         memory = self._memory
-        read = self.heads.onto(self._head_bias.repeat(len(h), 1), h)
+        read = self.heads.onto(self._head_bias.expand(len(h), -1).clone(), h)  # `repeat` is slow for single rows
         mixture, endings, rewards, _ = read.split_with_sizes(self._head_sizes, dim=1)
         return Outlook(
             mdn.split_parameters(mixture, memory.config.mixture, memory.config.components, memory.latent_size),
