@@ -1,9 +1,9 @@
 """Why the recipe works: one change at a time, the same number of real frames and dream steps, several seeds.
 
 Run `python -m benchmarks.trust.ablation` after `frontier.py`, whose worlds and PPO agents are those of the unchanged
-recipe, and `rounds.py`, whose first rounds are those of narrow exploration; it goes on where it was interrupted. Every
-seed trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on validation seeds,
-which choose the recipe, and on test seeds.
+recipe, and `rounds.py`, whose first rounds, of 40,000 frames, are those of narrow exploration; it goes on where it was
+interrupted. Every seed trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on
+validation seeds: they are what a recipe is chosen by.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import ENV, Row, dream_scores, identity, once, real_scores, spread
+from benchmarks.study import ENV, Row, by_setting, dream_scores, identity, once, plot_agents, spread, validation_scores
 from dreamenv.files import write_json
 
 UNIFORM = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(1,))
@@ -47,6 +47,11 @@ CHANGES: dict[str, tuple[str, dreamenv.PPOConfig]] = {
     "dream: temperature 0.1": ("recipe", replace(PPO, temperature=0.1)),
     "dream: temperature 1": ("recipe", replace(PPO, temperature=1.0)),
     "agent: z only": ("recipe", replace(PPO, inputs=("z",))),
+}
+PLACES = {
+    "dream greedy": "dream, greedy",
+    "validation greedy": "reality, greedy",
+    "validation sampling": "reality, sampling",
 }
 
 
@@ -82,6 +87,7 @@ def main(ablation: Ablation) -> None:
         jobs = [(ablation, change, seed) for change in ablation.changes for seed in ablation.seeds]
         rows = pool.starmap(measure, jobs, chunksize=1)
     write_json(ablation.root / "ablation.json", rows)
+    plot_agents(rows, PLACES, ablation.root / "ablation.png", ("one change at a time", "mean return"))
     print(table(rows))
 
 
@@ -126,19 +132,15 @@ def measure(ablation: Ablation, change: str, seed: int) -> Row:
             trained = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
         world = world.seen_by(trained)
         found = dream_scores(world, trained, ablation.episodes, temperature=ppo.temperature)
-        return {"change": change, "seed": seed, **found, **real_scores(world, trained, ablation.episodes)}
+        return {"setting": change, "seed": seed, **found, **validation_scores(world, trained, ablation.episodes)}
 
     return once(home / "scores.json", make, world=identity(folder), episodes=ablation.episodes)
 
 
 def table(rows: list[Row]) -> str:
     """Mean of the seeds, lowest and highest in brackets."""
-
-    places = ("dream greedy", "test greedy", "test sampling", "validation greedy")
-    changes = list(dict.fromkeys(row["change"] for row in rows))
-    groups = {change: [row for row in rows if row["change"] == change] for change in changes}
-    lines = [(change, *(spread(of, place) for place in places)) for change, of in groups.items()]
-    return tabulate(lines, ("change", *places), disable_numparse=True)
+    lines = [(change, *(spread(of, place) for place in PLACES)) for change, of in by_setting(rows).items()]
+    return tabulate(lines, ("change", *PLACES), disable_numparse=True)
 
 
 if __name__ == "__main__":
