@@ -168,7 +168,7 @@ def plot_agents(
         axes.errorbar(spots, means, errors, fmt="o", ms=4, color=f"C{number}", label=label)
     if floor:
         axes.axhline(floor[1], color="black", linestyle=":", label=floor[0])
-    axes.set_xticks(range(len(groups)), [fill(name, 11) for name in groups], fontsize="small")
+    axes.set_xticks(range(len(groups)), [fill(name, 12) for name in groups], fontsize="small")
     axes.set(xlabel=labels[0], ylabel=labels[1], title="Every agent, 95% intervals")
     axes.grid(alpha=0.3, axis="y")
     figure.legend(loc="outside lower center", ncols=4)
