@@ -3,12 +3,12 @@
 Run `python -m benchmarks.trust.ablation` after `frontier.py`, whose worlds and PPO agents are those of the unchanged
 recipe, and `rounds.py`, whose first rounds, of 40,000 frames, are those of narrow exploration; it goes on where it was
 interrupted. Every seed trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on
-validation seeds: they are what a recipe is chosen by.
+validation seeds: they are what a recipe is chosen by. Another seed of PPO in the same world says how much of a difference is
+chance.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -38,6 +38,7 @@ WORLDS: dict[str, tuple[dreamenv.ExplorationConfig, dreamenv.TrainConfig]] = {
 PPO = dreamenv.PPOConfig(temperature=1.15)
 CHANGES: dict[str, tuple[str, dreamenv.PPOConfig]] = {
     "the recipe": ("recipe", PPO),
+    "another seed of PPO": ("recipe", replace(PPO, seed=100)),
     "exploration: uniform random": ("uniform", PPO),
     "exploration: narrow": ("narrow", PPO),
     "V: plain squared error": ("plain-error", PPO),
@@ -129,7 +130,7 @@ def measure(ablation: Ablation, change: str, seed: int) -> Row:
         if found_there:
             trained = dreamenv.load_agent(home)
         else:
-            trained = dreamenv.train_ppo(world, home, dataclasses.replace(ppo, seed=seed))
+            trained = dreamenv.train_ppo(world, home, replace(ppo, seed=ppo.seed + seed))
         world = world.seen_by(trained)
         found = dream_scores(world, trained, ablation.episodes, temperature=ppo.temperature)
         return {"setting": change, "seed": seed, **found, **validation_scores(world, trained, ablation.episodes)}
