@@ -3,8 +3,8 @@
 Run `python -m benchmarks.trust.ablation` after `frontier.py`, whose worlds and PPO agents are those of the unchanged
 recipe, and `rounds.py`, whose first rounds, of 40,000 frames, are those of narrow exploration; it goes on where it was
 interrupted. Every seed trains PPO in the dream anew; V and M, and collects, where the change asks for it. Scores are on
-validation seeds: they are what a recipe is chosen by. Another seed of PPO in the same world says how much of a difference is
-chance.
+validation seeds: they are what a recipe is chosen by. Another seed of PPO in the same world says how much of a
+difference is chance.
 """
 
 from __future__ import annotations
