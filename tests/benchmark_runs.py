@@ -1,4 +1,4 @@
-"""Runs the scripts of the benchmarks as a user does, in a process of its own."""
+"""What tests of the benchmarks share: their scripts run as a user runs them, and models are held against each other."""
 
 import os
 import shlex
@@ -16,3 +16,9 @@ def run_benchmark(name, settings, cwd=None):
     made = subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, env=environment)
     assert made.returncode == 0, made.stderr
     return made.stdout
+
+
+def same(one, other):
+    """Whether two models have the same weights, bit by bit."""
+    weights = other.state_dict()
+    return all(tensor.equal(weights[name]) for name, tensor in one.state_dict().items())

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 import torch
-from benchmark_runs import run_benchmark
+from benchmark_runs import run_benchmark, same
 
 import dreamenv
 from benchmarks.post.random_features import with_random_features
@@ -27,11 +27,6 @@ def run(name, root, settings):
     """What a study prints, and the rows that it writes."""
     printed = run_benchmark(f"post.{name}", f"--root {root} {settings}")
     return printed, json.loads((root / f"{name}.json").read_text())
-
-
-def same(one, other):
-    weights = other.state_dict()
-    return all(tensor.equal(weights[name]) for name, tensor in one.state_dict().items())
 
 
 def test_controllers_are_compared_by_what_they_see_and_not_made_twice(tmp_path, episodes):

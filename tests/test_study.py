@@ -1,12 +1,17 @@
 """What the experiments have in common, and how the zoo of agents is put together."""
 
 import re
+from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import pytest
+from benchmark_runs import same
+from dot_settings import DOT_COLLECT, DOT_TRAIN
 
 import dreamenv
 from benchmarks.study import facts, once, spread
+from benchmarks.trust import ablation
 from benchmarks.trust.rounds import plot, table
 from benchmarks.trust.zoo import Zoo, halves, lying, members
 from dreamenv.evaluate.scores import Score
@@ -53,6 +58,33 @@ def test_rounds_stand_beside_their_frames(tmp_path):
     ]
     plot([row], tmp_path / "rounds.png")
     assert (tmp_path / "rounds.png").stat().st_size > 10_000
+
+
+def test_an_ablation_changes_one_thing_of_the_recipe(dot_folder, tmp_path, monkeypatch):
+    ppo = dreamenv.PPOConfig(timesteps=64, n_steps=8, num_envs=4, batch_size=32)
+    short = replace(DOT_TRAIN.memory, fit=replace(DOT_TRAIN.memory.fit, steps=1))
+    worlds = {"recipe": DOT_TRAIN, "uniform": DOT_TRAIN, "short": replace(DOT_TRAIN, memory=short)}
+    changes = {"the recipe": ("recipe", ppo), "M: one step": ("short", ppo)}
+    changes |= {"agent: z only": ("recipe", replace(ppo, inputs=("z",)))}
+    monkeypatch.setattr(ablation, "WORLDS", {name: (DOT_COLLECT.exploration, of) for name, of in worlds.items()})
+    monkeypatch.setattr(ablation, "CHANGES", changes)
+    settings = ablation.Ablation(tmp_path / "changed", tmp_path / "frontier", frames=4000, seeds=(0,), episodes=3)
+    recipe = ablation.place(settings, "recipe", 0)
+    copytree(dot_folder, recipe)
+    dreamenv.train_ppo(recipe, recipe / "agents" / "ppo", ppo)
+
+    ablation.train_world(settings, "short", 0)
+    rows = [ablation.measure(settings, change, 0) for change in changes]
+
+    before, changed = (dreamenv.load(ablation.place(settings, name, 0)) for name in ("recipe", "short"))
+    assert same(before.vision, changed.vision) and not same(before.memory, changed.memory)
+    assert dreamenv.load_agent(recipe / "agents" / "agent-z-only").inputs == ("z",)
+    assert [row["setting"] for row in rows] == list(changes)
+    assert all(set(row) >= set(ablation.PLACES) and not any("test" in key for key in row) for row in rows)
+    assert [line.split("  ")[0] for line in ablation.table(rows).splitlines()[2:]] == list(changes)
+
+    monkeypatch.setattr(dreamenv, "train_ppo", None)  # everything is there
+    assert [ablation.measure(settings, change, 0) for change in changes] == rows
 
 
 def test_both_halves_of_the_zoo_have_agents_of_every_kind():

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from benchmark_runs import run_benchmark
+from benchmark_runs import run_benchmark, same
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
@@ -183,11 +183,6 @@ def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
     steps = [world.bank.branches.step.tolist() for world in (before, other_data, other_rule)]
     assert steps[0] != steps[1] and steps[0] == steps[2]
     assert (before.config.ending_rules, other_rule.config.ending_rules) == (("sample",), ("threshold",))
-
-
-def same(one, other):
-    weights = other.state_dict()
-    return all(tensor.equal(weights[name]) for name, tensor in one.state_dict().items())
 
 
 def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path):
