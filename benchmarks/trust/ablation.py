@@ -33,6 +33,7 @@ WORLDS: dict[str, tuple[dreamenv.ExplorationConfig, dreamenv.TrainConfig]] = {
         dreamenv.ExplorationConfig(),
         replace(RECIPE, memory=replace(RECIPE.memory, episode_balance=0.0, step_balance=0.0)),
     ),
+    "uncalibrated": (dreamenv.ExplorationConfig(), replace(RECIPE, memory=replace(RECIPE.memory, calibrated=False))),
     "untrained-m": (dreamenv.ExplorationConfig(), replace(RECIPE, memory=UNTRAINED)),
 }
 PPO = dreamenv.PPOConfig(temperature=1.15)
@@ -43,6 +44,7 @@ CHANGES: dict[str, tuple[str, dreamenv.PPOConfig]] = {
     "exploration: narrow": ("narrow", PPO),
     "V: plain squared error": ("plain-error", PPO),
     "M: no balance of endings": ("unbalanced", PPO),
+    "M: endings not calibrated": ("uncalibrated", PPO),
     "M: untrained": ("untrained-m", PPO),
     "dream: no branched starts": ("recipe", replace(PPO, branched_starts=0.0)),
     "dream: temperature 0.1": ("recipe", replace(PPO, temperature=0.1)),
