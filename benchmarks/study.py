@@ -152,7 +152,7 @@ def plot_agents(
         floor: Name and mean return of a policy that learned nothing, for a dotted line.
     """
     groups = by_setting(rows)
-    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
+    figure = Figure(figsize=(max(10.0, float(len(groups))), 4.8), layout="constrained")
     axes = figure.subplots()
     for number, (place, label) in enumerate(places.items()):
         middle = 0.7 * ((number + 0.5) / len(places) - 0.5)
