@@ -30,7 +30,9 @@ SETTINGS: dict[str, dreamenv.IterateConfig] = {
         ppo=PPO,
         collect=dreamenv.CollectConfig(exploration=NARROW),
     ),
-    "20,000 in three passes": dreamenv.IterateConfig(frames=10_000, rounds=2, round_frames=5_000, ppo=PPO),
+    "20,000 in three passes": dreamenv.IterateConfig(
+        frames=9_000, rounds=2, round_frames=4_800, ppo=PPO, collect=dreamenv.CollectConfig(shard_episodes=8)
+    ),  # every pass fills its last shard, so that about 20,000 are there in the end
 }
 
 
