@@ -63,7 +63,7 @@ def test_rounds_stand_beside_their_frames(tmp_path):
 def test_an_ablation_changes_one_thing_of_the_recipe(dot_folder, tmp_path, monkeypatch):
     ppo = dreamenv.PPOConfig(timesteps=64, n_steps=8, num_envs=4, batch_size=32)
     short = replace(DOT_TRAIN.memory, fit=replace(DOT_TRAIN.memory.fit, steps=1))
-    worlds = {"recipe": DOT_TRAIN, "uniform": DOT_TRAIN, "short": replace(DOT_TRAIN, memory=short)}
+    worlds = {"recipe": DOT_TRAIN, "short": replace(DOT_TRAIN, memory=short)}
     changes = {"the recipe": ("recipe", ppo), "M: one step": ("short", ppo)}
     changes |= {"agent: z only": ("recipe", replace(ppo, inputs=("z",)))}
     monkeypatch.setattr(ablation, "WORLDS", {name: (DOT_COLLECT.exploration, of) for name, of in worlds.items()})

@@ -31,8 +31,12 @@ SETTINGS: dict[str, dreamenv.IterateConfig] = {
         collect=dreamenv.CollectConfig(exploration=NARROW),
     ),
     "20,000 in three passes": dreamenv.IterateConfig(
-        frames=9_000, rounds=2, round_frames=4_800, ppo=PPO, collect=dreamenv.CollectConfig(shard_episodes=8)
-    ),  # every pass fills its last shard, so that about 20,000 are there in the end
+        frames=9_000,  # and twice 4,800, as every pass has what fills its last shard on top
+        rounds=2,
+        round_frames=4_800,
+        ppo=PPO,
+        collect=dreamenv.CollectConfig(shard_episodes=8),
+    ),
 }
 
 
