@@ -63,5 +63,5 @@ class Blocks:
 
 
 WHOLE = Blocks(sys.maxsize, fixed=False)
-CACHED = Blocks(256, fixed=False)  # measured: docs/results/speed.md
+CACHED = Blocks(512, fixed=False)  # measured: docs/results/speed.md
 INVARIANT = Blocks(32, fixed=True)

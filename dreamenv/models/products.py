@@ -20,7 +20,8 @@ class MatrixProduct:
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self.dtype, self.shape = dtype, weight.shape
         self._onednn = dtype is torch.float32 and weight.device.type == "cpu" and not mkl_is_fast()
-        self._weight = weight.to_mkldnn() if self._onednn else weight.to(dtype).T
+        laid_out = weight.T.contiguous() if dtype is torch.float32 else weight.to(dtype).T  # docs/results/speed.md
+        self._weight = weight.to_mkldnn() if self._onednn else laid_out
 
     def onto(self, start: Tensor, x: Tensor) -> Tensor:
         """Adds the product with (B, K) float32 ``x`` to (B, M) ``start``, whose memory it takes; float32."""
