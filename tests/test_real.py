@@ -2,6 +2,7 @@
 
 import importlib
 import multiprocessing
+import os
 
 import gymnasium as gym
 import numpy as np
@@ -280,6 +281,17 @@ def test_a_display_is_used_where_there_is_one(monkeypatch, display, headless):
     monkeypatch.setenv("DISPLAY", display)
     make_real("dot_env:Dot-v0").close()
     assert pyglet.options["headless"] is headless
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, "0"), ("3", "3")])
+def test_mesa_draws_in_the_calling_thread_unless_told_otherwise(monkeypatch, given, threads):
+    monkeypatch.setitem(pyglet.options, "headless", True)
+    monkeypatch.setenv("DISPLAY", "")
+    monkeypatch.setenv("LP_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("LP_NUM_THREADS")
+    dreamenv.make_real("MiniWorld-Sidewalk-v0").close()
+    assert os.environ["LP_NUM_THREADS"] == threads
 
 
 def test_a_vector_of_none_is_refused():

@@ -33,7 +33,8 @@ from dreamenv.rollout import rollout
 
 Calls = dict[str, Callable[[], object]]
 Product = MatrixProduct | EightBitProduct
-DTYPES = ("float32", *(["bfloat16"] if bfloat16_is_fast(torch.device("cpu")) else []), "int8")
+PRECISIONS = ("float32", *(["bfloat16"] if bfloat16_is_fast(torch.device("cpu")) else []))
+DTYPES = (*PRECISIONS, "int8")
 TARGETS = {"float32": 0.80, "bfloat16": 0.65}
 SQUARE = 1024
 

@@ -248,11 +248,16 @@ def _cross(one: NDArray, other: NDArray) -> NDArray:
 
 
 def _prepare_headless() -> None:
-    """Tells pyglet, before anything imports its windows, to draw without a screen."""
+    """Tells pyglet, before anything imports its windows, to draw without a screen, and Mesa to do so in this thread.
+
+    Small frames are drawn sooner than other threads are woken (docs/results/speed.md). What LP_NUM_THREADS is set to
+    already holds, and other drivers than Mesa's for the processor do not read it.
+    """
     if importlib.util.find_spec("pyglet") and not os.environ.get("DISPLAY"):
         import pyglet
 
         pyglet.options["headless"] = True
+        os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 def _register(env_id: str) -> None:
