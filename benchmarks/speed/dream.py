@@ -188,7 +188,8 @@ def threads(world: dreamenv.World, settings: Settings) -> float:
     """How many times faster two threads are, by the clock."""
     call = stepping(world, 4096)
     calls: Calls = {str(count): lambda count=count: (torch.set_num_threads(count), call()) for count in (1, 2)}
-    found = rates(calls, 3 * settings.turns, 2 * settings.seconds, time.perf_counter)  # neighbours must spare both cores
+    turns = 3 * settings.turns  # both cores are seldom free at once
+    found = rates(calls, turns, 2 * settings.seconds, time.perf_counter)
     torch.set_num_threads(1)
     return found["2"] / found["1"]
 
