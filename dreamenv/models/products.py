@@ -20,8 +20,12 @@ class MatrixProduct:
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self.dtype, self.shape = dtype, weight.shape
         self._onednn = dtype is torch.float32 and weight.device.type == "cpu" and not mkl_is_fast()
-        laid_out = weight.T.contiguous() if dtype is torch.float32 else weight.to(dtype).T  # docs/results/speed.md
-        self._weight = weight.to_mkldnn() if self._onednn else laid_out
+        if self._onednn:
+            self._weight = weight.to_mkldnn()
+        elif dtype is torch.float32:
+            self._weight = weight.T.contiguous()  # with few rows MKL is faster so: docs/results/speed.md
+        else:
+            self._weight = weight.to(dtype).T
 
     def onto(self, start: Tensor, x: Tensor) -> Tensor:
         """Adds the product with (B, K) float32 ``x`` to (B, M) ``start``, whose memory it takes; float32."""
