@@ -120,6 +120,13 @@ def test_an_environment_that_wants_more_than_its_id_is_refused_by_name():
         make_real("dreamenv:Dream-v0")
 
 
+def test_an_unknown_argument_is_the_type_error_that_gymnasium_raises():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):  # TorchRL reads these words
+        make_real("dot_env:Dot-v0", frameskip=4)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):
+        make_real_vector("dot_env:Dot-v0", 1, frameskip=4)
+
+
 def test_an_unknown_module_is_refused_by_name():
     with pytest.raises(UnsupportedEnvironmentError, match="no_such_module"):
         make_real("no_such_module:Thing-v0")

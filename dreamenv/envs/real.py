@@ -59,8 +59,9 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
         An environment with (H, W, 3) uint8 observations and a Discrete or Box action space.
 
     Raises:
-        UnsupportedEnvironmentError: If the id is unknown or the spaces do not fit.
+        UnsupportedEnvironmentError: If the id is unknown, an argument is missing or the spaces do not fit.
         RenderingError: If OpenGL is missing; names the Debian packages.
+        TypeError: If the environment does not have an argument, as from ``gymnasium.make``.
     """
     _prepare_headless()
     try:
@@ -70,10 +71,14 @@ def make_real(env_id: str, **kwargs: Any) -> gym.Env:
         for name, base in _DRAWN_BY.items():
             if library := sys.modules.get(name):
                 part_drawings(library, base)
-    except (gym.error.Error, ModuleNotFoundError, TypeError) as error:  # the last for arguments that it does not know
+    except (gym.error.Error, ModuleNotFoundError) as error:
         raise UnsupportedEnvironmentError(
             f"expected the id of an installed environment, got {env_id!r}: {error}"
         ) from None
+    except TypeError as error:
+        if " missing " not in str(error):
+            raise
+        raise UnsupportedEnvironmentError(f"expected the arguments that {env_id!r} needs: {error}") from None
     except Exception as error:
         if _is_gl_failure(error):
             raise RenderingError(
