@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from gymnasium.vector import AutoresetMode
 
-from dreamenv.agents.evolve import EVALUATION_SEED, EvolveConfig, evolve
+from dreamenv.agents.evolve import EvolveConfig, evolve
 from dreamenv.agents.load import Agent, load_agent
 from dreamenv.agents.ppo import PPOConfig, train_ppo
 from dreamenv.agents.sb3 import SB3Agent
@@ -50,6 +50,7 @@ from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
 from dreamenv.manifest import MANIFEST
 from dreamenv.rollout import Policy
+from dreamenv.seeds import spawn
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import World
 
@@ -109,7 +110,7 @@ def evolve_command(
     folder, loaded = agent or _home(world) / "agents" / "linear", load(world, device)
     evolved = evolve(loaded, folder, config)
     _say(f"linear controller in {folder}")
-    _say_dreamed(loaded, evolved)
+    _say_dreamed(loaded, evolved, config.seed)
     _next(f"dreamenv compare --world {world} --agent {folder}")
 
 
@@ -130,14 +131,14 @@ def ppo_command(
     folder, loaded = agent or _home(world) / "agents" / "ppo", load(world, device)
     trained = train_ppo(loaded, folder, config)
     _say(f"PPO agent after {config.timesteps * config.action_repeat:,} dream steps in {folder}")
-    _say_dreamed(loaded, trained)
+    _say_dreamed(loaded, trained, config.seed)
     _next(f"dreamenv compare --world {world} --agent {folder}")
 
 
-def _say_dreamed(world: World, agent: Policy) -> None:
+def _say_dreamed(world: World, agent: Policy, seed: int) -> None:
     """Says what an agent gets in the dream it was trained in, and whether that is nothing."""
     env = DreamVectorEnv(world.seen_by(agent), DREAMS, autoreset_mode=AutoresetMode.DISABLED)
-    seeds = range(EVALUATION_SEED, EVALUATION_SEED + DREAMS)
+    seeds = spawn(seed, "evaluation", DREAMS)
     found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
     success = "" if found.success is None else f"success {found.success:.2f}, "
     _say(f"in {DREAMS} greedy dreams: {success}return {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")

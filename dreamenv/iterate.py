@@ -27,6 +27,7 @@ from dreamenv.files import write_json
 from dreamenv.manifest import MANIFEST
 from dreamenv.ranges import check_range
 from dreamenv.rollout import Policy
+from dreamenv.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.world import TrainConfig, train
 from dreamenv.world import World
@@ -140,7 +141,7 @@ def _play(env_id: str, folder: Path, before: list[Round], config: IterateConfig)
     store = _collect(env_id, folder, frames, source, config)
     write_json(place / FRAMES, store.num_frames)
     world = train(place, _training(number, config), episodes=store.folder, source=source)
-    agent = _dream(world, place / "agents" / config.agent, config)
+    agent = _dream(world, place / "agents" / config.agent, _seed(number, config), config)
     settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
     write_comparison(compare(world, agent, settings, name=str(place / "agents" / config.agent)), place)
     return _read(folder, number)
@@ -158,7 +159,7 @@ def _collect(env_id: str, folder: Path, frames: int, source: World | None, confi
 
 
 def _training(number: int, config: IterateConfig) -> TrainConfig:
-    training = dataclasses.replace(config.train, seed=config.seed)
+    training = dataclasses.replace(config.train, seed=_seed(number, config))
     if not number:
         return training
     vision, memory = training.vision, training.memory
@@ -169,10 +170,15 @@ def _training(number: int, config: IterateConfig) -> TrainConfig:
     )
 
 
-def _dream(world: World, folder: Path, config: IterateConfig) -> Policy:
+def _dream(world: World, folder: Path, seed: int, config: IterateConfig) -> Policy:
     if config.agent == "ppo":
-        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=config.seed))
-    return evolve(world, folder, dataclasses.replace(config.evolve, seed=config.seed))
+        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed))
+    return evolve(world, folder, dataclasses.replace(config.evolve, seed=seed))
+
+
+def _seed(number: int, config: IterateConfig) -> int:
+    """Of a round's trainings: the first is what the single commands do, the others draw nothing of it again."""
+    return spawn_short(config.seed, "round", number) if number else config.seed
 
 
 def _place(folder: Path, number: int) -> Path:
@@ -182,7 +188,7 @@ def _place(folder: Path, number: int) -> Path:
 def _check_settings(path: Path, env_id: str, config: IterateConfig) -> None:
     """Writes the settings where none are; ``rounds`` and ``target`` may change later."""
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
-    expected = TypeAdapter(dict).dump_python({"env_id": env_id, **settings}, mode="json")
+    expected = TypeAdapter(dict).dump_python({"env_id": env_id, "seeding": SEEDING, **settings}, mode="json")
     if not path.exists():
         if (path.parent / MANIFEST).exists():
             raise ResumeError(f"{path.parent} holds a world that other commands made; choose another folder")

@@ -501,7 +501,7 @@ def test_an_agent_that_met_no_good_ending_in_the_dream_is_said_to_have_hardly_le
 ):
     found = SimpleNamespace(success=success, mean=-0.1, low=-0.2, high=0.0)
     monkeypatch.setattr(commands, "score", lambda *_, **__: found)
-    commands._say_dreamed(dot_world, None)
+    commands._say_dreamed(dot_world, None, 0)
     out = capsys.readouterr().out
     assert "return -0.100 (-0.200 to 0.000)" in out
     assert ("hardly learned" in out) == hint

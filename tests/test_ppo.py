@@ -114,7 +114,7 @@ def test_a_resumed_run_dreams_on_with_seeds_of_its_own(dot_world, tmp_path, monk
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     one, other = (train_ppo(dot_world, tmp_path / name, QUICK).policy.state_dict() for name in ("one", "other"))
     begun, resumed, again = seeds
-    assert begun == list(range(QUICK.num_envs))
+    assert len(set(begun)) == QUICK.num_envs
     assert resumed == again and not set(resumed) & set(begun)
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -41,8 +41,8 @@ def vec_env_of(world, num_envs=4):
 
 def test_steps_are_those_of_the_vector_environment(dreams, twin, random_actions):
     env, ends, limits = as_vec_env(dreams), 0, 0
-    env.seed(3)
-    assert np.array_equal(env.reset(), twin.reset(seed=3)[0])
+    seeds = env.seed(3)
+    assert np.array_equal(env.reset(), twin.reset(seed=seeds)[0])
     for action in random_actions(twin.action_space, 120, seed=6):
         action = np.where(np.arange(4) < 2, 2, action)
         observation, reward, done, infos = env.step(action)
@@ -62,8 +62,8 @@ def test_steps_are_those_of_the_vector_environment(dreams, twin, random_actions)
 
 def test_rewards_of_a_held_action_add_up_to_the_end_of_its_episode(dreams, twin, random_actions):
     env, cut = as_vec_env(dreams, action_repeat=3), 0
-    env.seed(3)
-    assert np.array_equal(env.reset(), twin.reset(seed=3)[0])
+    seeds = env.seed(3)
+    assert np.array_equal(env.reset(), twin.reset(seed=seeds)[0])
     for action in random_actions(twin.action_space, 60, seed=6):
         observation, reward, done, infos = env.step(action)
         total, ended = np.zeros(4), np.zeros(4, bool)
@@ -89,9 +89,9 @@ def test_spaces_and_number_are_those_of_the_vector_environment(dreams):
 
 def test_a_seed_holds_for_one_reset(dreams, twin):
     env = as_vec_env(dreams)
-    env.seed(3)
+    seeds = env.seed(3)
     first, second = env.reset(), env.reset()
-    assert np.array_equal(first, twin.reset(seed=3)[0])
+    assert np.array_equal(first, twin.reset(seed=seeds)[0])
     assert np.array_equal(second, twin.reset()[0])
 
 
@@ -128,9 +128,9 @@ def test_actions_that_are_scaled_beyond_a_bound_by_rounding_are_taken(continuous
 
 def test_monitored_returns_and_lengths_add_up(dreams, twin, random_actions):
     env = VecMonitor(as_vec_env(dreams))
-    env.seed(1)
+    seeds = env.seed(1)
     env.reset()
-    twin.reset(seed=1)
+    twin.reset(seed=seeds)
     total, length, episodes = np.zeros(4), np.zeros(4, int), 0
     for action in random_actions(twin.action_space, 80, seed=7):
         *_, infos = env.step(action)

@@ -28,11 +28,10 @@ from dreamenv.errors import ResumeError
 from dreamenv.files import write_json
 from dreamenv.progress import progress
 from dreamenv.rollout import rollout
+from dreamenv.seeds import SEEDING, spawn
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import alone_in, differences
 from dreamenv.world import World
-
-EVALUATION_SEED = 70_000  # first seed of evaluations in dreams, apart from every other range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +82,7 @@ class Evolution:
         fitness: Mean shaped dream return of every candidate, generation by generation.
         sigma: Step size after every generation.
         evaluations: Generation -> mean dream return of the distribution's mean, without any action penalty.
+        seeding: How the run got its seeds, see :mod:`dreamenv.seeds`; 1 in records that do not say so.
     """
 
     config: dict[str, Any]
@@ -90,6 +90,7 @@ class Evolution:
     fitness: tuple[tuple[float, ...], ...] = ()
     sigma: tuple[float, ...] = ()
     evaluations: dict[int, float] = dataclasses.field(default_factory=dict)
+    seeding: int = 1
 
 
 class Population:
@@ -228,10 +229,10 @@ def _score(
     candidates: NDArray, world: World, env: VectorEnv, config: EvolveConfig, generation: int
 ) -> tuple[float, ...]:
     """Mean shaped return of every candidate, on starts and noise that all candidates of a generation share."""
-    first = 10_000_000 * (config.seed + 1) + generation * config.episodes
-    seeds = list(range(first, first + config.episodes)) * len(candidates)
+    seeds = spawn(config.seed, "dreams", config.episodes, generation) * len(candidates)
+    draws = spawn(config.seed, "actions", 1, generation)[0]
     shape = (config.hidden, config.one_output)
-    policy = Population(candidates, world.config.action, config.episodes, first, world.device, *shape)
+    policy = Population(candidates, world.config.action, config.episodes, draws, world.device, *shape)
     returns = np.zeros(len(seeds))
     for outcome in rollout(env, policy, seeds):
         returns[outcome.index] = outcome.episode_return
@@ -249,10 +250,11 @@ def _extend(
     generation = len(record.fitness) + 1
     evaluations = dict(record.evaluations)
     if generation % config.evaluation_every == 0 or generation == config.generations:
-        seeds = range(EVALUATION_SEED, EVALUATION_SEED + config.evaluation_episodes)
+        seeds = spawn(config.seed, "evaluation", config.evaluation_episodes)
+        draws = spawn(config.seed, "evaluation actions", 1, generation)[0]
         parameters, action = np.asarray(strategy.mean)[None], world.config.action
         shape = (config.hidden, config.one_output)
-        mean = Population(parameters, action, len(seeds), generation, world.device, *shape)
+        mean = Population(parameters, action, len(seeds), draws, world.device, *shape)
         unshaped = env.unwrapped  # a penalty guides the search; what it finds is scored without
         evaluations[generation] = float(np.mean([o.episode_return for o in rollout(unshaped, mean, seeds)]))
     sigma = (*record.sigma, float(strategy.sigma))
@@ -279,7 +281,7 @@ def _log(writer: SummaryWriter, bar: tqdm, record: Evolution) -> None:
 
 
 def _strategy(world: World, config: EvolveConfig) -> Any:
-    generator = np.random.default_rng(config.seed)
+    generator = np.random.default_rng(spawn(config.seed, "search", 1))
     randn: Callable[..., NDArray] = lambda *shape: generator.standard_normal(shape)  # noqa: E731
     options = {
         "popsize": config.population,
@@ -306,7 +308,7 @@ def _mean_agent(strategy: Any, world: World, config: EvolveConfig) -> LinearAgen
 
 def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "generations"}
-    fresh = Evolution(json.loads(json.dumps(settings)), world_id(world))
+    fresh = Evolution(json.loads(json.dumps(settings)), world_id(world), seeding=SEEDING)
     path = folder / "evolution.json"
     if not path.exists():
         return fresh
@@ -314,8 +316,8 @@ def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:
         record = TypeAdapter(Evolution).validate_json(path.read_bytes(), extra="forbid")
     except ValidationError as error:
         raise ResumeError(f"{path} is not the record of an evolution: {error}") from None
-    if (record.config, record.world) != (fresh.config, fresh.world):
-        found, wanted = ({**one.config, "world": one.world[:12]} for one in (record, fresh))
+    if (record.config, record.world, record.seeding) != (fresh.config, fresh.world, fresh.seeding):
+        found, wanted = ({**e.config, "world": e.world[:12], "seeding": e.seeding} for e in (record, fresh))
         raise ResumeError(
             f"{path} belongs to a run with other settings: {differences(found, wanted)}; "
             f"choose another folder, or delete {folder} to begin anew"

@@ -26,6 +26,7 @@ from dreamenv.agents.store import check_kind
 from dreamenv.bundle import as_world, world_id
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
+from dreamenv.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import check_weights, not_finite
 from dreamenv.world import World
@@ -112,17 +113,17 @@ def _train_ppo(world: World, folder: Path, config: PPOConfig) -> SB3Agent:
         ent_coef=config.ent_coef,
         policy_kwargs={"net_arch": list(config.net_arch)},
         tensorboard_log=str(folder),
-        seed=config.seed,
+        seed=spawn_short(config.seed, "ppo", 0),
         device=world.device,
     )
     if world.config.action_prior:
         with torch.no_grad():
             bias = model.policy.get_parameter("action_net.bias")
             bias.add_(torch.as_tensor(log_action_prior(world.config)).to(bias))
-    fingerprint = json.dumps([dataclasses.asdict(config), world_id(world)])
+    fingerprint = json.dumps([dataclasses.asdict(config), world_id(world), {"seeding": SEEDING}])
     done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
     if done:  # else the dreams of the beginning would come again
-        model.set_random_seed(int(np.random.SeedSequence((config.seed, done)).generate_state(1)[0]))
+        model.set_random_seed(spawn_short(config.seed, "ppo", done))
     if done < config.timesteps:
         progress = _Progress(folder, fingerprint, config, done)
         model.num_timesteps = done

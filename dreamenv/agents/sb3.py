@@ -23,6 +23,7 @@ from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError
+from dreamenv.seeds import spawn
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
@@ -140,6 +141,8 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
 def as_vec_env(env: VectorEnv, action_repeat: int = 1) -> VecEnv:
     """Gives Stable-Baselines3 a Gymnasium vector environment as it is: one batch, no process per environment.
 
+    The ``seed`` of a model gives every environment a seed that it has with no other ``seed``.
+
     Args:
         env: A vector environment that resets in the same step.
         action_repeat: Steps that every action is held for; their rewards add up. Where an episode ends before, the rest
@@ -172,6 +175,12 @@ class _VecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         return observation
+
+    def seed(self, seed: int | None = None) -> Sequence[None | int]:
+        """Consecutive seeds, as Stable-Baselines3 has them, would make most environments of two models the same."""
+        entropy = int(np.random.SeedSequence().entropy) if seed is None else seed  # type: ignore[arg-type]
+        self._seeds = spawn(entropy, "environments", self.num_envs)  # type: ignore[assignment]
+        return self._seeds
 
     def set_options(self, options: list[dict] | dict | None = None) -> None:
         if isinstance(options, list) and any(other != options[0] for other in options):
