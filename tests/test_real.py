@@ -8,12 +8,13 @@ import gymnasium as gym
 import numpy as np
 import pyglet
 import pytest
-from dot_env import DotEnv
+from dot_env import HEIGHT, WIDTH, DotEnv
 from gymnasium.envs.registration import EnvSpec
 
 import dreamenv
 from dreamenv import RenderingError, UnsupportedEnvironmentError, WorkerError, make_real
 from dreamenv.envs.real import describe, make_real_vector
+from dreamenv.errors import EpisodeError
 from dreamenv.evaluate.scores import ConstantPolicy
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
@@ -249,11 +250,69 @@ def test_no_real_step_is_taken_without_an_episode(monkeypatch):
 def test_an_environment_that_fails_in_its_process_says_why_and_where():
     env = make_real_vector("dot_env:Dot-v0", 2, processes=True)
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="cannot convert") as raised:
+    with pytest.raises(EpisodeError, match="cannot convert") as raised:
         env.step(np.array([0.0, np.nan]))
     assert "In worker process 1" in raised.value.__notes__[0]
     env.close()
     assert multiprocessing.active_children() == []
+
+
+FRAME = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+
+
+MISTAKES = {  # what an environment may do wrong -> the method, its replacement, the step and the words
+    "a crash": ("step", lambda self, action: 1 // 0, 1, "ZeroDivisionError: integer division"),
+    "a crash of the reset": ("reset", lambda self, **_: {}["a"], 0, "KeyError: 'a'"),
+    "the old reset": (
+        "reset",
+        lambda self, **_: FRAME,
+        0,
+        r"TypeError: expected reset to return .observation, info., .* got ndarray",
+    ),
+    "no seed": ("reset", lambda self: (FRAME, {}), 0, "TypeError: .* keyword argument 'seed'"),
+    "the old step": (
+        "step",
+        lambda self, _: (FRAME, 0.0, False),
+        1,
+        "(TypeError: expected step to return|Error: Expected)",
+    ),
+    "a NaN reward": ("step", lambda self, _: (FRAME, np.nan, False, False, {}), 1, "expected a finite reward, got nan"),
+    "no reward": ("step", lambda self, _: (FRAME, None, False, False, {}), 1, "TypeError: .*"),
+}
+
+
+@pytest.mark.parametrize(("method", "mistake", "step", "words"), MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.filterwarnings("ignore:.*WARN")
+def test_a_mistake_of_an_environment_names_environment_seed_and_step(monkeypatch, method, mistake, step, words):
+    monkeypatch.setattr(DotEnv, method, mistake)
+    env = make_real_vector("Dot-v0", 2)
+    with pytest.raises(EpisodeError, match=f"Dot-v0 failed in .* of the episode with seed 7: {words}") as raised:
+        env.reset(seed=[7, 8])
+        env.step(np.zeros(2, int))
+    assert (raised.value.seed, raised.value.step) == (7, step)
+    assert "\n" not in str(raised.value)
+    assert (raised.value.__cause__ is None) == (words == "expected a finite reward, got nan")
+
+
+def test_a_mistake_in_a_process_is_the_lowest_one_and_keeps_its_traceback():
+    for _ in range(3):  # the order in which processes fail changes nothing
+        env = make_real_vector("dot_env:Dot-v0", 3, processes=True)
+        env.reset(seed=[7, 8, 9])
+        with pytest.raises(EpisodeError, match="with seed 8: ValueError: cannot convert") as raised:
+            env.step(np.array([0.0, np.nan, np.nan]))
+        assert "in step" in str(raised.value.__cause__)
+        env.close()
+
+
+def test_an_action_of_another_space_is_no_mistake_of_the_environment(monkeypatch):
+    def refuse(self, action):
+        raise gym.error.InvalidAction("expected another action")
+
+    monkeypatch.setattr(DotEnv, "step", refuse)
+    env = make_real_vector("Dot-v0", 1)
+    env.reset(seed=0)
+    with pytest.raises(gym.error.InvalidAction):
+        env.step(np.zeros(1, int))
 
 
 def test_an_environment_that_no_process_can_make_is_an_error():

@@ -7,8 +7,10 @@ import functools
 import importlib
 import importlib.util
 import io
+import math
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from dreamenv.envs.opengl import part_drawings
 from dreamenv.envs.workers import WorkerVectorEnv
 from dreamenv.episodes import StoreSpec
-from dreamenv.errors import RenderingError, UnsupportedEnvironmentError
+from dreamenv.errors import DreamenvError, EpisodeError, RenderingError, UnsupportedEnvironmentError
 from dreamenv.spaces import ActionSpec
 
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
@@ -124,27 +126,63 @@ class _Idlers(VectorWrapper):
 
 
 class _Idler(gym.Wrapper):
-    """Shows its latest frame while it has left. A reset that is none tells it to: vectors step none that is done."""
+    """Shows its latest frame while it has left. A reset that is none tells it to: vectors step none that is done.
+
+    What goes wrong within the environment becomes an :class:`EpisodeError`, as only here its seed is known for sure.
+    """
 
     _left = False
     _frame: Any
+
+    def __init__(self, env: gym.Env, env_id: str) -> None:
+        super().__init__(env)
+        self._env_id, self._steps = env_id, 0
+        self._seed: int | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         self._left = _LEAVE in (options or {})
         if self._left:
             return self._frame, {}
-        self._frame, info = self.env.reset(seed=seed, options=options)
+        self._seed, self._steps = seed, 0
+        with self._blame():
+            self._frame, info = _checked("reset", self.env.reset(seed=seed, options=options), "observation, info")
         return self._frame, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         if self._left:
             return self._frame, 0.0, False, False, {}
-        self._frame, reward, terminated, truncated, info = self.env.step(action)
+        self._steps += 1
+        with self._blame():
+            result = _checked("step", self.env.step(action), "observation, reward, terminated, truncated, info")
+            self._frame, reward, terminated, truncated, info = result
+            finite = math.isfinite(reward)
+        if not finite:
+            raise EpisodeError(self._env_id, self._seed, self._steps, f"expected a finite reward, got {reward}")
         return self._frame, reward, terminated, truncated, info
+
+    @contextlib.contextmanager
+    def _blame(self) -> Iterator[None]:
+        """Names environment, episode and step in what the environment raises; an action of another space is not its."""
+        try:
+            yield
+        except (DreamenvError, gym.error.InvalidAction, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise EpisodeError(self._env_id, self._seed, self._steps, reason) from error
+
+
+def _checked(method: str, result: Any, names: str) -> tuple[Any, ...]:
+    """Refuses what methods returned before Gymnasium."""
+    count = len(result) if isinstance(result, tuple) else 1
+    if count != len(names.split(", ")):
+        kind = f"{count} values" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(f"expected {method} to return ({names}), as Gymnasium asks, got {kind}")
+    return result
 
 
 def _make_idler(env_id: str, **kwargs: Any) -> gym.Env:
-    return _Idler(make_real(env_id, **kwargs))
+    return _Idler(make_real(env_id, **kwargs), env_id)
 
 
 def named_by_world(env_id: str) -> str:

@@ -63,9 +63,10 @@ class WorkerVectorEnv(AsyncVectorEnv):
         if all(successes):
             return
         try:
-            number, _, error, trace = self.error_queue.get(timeout=_PATIENCE)
+            failures = [self.error_queue.get(timeout=_PATIENCE) for success in successes if not success]
         except queue.Empty:
             raise WorkerError("expected to hear why an environment failed, but its worker process ended") from None
+        number, _, error, trace = min(failures, key=lambda failure: failure[0])  # not by who was first
         error.add_note(f"In worker process {number}:\n{trace}")
         raise error
 
