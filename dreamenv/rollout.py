@@ -104,7 +104,7 @@ def rollout(
     if not len(seeds):
         return
     slots = _Slots(env.num_envs, seeds)
-    history = _History() if record else None
+    history = _History(env.num_envs) if record else None
     observation, _ = env.reset(seed=slots.seeds(), options=dict(options or {}))  # type: ignore[arg-type]
     state, start = None, np.ones(env.num_envs, bool)
     _leave(env, ~slots.active)
@@ -115,14 +115,14 @@ def rollout(
         previous = observation
         observation, reward, terminated, truncated, _ = env.step(action)
         if history:
-            history.add(previous, action, reward)
+            history.add(slots.active, previous, action, reward)
         start = terminated | truncated
         slots.advance(reward)
         if start.any():
             if on_observation:
                 on_observation()
             for slot in np.flatnonzero(start & slots.active).tolist():
-                trajectory = history.cut(slot, slots.length[slot], observation) if history else None
+                trajectory = history.cut(slot, observation[slot]) if history else None
                 yield slots.outcome(slot, reward[slot], terminated[slot], trajectory)
             slots.refill(start)
             again = start & ~_leave(env, ~slots.active)
@@ -177,16 +177,18 @@ class _Slots:
 
 
 class _History:
-    """All steps of all slots, step by step, from which finished episodes are cut."""
+    """The steps of every slot's open episode; those of an idle slot and of finished episodes are not kept."""
 
-    def __init__(self) -> None:
-        self._steps: list[tuple[NDArray, NDArray, NDArray]] = []
+    def __init__(self, num_envs: int) -> None:
+        self._steps: list[list[tuple[NDArray, NDArray, NDArray]]] = [[] for _ in range(num_envs)]
 
-    def add(self, observation: NDArray, action: NDArray, reward: NDArray) -> None:
-        self._steps.append((observation, action, reward))
+    def add(self, active: NDArray[np.bool_], observation: NDArray, action: NDArray, reward: NDArray) -> None:
+        for slot in np.flatnonzero(active).tolist():  # copied: a view would keep the frames of all slots
+            self._steps[slot].append((np.array(observation[slot]), np.array(action[slot]), np.array(reward[slot])))
 
-    def cut(self, slot: int, length: int, final_observation: NDArray) -> Trajectory:
-        steps = self._steps[-length:]
-        observations = [step[0][slot] for step in steps] + [final_observation[slot]]
-        actions, rewards = ([step[k][slot] for step in steps] for k in (1, 2))
-        return Trajectory(np.stack(observations), np.asarray(actions), np.asarray(rewards, np.float32))
+    def cut(self, slot: int, final_observation: NDArray) -> Trajectory:
+        steps, self._steps[slot] = self._steps[slot], []
+        observations, actions, rewards = zip(*steps, strict=True)
+        return Trajectory(
+            np.stack([*observations, final_observation]), np.asarray(actions), np.asarray(rewards, np.float32)
+        )

@@ -1,5 +1,7 @@
 """The one loop in which a policy acts, on an environment whose every number is known."""
 
+import tracemalloc
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -187,3 +189,25 @@ def test_every_observation_of_an_episode_is_announced():
     list(rollout(env, RecordingPolicy(), [5, 7], on_observation=lambda: announced.append((env.seeds[0], env.time[0]))))
 
     assert announced == [(seed, t) for seed in (5, 7) for t in range(length_of(seed) + 1)]
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_steps_of_finished_episodes_are_forgotten(num_envs):
+    class Frames(CountingEnv):
+        def _observation(self):
+            return np.zeros((self.num_envs, 100_000), np.uint8)
+
+    class Stays:
+        def predict(self, observation, *args):
+            return np.zeros(len(observation), np.int64), None
+
+    longest = max(length_of(seed) for seed in range(40)) + 1
+    tracemalloc.start()
+    try:
+        for _ in rollout(Frames(num_envs), Stays(), range(40), record=True):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < (num_envs + 3) * longest * 100_000  # not of 40 episodes
