@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import math
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
 from dreamenv.endings import ending_kinds
 from dreamenv.envs.real import describe, make_real_vector
-from dreamenv.episodes import Episode, EpisodeStore
-from dreamenv.errors import UnsupportedEnvironmentError
+from dreamenv.episodes import FAILURES, Episode, EpisodeStore
+from dreamenv.errors import EpisodeError, UnsupportedEnvironmentError
 from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
+from dreamenv.player import Actor, InOrder, Player
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
-from dreamenv.rollout import Outcome, Policy, rollout
 
-ENDLESS_STEPS = 10_000
+FAILURES_IN_A_ROW = 5  # episodes that may fail one after the other, before the environment as a whole is to blame
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
+SHARD_BYTES = 2**29  # of frames in a shard, but for the rest of its last episode
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class CollectConfig:
     """How real episodes are collected.
 
     Attributes:
-        frames: Stop after the first shard that reaches this many frames, those of earlier calls included.
+        frames: Stop after the first episode that reaches this many frames, those of earlier calls included.
         seed: 0 to 999; every seed has a million episodes of its own.
         num_envs: Environments stepped side by side.
-        shard_episodes: Episodes per shard: what a killed process may lose.
+        shard_episodes: Episodes in which exploring policies act by the same knowledge, that of all groups of so many
+            episodes before. They make one shard, or several where frames are large: what a killed process may lose.
         processes: Give every environment a process of its own; the episodes stay the same.
         exploration: Who acts.
     """
@@ -53,14 +55,6 @@ class CollectConfig:
         check_range(self, 0, 999, "seed")
 
 
-class Actor(Policy, Protocol):
-    """A policy that can say how it acts in the episode with a seed."""
-
-    def name(self, seed: int) -> str:
-        """Names the policy of one episode."""
-        ...
-
-
 def collect(
     env_id: str,
     folder: str | Path,
@@ -70,8 +64,11 @@ def collect(
 ) -> EpisodeStore:
     """Collects real episodes into a store; goes on where an earlier call stopped.
 
-    Episode i of the store depends on the seed and on the shards before its own only, so an interrupted collection ends
-    with the same data as an uninterrupted one.
+    Episode i of the store depends on the seed, ``shard_episodes`` and the episodes before its own only, so an
+    interrupted collection ends with the same data as an uninterrupted one.
+
+    An episode in which the environment fails is set aside with a warning: its seed, the reason and the traceback are
+    kept in ``set_aside.json``, and neither this call nor a later one tries it again.
 
     Args:
         env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
@@ -84,62 +81,117 @@ def collect(
 
     Raises:
         UnsupportedEnvironmentError: If the environment cannot be learned from, or its episodes do not end.
+        EpisodeError: If several episodes fail in a row; the last of them.
         StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
             to it.
         WorkerError: If a process of an environment ends early; whole shards stay, and a next call goes on.
     """
     config = config or CollectConfig()
-    env = make_real_vector(env_id, config.num_envs, config.processes)
+    player = Player(functools.partial(make_real_vector, env_id, config.num_envs, config.processes))
     try:
-        with contextlib.closing(EpisodeStore.create(Path(folder), describe(env, env_id))) as store:
-            statistics = BumpStatistics(store.spec.action)
-            statistics.update(list(store))
-            make = make_actor or functools.partial(Explorer, store.spec.action, config.exploration, statistics)
-            with progress(total=config.frames, initial=store.num_frames, unit="frame", desc="collect") as bar:
-                _show_counts(bar, store)
-                limited = store.spec.max_episode_steps is not None
-                while store.num_frames < config.frames:
-                    episodes = _collect_shard(env, make, _next_seed(store, config.seed), config, limited, bar)
-                    store.append(episodes)
-                    statistics.update(episodes)
-                    _show_counts(bar, store)
+        with contextlib.closing(EpisodeStore.create(Path(folder), describe(player.env, env_id))) as store:
+            with progress(total=config.frames, unit="frame", desc="collect") as bar:
+                _Collection(store, config, player, bar, make_actor).run()
             return store
     finally:
-        env.close()
+        player.env.close()
 
 
-def _collect_shard(
-    env: VectorEnv,
-    make: Callable[[Sequence[int]], Actor],
-    first: int,
-    config: CollectConfig,
-    limited: bool,
-    bar: tqdm,
-) -> list[Episode]:
-    seeds = range(first, first + config.shard_episodes)
-    actor = make(seeds)
-    episodes: dict[int, Episode] = {}
-    endless = _Endless()
-    for outcome in rollout(env, actor, seeds, record=True, on_observation=None if limited else endless.count):
-        endless.steps = 0
-        episodes[outcome.index] = _to_episode(outcome, actor.name(outcome.seed))
-        bar.update(outcome.length + 1)
-    return [episodes[index] for index in sorted(episodes)]
+class _Collection:
+    """One call of :func:`collect`."""
 
+    def __init__(
+        self,
+        store: EpisodeStore,
+        config: CollectConfig,
+        player: Player,
+        bar: tqdm,
+        make_actor: Callable[[Sequence[int]], Actor] | None,
+    ) -> None:
+        self._store, self._config, self._player, self._bar, self._make_actor = store, config, player, bar, make_actor
+        self._statistics = BumpStatistics(store.spec.action)
+        self._ready: list[Episode] = []  # the next shard
+        self._failed: list[EpisodeError] = []  # since the last good episode
+        self._played = 0  # frames, those of open episodes included
 
-class _Endless:
-    """Counts the steps since the last end, which in an environment without a time limit may never come."""
+    def run(self) -> None:
+        """Plays group after group of seeds; the first one may have been begun by an earlier call."""
+        size, first = self._config.shard_episodes, FIRST_TRAINING_SEED * (1 + self._config.seed)
+        seed = _next_seed(self._store, self._config.seed)
+        group = range(seed - (seed - first) % size, seed + size - (seed - first) % size)
+        self._see([episode for episode in self._store if episode.seed not in group])
+        knowledge = copy.deepcopy(self._statistics)
+        self._see([episode for episode in self._store if episode.seed in group])
+        self._show()
+        while not self._full:
+            failed = self._store.failures
+            explore = functools.partial(Explorer, self._store.spec.action, self._config.exploration, knowledge)
+            self._play([one for one in group if one >= seed and one not in failed], self._make_actor or explore)
+            knowledge, group = copy.deepcopy(self._statistics), range(group.stop, group.stop + size)
+        self._flush()
+        self._warn()
 
-    def __init__(self) -> None:
-        self.steps = 0
+    def _see(self, episodes: Sequence[Episode]) -> None:
+        """Counts what exploring policies have to know; an actor of the caller's knows it already."""
+        if self._make_actor is None:
+            self._statistics.update(episodes)
 
-    def count(self) -> None:
-        self.steps += 1
-        if self.steps > ENDLESS_STEPS:
-            raise UnsupportedEnvironmentError(
-                f"expected episodes that end, got none in {ENDLESS_STEPS:,} steps of an environment that is registered "
-                "without a time limit; register it with max_episode_steps"
-            )
+    @property
+    def _full(self) -> bool:
+        return self._store.num_frames + _frames(self._ready) >= self._config.frames
+
+    def _play(self, seeds: Sequence[int], make: Callable[[Sequence[int]], Actor]) -> None:
+        """Stores the episodes with some seeds in their order, in shards that depend on the episodes alone."""
+        waiting = InOrder(seeds)
+        limited = self._store.spec.max_episode_steps is not None
+        while unplayed := waiting.missing:
+            self._played = self._store.num_frames + _frames(self._ready) + waiting.frames
+            for seed, result in self._player.play(unplayed, make(unplayed), limited, self._count):
+                if isinstance(result, EpisodeError):
+                    self._store.set_aside(seed, str(result), "".join(traceback.format_exception(result)))
+                for one in waiting.put(seed, result):
+                    self._take(one)
+                    if self._full:
+                        return
+        self._flush()
+
+    def _count(self, frames: int) -> None:
+        self._played += frames
+        self._bar.update(max(0, min(self._played, self._config.frames) - self._bar.n))
+
+    def _take(self, result: Episode | EpisodeError) -> None:
+        """Adds the result of the next seed."""
+        if isinstance(result, EpisodeError):
+            self._failed.append(result)
+            if len(self._failed) == FAILURES_IN_A_ROW:
+                self._flush()
+                raise UnsupportedEnvironmentError(
+                    f"{FAILURES_IN_A_ROW} episodes in a row failed and are set aside ({FAILURES} in "
+                    f"{self._store.folder}, delete it to try them again); the last one: {result}"
+                ) from result
+            return
+        self._warn()
+        self._ready.append(result)
+        if sum(episode.observations.nbytes for episode in self._ready) >= SHARD_BYTES:
+            self._flush()
+
+    def _warn(self) -> None:
+        for error in self._failed:
+            warnings.warn(f"{error}; the episode is set aside, see {FAILURES}", stacklevel=6)
+        self._failed.clear()
+
+    def _flush(self) -> None:
+        if self._ready:
+            self._store.append(self._ready)
+            self._see(self._ready)
+            self._ready = []
+            self._show()
+
+    def _show(self) -> None:
+        kinds = ending_kinds(self._store)
+        self._bar.set_postfix(episodes=len(kinds), successes=kinds.count("better"), refresh=False)
+        self._bar.total = max(self._bar.total, self._store.num_frames)  # the last episode goes beyond
+        self._bar.update(max(0, self._store.num_frames - self._bar.n))
 
 
 def _next_seed(store: EpisodeStore, seed: int) -> int:
@@ -149,20 +201,5 @@ def _next_seed(store: EpisodeStore, seed: int) -> int:
     return max(first + len(store), 1 + int(own.max(initial=0)))
 
 
-def _to_episode(outcome: Outcome, policy: str) -> Episode:
-    assert outcome.trajectory is not None
-    steps = outcome.trajectory
-    return Episode(
-        observations=steps.observations,
-        actions=steps.actions,
-        rewards=steps.rewards,
-        terminated=outcome.terminated,
-        truncated=not outcome.terminated,
-        seed=outcome.seed,
-        policy=policy,
-    )
-
-
-def _show_counts(bar: tqdm, store: EpisodeStore) -> None:
-    kinds = np.array([kind for kind in ending_kinds(store)])
-    bar.set_postfix(episodes=len(store), successes=int((kinds == "better").sum()), refresh=False)
+def _frames(episodes: Sequence[Episode]) -> int:
+    return sum(len(episode) + 1 for episode in episodes)

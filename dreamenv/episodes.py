@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256 as sha256_of
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import safetensors
-import safetensors.torch
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -18,9 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from dreamenv.errors import StoreError
-from dreamenv.files import lock_folder, remove_partial, sha256, write_bytes, write_json
+from dreamenv.files import VerifiedFiles, lock_folder, remove_partial, write_json, write_parts
+from dreamenv.shards import Part, shard_parts
 from dreamenv.spaces import ActionSpec
 
+FAILURES = "set_aside.json"
 VALIDATION_EVERY = 10  # one episode in this many is held out
 
 
@@ -91,7 +92,9 @@ class EpisodeStore:
 
     A shard is one safetensors file whose name carries the SHA-256 of its content, so a single rename publishes data
     and checksum together; a killed writer leaves at most a temporary file that is ignored. Frames stay on disk and are
-    mapped into memory. A store that is opened like this is for reading; :meth:`create` opens it for writing.
+    mapped into memory. A shard is hashed when it is first opened, and again when the file has changed since; see
+    :class:`dreamenv.files.VerifiedFiles`. A store that is opened like this is for reading; :meth:`create` opens it for
+    writing.
 
     Args:
         folder: An existing store.
@@ -105,7 +108,9 @@ class EpisodeStore:
     def __init__(self, folder: str | Path) -> None:
         self.folder = folder = Path(folder)
         self.spec = _read_spec(folder / "spec.json")
-        self._shards = [_Shard(path, self.spec) for path in sorted(folder.glob("*.safetensors"))]
+        verified = VerifiedFiles(folder)
+        self._shards = [_verified_shard(path, self.spec, verified) for path in sorted(folder.glob("*.safetensors"))]
+        verified.save()
 
     @classmethod
     def create(cls, folder: Path, spec: StoreSpec) -> EpisodeStore:
@@ -150,11 +155,42 @@ class EpisodeStore:
             raise StoreError(f"expected at least one episode to add to {self.folder}, got none")
         for episode in episodes:
             _check_episode(episode, self.spec)
-        data = _encode(episodes)
+        parts = _encode(episodes)
+        digest = sha256()
+        for part in parts:
+            digest.update(part)
         number = 1 + int(self.shard_names[-1].partition("-")[0]) if self._shards else 0
-        path = self.folder / f"{number:06d}-{sha256_of(data).hexdigest()}.safetensors"
-        write_bytes(path, data)
-        self._shards.append(_Shard(path, self.spec, verify=False))
+        path = self.folder / f"{number:06d}-{digest.hexdigest()}.safetensors"
+        write_parts(path, parts)
+        self._shards.append(_Shard(path, self.spec))
+
+    def set_aside(self, seed: int, reason: str, details: str = "") -> None:
+        """Records in ``set_aside.json`` that the episode with a seed failed, so that it is not tried again.
+
+        Args:
+            seed: What the episode was reset with.
+            reason: What went wrong, one line.
+            details: A traceback, for example.
+        """
+        failures = {**self.failures, seed: {"reason": reason, "details": details}}
+        write_json(self.folder / FAILURES, {str(seed): failures[seed] for seed in sorted(failures)})
+
+    @property
+    def failures(self) -> dict[int, dict[str, str]]:
+        """Seeds of the episodes that were set aside, each with ``reason`` and ``details``.
+
+        Raises:
+            StoreError: If the file is not what :meth:`set_aside` writes.
+        """
+        path = self.folder / FAILURES
+        try:
+            return TypeAdapter(dict[int, dict[str, str]]).validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValidationError as error:
+            raise StoreError(
+                f"{path} does not list episodes that failed; delete it to try them again: {error}"
+            ) from None
 
     def split(self) -> tuple[list[Episode], list[Episode]]:
         """Splits into training and validation episodes, by their position: whatever is added, none changes sides.
@@ -198,15 +234,19 @@ class EpisodeStore:
         return (shard.episode(index) for shard in self._shards for index in range(len(shard.lengths)))
 
 
+def _verified_shard(path: Path, spec: StoreSpec, verified: VerifiedFiles) -> _Shard:
+    if not verified.check(path, path.stem.partition("-")[2]):
+        raise StoreError(
+            f"{path} is damaged: its content does not match the SHA-256 in its name; "
+            "to go on without its episodes, delete it and train anew"
+        )
+    return _Shard(path, spec)
+
+
 class _Shard:
     """One file; its tensors are views of the mapped file."""
 
-    def __init__(self, path: Path, spec: StoreSpec, verify: bool = True) -> None:
-        if verify and sha256(path) != path.stem.partition("-")[2]:
-            raise StoreError(
-                f"{path} is damaged: its content does not match the SHA-256 in its name; "
-                "to go on without its episodes, delete it and train anew"
-            )
+    def __init__(self, path: Path, spec: StoreSpec) -> None:
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 self.tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
@@ -280,18 +320,17 @@ def _check_numbers(episode: Episode, action: ActionSpec) -> None:
         raise StoreError(f"expected actions from {least} to {most}, got {found} in {episode}")
 
 
-def _encode(episodes: Sequence[Episode]) -> bytes:
-    tensors = {
-        "observations": np.concatenate([episode.observations for episode in episodes]),
-        "actions": np.concatenate([episode.actions for episode in episodes]),
-        "rewards": np.concatenate([episode.rewards for episode in episodes]),
-        "lengths": np.array([len(episode) for episode in episodes], np.int64),
-        "terminated": np.array([episode.terminated for episode in episodes], bool),
-        "truncated": np.array([episode.truncated for episode in episodes], bool),
-        "seeds": np.array([episode.seed for episode in episodes], np.int64),
+def _encode(episodes: Sequence[Episode]) -> list[Part]:
+    arrays = {
+        "observations": [episode.observations for episode in episodes],
+        "actions": [episode.actions for episode in episodes],
+        "rewards": [episode.rewards for episode in episodes],
+        "lengths": [np.array([len(episode) for episode in episodes], np.int64)],
+        "terminated": [np.array([episode.terminated for episode in episodes], bool)],
+        "truncated": [np.array([episode.truncated for episode in episodes], bool)],
+        "seeds": [np.array([episode.seed for episode in episodes], np.int64)],
     }
-    policies = json.dumps([episode.policy for episode in episodes])
-    return safetensors.torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, {"policies": policies})
+    return shard_parts(arrays, {"policies": json.dumps([episode.policy for episode in episodes])})
 
 
 def _read_spec(path: Path) -> StoreSpec:

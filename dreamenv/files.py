@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 TEMPORARY_PREFIX = ".partial-"
+SETTLED = 2.0  # seconds after a change in which another one may leave the same times, as file systems round them
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces ``path`` by ``data`` so that a reader sees the old file or the new one, never a part.
+    """Writes one piece of data like :func:`write_parts`."""
+    write_parts(path, [data])
+
+
+def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Replaces ``path`` so that a reader sees the old file or the new one, never a part.
 
     Args:
         path: Where the file shall stand; its folder is made when missing.
-        data: The whole content.
+        parts: The whole content, one piece after the other.
 
     Raises:
         OSError: If the disk refuses; the previous file is then intact.
@@ -28,7 +37,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -87,3 +97,39 @@ def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's content as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class VerifiedFiles:
+    """Remembers which files of a folder had the right SHA-256, so that only new and changed ones are hashed.
+
+    A file counts as unchanged while its size, inode and times of change are the same; so a copy is hashed anew. A file
+    that changed within the last two seconds is hashed, but not remembered. What damages a file without the file system
+    knowing, such as a failing disk, is found once ``.verified.json`` is deleted.
+
+    Args:
+        folder: Keeps the record ``.verified.json``; if it cannot be written there, every file is hashed every time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ".verified.json"
+        self._known: dict[str, list[int]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(self._path.read_bytes())
+            self._known = known if isinstance(known, dict) else {}
+        self._found: dict[str, list[int]] = {}
+
+    def check(self, path: Path, expected: str) -> bool:
+        """Whether the SHA-256 of a file in the folder is ``expected``."""
+        state = path.stat()
+        fingerprint = [state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns]
+        if self._known.get(path.name) != fingerprint and sha256(path) != expected:
+            return False
+        if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > SETTLED * 1e9:
+            self._found[path.name] = fingerprint
+        return True
+
+    def save(self) -> None:
+        """Writes the record, if it changed, for the files that were checked."""
+        if self._found != self._known:
+            with contextlib.suppress(OSError):
+                write_json(self._path, self._found)

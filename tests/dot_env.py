@@ -44,5 +44,19 @@ class DotEnv(gym.Env):
         return frame
 
 
+class FragileDotEnv(DotEnv):
+    """Fails in the second step of every seventh episode."""
+
+    def reset(self, *, seed=None, options=None):
+        self._fragile = seed is not None and seed % 7 == 3
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        if self._fragile and self._time == 1:
+            raise OSError(f"episode {self._goal} lost")
+        return super().step(action)
+
+
 gym.register("Dot-v0", DotEnv)
+gym.register("FragileDot-v0", FragileDotEnv)
 gym.register("ContinuousDot-v0", DotEnv, kwargs={"continuous": True})

@@ -2,25 +2,36 @@
 
 import dataclasses
 import importlib
+import json
 import multiprocessing
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
-from dot_env import DotEnv
+from dot_env import DotEnv, FragileDotEnv
 
 from dreamenv.collect import FIRST_TRAINING_SEED, CollectConfig, collect
 from dreamenv.endings import ending_kinds
 from dreamenv.episodes import EpisodeStore
-from dreamenv.errors import StoreError, UnsupportedEnvironmentError
+from dreamenv.errors import EpisodeError, StoreError, UnsupportedEnvironmentError
 
 ENVS = pytest.mark.parametrize("env_id", ["Dot-v0", "ContinuousDot-v0"])
+COLLECT = importlib.import_module("dreamenv.collect")  # the package has a function of this name
 CONFIG = CollectConfig(frames=300, num_envs=4, shard_episodes=12)
 
 
 def shards(folder):
     """Names of all shards; every name carries the SHA-256 of its shard's content."""
     return sorted(path.name for path in folder.glob("*.safetensors"))
+
+
+def assert_same_episodes(store, other):
+    """Bitwise; whatever shards they are in."""
+    assert len(store) == len(other)
+    for one, two in zip(store, other, strict=True):
+        for field in dataclasses.fields(one):
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))
 
 
 def interrupt_call(monkeypatch, owner, name, count):
@@ -94,12 +105,14 @@ def test_a_collection_interrupted_while_writing_ends_with_the_same_data(tmp_path
     assert shards(tmp_path / "interrupted") == shards(tmp_path / "whole")
 
 
-def test_a_collection_that_goes_on_equals_one_in_one_go(tmp_path):
-    collect("Dot-v0", tmp_path / "twice", dataclasses.replace(CONFIG, frames=200))
-    collect("Dot-v0", tmp_path / "twice", CONFIG)
-    collect("Dot-v0", tmp_path / "once", CONFIG)
+@ENVS
+@pytest.mark.parametrize("frames", [20, 200, 290])
+def test_a_collection_that_goes_on_has_the_episodes_of_one_in_one_go(tmp_path, env_id, frames):
+    collect(env_id, tmp_path / "twice", dataclasses.replace(CONFIG, frames=frames))
+    twice = collect(env_id, tmp_path / "twice", dataclasses.replace(CONFIG, frames=600))
+    once = collect(env_id, tmp_path / "once", dataclasses.replace(CONFIG, frames=600))
 
-    assert shards(tmp_path / "twice") == shards(tmp_path / "once")
+    assert_same_episodes(twice, once)
 
 
 def test_a_full_store_is_left_as_it_is(tmp_path):
@@ -108,12 +121,166 @@ def test_a_full_store_is_left_as_it_is(tmp_path):
     assert len(collect("Dot-v0", tmp_path, CONFIG)) == before
 
 
-def test_collection_stops_with_the_shard_that_reaches_the_frames(tmp_path):
-    store = collect("Dot-v0", tmp_path, CONFIG)
-    last = sum(len(episode) + 1 for episode in list(store)[-CONFIG.shard_episodes :])
+@pytest.mark.parametrize("frames", [1, 100, 301])
+def test_collection_stops_with_the_episode_that_reaches_the_frames(tmp_path, frames):
+    store = collect("Dot-v0", tmp_path, dataclasses.replace(CONFIG, frames=frames))
+    *_, last = store
 
-    assert store.num_frames - last < CONFIG.frames <= store.num_frames
-    assert len(store) == CONFIG.shard_episodes * len(store.shard_names)
+    assert store.num_frames - (len(last) + 1) < frames <= store.num_frames
+
+
+def test_shards_are_bounded_by_bytes_whatever_plays_beside_each_other(tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, frames=600, shard_episodes=30)
+    whole = collect("Dot-v0", tmp_path / "whole", config)
+    monkeypatch.setattr(COLLECT, "SHARD_BYTES", 80 * DotEnv().observation_space.shape[0] * 32 * 3)
+    for num_envs in (1, 5, 20):
+        store = collect("Dot-v0", tmp_path / str(num_envs), dataclasses.replace(config, num_envs=num_envs))
+        assert_same_episodes(store, whole)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_call(patch, os, "replace", 4)  # of spec.json and shards
+        collect("Dot-v0", tmp_path / "interrupted", config)
+    collect("Dot-v0", tmp_path / "interrupted", config)
+
+    assert len({tuple(shards(tmp_path / name)) for name in ("1", "5", "20", "interrupted")}) == 1
+    frames = [sum(len(one) + 1 for one in shard) for shard in by_shard(store)]
+    assert len(frames) > 6
+    assert max(frames) < 80 + DotEnv.limit + 1
+
+
+def by_shard(store):
+    """The episodes of every shard."""
+    episodes = iter(store)
+    return [[next(episodes) for _ in shard.lengths] for shard in store._shards]
+
+
+def test_collecting_takes_less_memory_than_one_shard_and_a_half(tmp_path, monkeypatch):
+    monkeypatch.setattr(COLLECT, "SHARD_BYTES", 1_000_000)  # 650 frames
+    config = dataclasses.replace(CONFIG, frames=2000, shard_episodes=1000)
+    collect("Dot-v0", tmp_path / "warm", CONFIG)
+    tracemalloc.start()
+    try:
+        store = collect("Dot-v0", tmp_path / "measured", config)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(store.shard_names) >= 3
+    assert peak < 1_500_000
+
+
+class Bar:
+    """Keeps what a bar shows."""
+
+    def __init__(self, total, **kwargs):
+        self.total, self.n, self.shown = total, 0, []
+
+    def update(self, frames):
+        self.n += frames
+        self.shown.append(self.n)
+        assert 0 <= frames and self.n <= self.total
+
+    def set_postfix(self, **kwargs):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+@pytest.mark.parametrize(("env_id", "limit"), [("Dot-v0", 300), ("FragileDot-v0", 300), ("Dot-v0", 3)])
+@pytest.mark.filterwarnings("ignore:FragileDot-v0 failed")
+def test_the_bar_moves_with_the_frames_and_ends_full(tmp_path, monkeypatch, env_id, limit):
+    bars = []
+    monkeypatch.setattr(COLLECT, "progress", lambda **kwargs: bars.append(Bar(**kwargs)) or bars[-1])
+
+    for frames in (limit, limit // 3, limit + 100):
+        store = collect(env_id, tmp_path, dataclasses.replace(CONFIG, frames=frames, shard_episodes=1000))
+
+    assert [bar.n for bar in bars] == [bar.total for bar in bars]
+    assert bars[-1].n == store.num_frames
+    assert len(set(bars[-1].shown)) > 10  # though all of it is one shard
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_an_episode_that_fails_is_set_aside_and_the_others_stay_as_they_are(tmp_path, processes):
+    config = dataclasses.replace(CONFIG, processes=processes, num_envs=3, shard_episodes=1000)
+    with pytest.warns(UserWarning, match=r"FragileDot-v0 failed in step 2 of the episode with seed \d+: OSError: ep"):
+        store = collect("dot_env:FragileDot-v0", tmp_path / "fragile", config)
+    sound = collect("dot_env:Dot-v0", tmp_path / "sound", dataclasses.replace(CONFIG, frames=500, shard_episodes=1000))
+
+    failed = [seed for seed in store.failures if seed <= store.seeds.max()]
+    assert failed == [seed for seed in range(1_000_000, int(store.seeds.max())) if seed % 7 == 3]
+    assert sorted([*store.seeds.tolist(), *failed]) == list(range(1_000_000, int(store.seeds.max()) + 1))
+    expected = [episode for episode in sound if episode.seed % 7 != 3][: len(store)]
+    assert_same_episodes(list(store), expected)
+    record = json.loads((tmp_path / "fragile" / "set_aside.json").read_text())["1000002"]
+    assert "OSError: episode" in record["reason"]
+    assert "in step" in record["details"]
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.filterwarnings("ignore:FragileDot-v0 failed")
+def test_failures_change_nothing_about_interruptions_and_the_number_of_environments(tmp_path, monkeypatch):
+    for num_envs in (1, 5, 20):
+        collect("FragileDot-v0", tmp_path / str(num_envs), dataclasses.replace(CONFIG, num_envs=num_envs))
+    for step in (20, 60, 160):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            interrupt_call(patch, FragileDotEnv, "step", step)
+            collect("FragileDot-v0", tmp_path / f"interrupted{step}", CONFIG)
+        collect("FragileDot-v0", tmp_path / f"interrupted{step}", CONFIG)
+
+    folders = [folder for folder in tmp_path.iterdir() if folder.is_dir()]
+    assert len(folders) == 6
+    assert len({tuple(shards(folder)) for folder in folders}) == 1
+
+
+def test_a_failed_episode_is_not_tried_again(tmp_path, monkeypatch):
+    tried, reset = [], FragileDotEnv.reset
+    monkeypatch.setattr(
+        FragileDotEnv, "reset", lambda self, *, seed=None, **kwargs: tried.append(seed) or reset(self, seed=seed)
+    )
+    with pytest.warns(UserWarning, match="failed in step 2"):
+        for frames in (20, 60, 100):
+            collect("FragileDot-v0", tmp_path, dataclasses.replace(CONFIG, frames=frames, num_envs=1))
+
+    assert tried.count(1_000_002) == 1
+    assert EpisodeStore(tmp_path).seeds.max() > 1_000_002
+
+
+def test_an_environment_that_always_fails_is_an_error_not_a_loop(tmp_path, monkeypatch):
+    def refuse(self, seed=None, options=None):
+        raise RuntimeError("no\nserver")
+
+    collect("Dot-v0", tmp_path, CONFIG)
+    before = shards(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(UnsupportedEnvironmentError) as raised:
+        patch.setattr(DotEnv, "reset", refuse)
+        collect("Dot-v0", tmp_path, dataclasses.replace(CONFIG, frames=600))
+
+    last = 1_000_000 + len(EpisodeStore(tmp_path)) + COLLECT.FAILURES_IN_A_ROW - 1
+    assert "5 episodes in a row failed" in str(raised.value)
+    assert f"Dot-v0 failed in the reset of the episode with seed {last}: RuntimeError: no server" in str(raised.value)
+    assert isinstance(raised.value.__cause__, EpisodeError)
+    assert isinstance(raised.value.__cause__.__cause__, RuntimeError)
+    assert shards(tmp_path) == before
+    assert list(EpisodeStore(tmp_path).failures) == list(range(last - COLLECT.FAILURES_IN_A_ROW + 1, last + 1))
+
+    more = collect("Dot-v0", tmp_path, dataclasses.replace(CONFIG, frames=600))
+    assert last + 1 in more.seeds
+    assert last not in more.seeds
+
+
+def test_mistakes_of_the_actor_are_no_failed_episodes(tmp_path):
+    class Actor:
+        def predict(self, *args):
+            raise RuntimeError("not the environment's")
+
+    with pytest.raises(RuntimeError, match="not the environment's"):
+        collect("Dot-v0", tmp_path, CONFIG, make_actor=lambda seeds: Actor())
+
+    assert EpisodeStore(tmp_path).failures == {}
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -228,7 +395,7 @@ def test_a_store_is_free_again_after_collecting(tmp_path):
 
 
 def test_episodes_that_never_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("dreamenv.collect"), "ENDLESS_STEPS", 200)
+    monkeypatch.setattr("dreamenv.player.ENDLESS_STEPS", 200)
     monkeypatch.setattr(DotEnv, "step", lambda self, action: (self._frame(), 0.0, False, False, {}))
     with pytest.raises(UnsupportedEnvironmentError, match="none in 200 steps .* without a time limit"):
         collect("Dot-v0", tmp_path, CONFIG)

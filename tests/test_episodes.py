@@ -1,14 +1,20 @@
 """Episodes come back from the store as they went in, or not at all."""
 
 import dataclasses
+import json
+import os
+import shutil
+import time
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import safetensors.torch
 import torch
 
+from dreamenv import files
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.errors import StoreError
 from dreamenv.files import TEMPORARY_PREFIX
@@ -126,6 +132,132 @@ def test_a_truncated_shard_is_refused(tmp_path):
 
     with pytest.raises(StoreError, match=path.name):
         EpisodeStore(tmp_path)
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Names of the files that are hashed; every file counts as settled."""
+    names, original = [], files.sha256
+    monkeypatch.setattr(files, "SETTLED", -1.0)
+    monkeypatch.setattr(files, "sha256", lambda path: names.append(path.name) or original(path))
+    return names
+
+
+def test_a_store_is_hashed_once_and_new_shards_then(tmp_path, hashed):
+    store = fill(tmp_path, DISCRETE, [range(3), range(3, 6)])
+    for _ in range(3):
+        EpisodeStore(tmp_path)
+    assert hashed == store.shard_names
+
+    store.append([make_episode(DISCRETE, 6)])
+    EpisodeStore(tmp_path)
+    assert hashed == store.shard_names
+
+
+DAMAGES = {
+    "a flipped byte": lambda path: flip_byte(path, -1),
+    "a flipped byte and the old time": lambda path: keeping_time(path, lambda: flip_byte(path, -1)),
+    "a missing end": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "another file of its name": lambda path: (path.rename(path.with_name("old")), path.write_bytes(b"none")),
+}
+
+
+def keeping_time(path, change):
+    before = path.stat()
+    change()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damage_to_a_shard_that_was_verified_is_found(tmp_path, hashed, damage):
+    store = fill(tmp_path, DISCRETE, [range(3), range(3, 6)])
+    EpisodeStore(tmp_path)
+    time.sleep(0.05)  # as file systems round times
+    damage(tmp_path / store.shard_names[1])
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match=store.shard_names[1]):
+            EpisodeStore(tmp_path)
+
+
+def test_a_copied_store_is_hashed_anew(tmp_path, hashed):
+    store = fill(tmp_path / "one", DISCRETE, [range(3)])
+    EpisodeStore(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    EpisodeStore(tmp_path / "two")
+
+    assert hashed == 2 * store.shard_names
+
+
+def test_a_shard_that_may_still_change_within_a_tick_of_the_clock_is_not_remembered(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+    EpisodeStore(tmp_path)
+    keeping_time(tmp_path / store.shard_names[0], lambda: flip_byte(tmp_path / store.shard_names[0], -1))
+
+    assert not (tmp_path / ".verified.json").exists()
+    with pytest.raises(StoreError, match=store.shard_names[0]):
+        EpisodeStore(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "not json", '{"000000": 3}'])
+def test_a_spoiled_record_of_verified_shards_only_costs_time(tmp_path, hashed, text):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+    (tmp_path / ".verified.json").write_text(text)
+
+    assert len(EpisodeStore(tmp_path)) == 3
+    assert hashed == store.shard_names
+
+
+def test_a_store_in_a_folder_that_cannot_be_written_can_be_read(tmp_path, hashed, monkeypatch):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+
+    def refuse(*args, **kwargs):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    for _ in range(2):
+        assert len(EpisodeStore(tmp_path)) == 3
+    assert hashed == 2 * store.shard_names
+
+
+@SPECS
+def test_a_shard_has_the_bytes_that_the_library_writes(tmp_path, spec):
+    store = fill(tmp_path, spec, [range(4)])
+    (path,) = tmp_path.glob("*.safetensors")
+    episodes = list(store)
+    tensors = {name: np.concatenate([getattr(episode, name) for episode in episodes]) for name in ARRAYS}
+    tensors["lengths"] = np.array([len(episode) for episode in episodes])
+    tensors["seeds"] = np.array([episode.seed for episode in episodes])
+    for name in ("terminated", "truncated"):
+        tensors[name] = np.array([getattr(episode, name) for episode in episodes])
+    policies = json.dumps([episode.policy for episode in episodes])
+
+    assert path.read_bytes() == safetensors.numpy.save(tensors, {"policies": policies})
+
+
+def test_episodes_that_are_not_contiguous_are_written_right(tmp_path):
+    episode = make_episode(BOX, 3, length=4)
+    views = {name: np.repeat(getattr(episode, name), 2, axis=0)[::2] for name in ARRAYS}
+    store = fill(tmp_path, BOX, [])
+    store.append([dataclasses.replace(episode, **views)])
+
+    (stored,) = EpisodeStore(tmp_path)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(stored, name), getattr(episode, name))
+
+
+def test_failures_are_kept_by_seed(tmp_path):
+    store = fill(tmp_path, DISCRETE, [range(3)])
+    assert store.failures == {}
+    store.set_aside(1_000_007, "it broke", "Traceback")
+    store.set_aside(1_000_004, "it broke, too")
+
+    assert list(EpisodeStore(tmp_path).failures) == [1_000_004, 1_000_007]
+    assert store.failures[1_000_007] == {"reason": "it broke", "details": "Traceback"}
+
+    (tmp_path / "set_aside.json").write_text("[]")
+    with pytest.raises(StoreError, match="set_aside.json does not list episodes that failed"):
+        _ = store.failures
 
 
 @pytest.mark.parametrize(
