@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -269,6 +270,35 @@ def endings_of(tmp_path, episodes):
     store = EpisodeStore.create(tmp_path, StoreSpec("Any-v0", (HEIGHT, WIDTH, 3), ActionSpec(n=3)))
     store.append(episodes)
     return world_config_of(store, episodes, HASTY)
+
+
+def lasting(steps, truncated):
+    frames = np.zeros((steps + 1, HEIGHT, WIDTH, 3), np.uint8)
+    return Episode(frames, np.zeros(steps, np.int64), np.zeros(steps, np.float32), not truncated, truncated, steps, "")
+
+
+TIME_LIMITS = {  # registered limit, (steps, truncated) of episodes -> the world's limit, and whether it warns
+    "none registered": (None, [(7, False), (20, True)], 20, False),
+    "as registered": (20, [(7, False), (20, True)], 20, False),
+    "truncated earlier": (100, [(7, False), (20, True), (20, True)], 20, True),
+    "truncated by something else": (100, [(30, False), (20, True)], 100, False),
+    "some truncated earlier": (100, [(20, True), (100, True)], 100, False),
+    "none truncated": (100, [(20, False)], 100, False),
+}
+
+
+@pytest.mark.parametrize(("registered", "episodes", "limit", "warns"), TIME_LIMITS.values(), ids=TIME_LIMITS)
+def test_the_time_limit_is_that_of_the_episodes_if_the_environment_truncates_itself(
+    tmp_path, registered, episodes, limit, warns
+):
+    store = EpisodeStore.create(tmp_path, StoreSpec("Any-v0", (HEIGHT, WIDTH, 3), ActionSpec(n=3), registered))
+    store.append([lasting(*episode) for episode in episodes])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert world_config_of(store, list(store), HASTY).max_episode_steps == limit
+    assert ["truncates itself: no recorded episode is longer than 20" in str(w.message) for w in caught] == [
+        True
+    ] * warns
 
 
 def test_a_world_without_goals_has_no_success_reward(tmp_path):

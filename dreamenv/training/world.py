@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Tr
         env_id=store.spec.env_id,
         frame_shape=store.spec.frame_shape,
         action=store.spec.action,
-        max_episode_steps=store.spec.max_episode_steps or int(store.lengths.max()),
+        max_episode_steps=time_limit(store),
         vision=config.vision.model,
         memory=config.memory.model,
         endings=endings,
@@ -120,6 +121,26 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Tr
         action_prior=action_prior(episodes, store.spec.action),
         temperature=config.temperature,
     )
+
+
+def time_limit(store: EpisodeStore) -> int:
+    """The registered time limit, unless episodes show that the environment truncates itself earlier: then theirs.
+
+    Where none is registered, it is the length of the longest episode. Where an episode went on for longer than all
+    truncated ones, truncation was no matter of time.
+    """
+    registered, longest = store.spec.max_episode_steps, int(store.lengths.max())
+    if registered is None:
+        return longest
+    truncated = max((len(episode) for episode in store if episode.truncated), default=0)
+    if not truncated == longest < registered:
+        return registered
+    warnings.warn(
+        f"{store.spec.env_id} is registered with max_episode_steps={registered}, but truncates itself: no recorded "
+        f"episode is longer than {longest} steps, so this is the time limit of its dreams",
+        stacklevel=2,
+    )
+    return longest
 
 
 def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float, ...]:
