@@ -190,7 +190,7 @@ class _Collection:
     def _show(self) -> None:
         kinds = ending_kinds(self._store)
         self._bar.set_postfix(episodes=len(kinds), successes=kinds.count("better"), refresh=False)
-        self._bar.total = max(self._bar.total, self._store.num_frames)  # the last episode goes beyond
+        self._bar.total = max(self._config.frames, self._store.num_frames)  # the last episode goes beyond
         self._bar.update(max(0, self._store.num_frames - self._bar.n))
 
 
