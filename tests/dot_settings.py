@@ -10,7 +10,7 @@ from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
 
 DOT_EXPLORATION = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.5, sticky=0.5)
-DOT_COLLECT = dreamenv.CollectConfig(frames=4000, num_envs=8, exploration=DOT_EXPLORATION)
+DOT_COLLECT = dreamenv.CollectConfig(frames=4284, num_envs=8, exploration=DOT_EXPLORATION)
 DOT_VISION = VisionConfig(frame_shape=(HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32))
 DOT_MEMORY = MemoryConfig(hidden_size=32, components=3)
 DOT_TRAIN = dreamenv.TrainConfig(
