@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dreamenv.errors import SettingsError
 from dreamenv.models.memory import State
 
 
@@ -28,7 +29,7 @@ class StartBank:
         """Makes sure that a world with Z = ``latent_size`` and H = ``hidden_size`` can begin in these moments.
 
         Raises:
-            ValueError: If a tensor has another shape or type, or there is no first frame.
+            SettingsError: If a tensor has another shape or type, or there is no first frame.
         """
         first, branches = len(self.mean), len(self.branches.step)
         expected = {
@@ -41,8 +42,8 @@ class StartBank:
         }
         for name, (tensor, shape, dtype) in expected.items():
             if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                raise ValueError(
+                raise SettingsError(
                     f"expected the bank's {name} {shape} {dtype}, got {tuple(tensor.shape)} {tensor.dtype}"
                 )
         if not first:
-            raise ValueError("expected at least one first frame in the bank, got none")
+            raise SettingsError("expected at least one first frame in the bank, got none")

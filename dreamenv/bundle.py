@@ -16,7 +16,7 @@ from torch import nn
 
 from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig, build_models
-from dreamenv.errors import BundleError
+from dreamenv.errors import BundleError, SettingsError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.models.memory import State
@@ -41,8 +41,8 @@ def save(world: World, folder: str | Path, card: str | None = None) -> None:
         card: The model card; a short one is written by default.
 
     Raises:
-        OSError: If the disk refuses.
-        ValueError: If a number is not finite; nothing is written then.
+        StorageError: If the disk refuses.
+        SettingsError: If a number is not finite; nothing is written then.
     """
     write_files(Path(folder), {**_contents(world), CARD: (card or _card(world)).encode()})
 
@@ -59,7 +59,7 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
 
     Raises:
         BundleError: If it is missing, damaged, or not a world; names the file and the reason.
-        ValueError: If there is no such device.
+        SettingsError: If there is no such device.
     """
     folder = find(name_or_path)
     contents = read_files(folder, (CONFIG, WEIGHTS))
@@ -166,7 +166,7 @@ def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, 
         vision, memory = build_models(config)
     parts = {prefix: _under(prefix, tensors) for prefix in _PREFIXES}
     if sum(map(len, parts.values())) != len(tensors):
-        raise ValueError(f"expected tensors of {', '.join(_PREFIXES)}, got {', '.join(sorted(tensors))}")
+        raise SettingsError(f"expected tensors of {', '.join(_PREFIXES)}, got {', '.join(sorted(tensors))}")
     _fill(vision, parts["vision."])
     vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
     _fill(memory, parts["memory."])
@@ -196,7 +196,7 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
     facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}  # ranges of rewards and actions stay exact
     for name, tensor in everything.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"expected finite numbers in {name}, which nobody could load otherwise")
+            raise SettingsError(f"expected finite numbers in {name}, which nobody could load otherwise")
     narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}
     return {name: tensor.cpu().contiguous() for name, tensor in narrowed.items()}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import importlib
+import inspect
 import io
 import os
 import re
@@ -13,17 +14,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import tyro
 
 import dreamenv
-from dreamenv.commands import COMMANDS
-from dreamenv.errors import RenderingError
+from dreamenv.commands import COMMANDS, Flat
+from dreamenv.errors import DreamenvError, SettingsError
 from dreamenv.processor import keep_freed_memory
 
-WRONG_INPUT = (ValueError, FloatingPointError, OSError, RenderingError, gym.error.Error)
+WRONG_INPUT = (DreamenvError, gym.error.Error)
 RESUMABLE = ("collect", "train", "evolve", "ppo", "iterate")
 
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 2 for wrong input, after one line that says what was expected; 130 when stopped by the user.
+
+    Raises:
+        Exception: Any other error, with its traceback: it is a bug, of the package or of the environment.
     """
     if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
         print(f"dreamenv {dreamenv.__version__}")
@@ -40,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     with _heed_signals() as signals:
         try:
-            _import_modules()
             _parse(arguments)()
         except (Exception, KeyboardInterrupt) as error:
             if signals or isinstance(error, KeyboardInterrupt):
@@ -54,17 +57,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _import_modules() -> None:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What every command understands.
+
+    Attributes:
+        imports: Modules to import first, such as one that registers the environment of the world; those that the
+            environment variable DREAMENV_IMPORT lists, separated by commas, are imported as well.
+    """
+
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = ()
+
+
+def _import_modules(modules: Sequence[str]) -> None:
     """Imports what the user lists: environments of worlds, which worlds themselves may not import.
 
     Raises:
-        ValueError: If a module, or one that it needs, is not there.
+        SettingsError: If a module, or one that it needs, is not there.
     """
-    for module in filter(None, map(str.strip, os.environ.get("DREAMENV_IMPORT", "").split(","))):
+    listed = map(str.strip, os.environ.get("DREAMENV_IMPORT", "").split(","))
+    for module in filter(None, [*listed, *modules]):
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
-            raise ValueError(f"expected installed modules in DREAMENV_IMPORT, got {module!r}: {error}") from None
+            raise SettingsError(
+                f"expected installed modules in --import and DREAMENV_IMPORT, got {module!r}: {error}"
+            ) from None
 
 
 def _what_stays(arguments: Sequence[str] | None) -> str:
@@ -97,7 +115,7 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
     """Reads the command line; returns the call it asks for.
 
     Raises:
-        ValueError: If it cannot be read; one line, where the parser prints a box.
+        SettingsError: If it cannot be read; one line, where the parser prints a box.
         SystemExit: After --help.
     """
     deferred = {name: _defer(command) for name, command in COMMANDS.items()}
@@ -112,16 +130,25 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
             raise
         text = re.sub(r"[╭╮╰╯│─]|\[/?bold\]", " ", box.getvalue())
         text = " ".join(re.sub(r"__tyro-dummy-inner__\.(config\.)?", "--", text).split())
-        raise ValueError(text.partition(" For full helptext")[0]) from None
+        raise SettingsError(text.partition(" For full helptext")[0]) from None
 
 
 def _defer(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """Turns a command into one that returns its call, so that parsing ends before anything runs."""
+    """Turns a command into one that also takes :class:`Options` and returns its call: parsing ends before it runs."""
 
-    @functools.wraps(command)
-    def parsed(*args: Any, **kwargs: Any) -> Callable[[], None]:
-        return functools.partial(command, *args, **kwargs)
+    def parsed(*args: Any, options: Options, **kwargs: Any) -> Callable[[], None]:
+        def run() -> None:
+            _import_modules(options.imports)
+            command(*args, **kwargs)
 
+        return run
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    kind = Annotated[Options, Flat]
+    last = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, default=Options(), annotation=kind)
+    parsed.__doc__, parsed.__name__ = command.__doc__, command.__name__
+    parsed.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, last)}
+    vars(parsed)["__signature__"] = inspect.Signature([*own, last])
     return parsed
 
 

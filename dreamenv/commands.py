@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,7 @@ from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.episodes import EpisodeStore
+from dreamenv.errors import SettingsError
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, compare
 from dreamenv.evaluate.film import write_film
@@ -71,7 +74,7 @@ def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat
     _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
     if not successes:
         _say("no episode ended with more reward than its steps pay: where the task has a goal, dreams will not have it")
-    _next(f"dreamenv train --world {world}")
+    _next(["train", "--world", world])
 
 
 def train_command(
@@ -90,7 +93,7 @@ def train_command(
     result = report(trained, EpisodeStore(world / "episodes"), world / "training")
     _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory)}\n")
     _say(f"world in {world}; report.json and reconstructions.png in {world / 'training'}")
-    _next(f"dreamenv evolve --world {world}   or   dreamenv ppo --world {world}")
+    _next(["evolve", "--world", world], ["ppo", "--world", world])
 
 
 def evolve_command(
@@ -111,7 +114,7 @@ def evolve_command(
     evolved = evolve(loaded, folder, config)
     _say(f"linear controller in {folder}")
     _say_dreamed(loaded, evolved, config.seed)
-    _next(f"dreamenv compare --world {world} --agent {folder}")
+    _next(["compare", "--world", world, "--agent", folder])
 
 
 def ppo_command(
@@ -132,7 +135,7 @@ def ppo_command(
     trained = train_ppo(loaded, folder, config)
     _say(f"PPO agent after {config.timesteps * config.action_repeat:,} dream steps in {folder}")
     _say_dreamed(loaded, trained, config.seed)
-    _next(f"dreamenv compare --world {world} --agent {folder}")
+    _next(["compare", "--world", world, "--agent", folder])
 
 
 def _say_dreamed(world: World, agent: Policy, seed: int) -> None:
@@ -193,7 +196,7 @@ def choose_command(
     write_json(keep / "choice.json", {name: dataclasses.asdict(score) for name, score in scores.items()})
     _say(f"\n{scores_table(scores.values())}\n")
     _say(f"{best} copied to {keep}, all scores in {keep / 'choice.json'}")
-    _next(f"dreamenv compare --world {world} --agent {keep}")
+    _next(["compare", "--world", world, "--agent", keep])
 
 
 def vote_command(members: tuple[str, ...], agent: Path) -> None:
@@ -211,7 +214,7 @@ def vote_command(members: tuple[str, ...], agent: Path) -> None:
 def _sb3_agent(name: str) -> SB3Agent:
     agent = load_agent(name)
     if not isinstance(agent, SB3Agent):
-        raise ValueError(f"expected agents of Stable-Baselines3, such as those of dreamenv ppo; {name} is none")
+        raise SettingsError(f"expected agents of Stable-Baselines3, such as those of dreamenv ppo; {name} is none")
     return agent
 
 
@@ -228,7 +231,7 @@ def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat
     agent = world / "agents" / config.agent
     _say(f"\n{rounds_table(rounds)}\n")
     _say(f"world of round {best_round(rounds).number} in {world}, its agent in {agent}; rounds.png in {world}")
-    _next(f"dreamenv compare --world {world} --agent {agent}")
+    _next(["compare", "--world", world, "--agent", agent])
 
 
 def horizon_command(
@@ -335,13 +338,13 @@ def _agent_of(world: World, name: str) -> Agent:
     """Loads an agent; says so if it was trained in another world.
 
     Raises:
-        ValueError: If it is for another environment, or a world of another size.
+        SettingsError: If it is for another environment, or a world of another size.
     """
     facts = read_agent(name)[0]
     if facts.env_id != world.config.env_id:
-        raise ValueError(f"expected an agent for {world.config.env_id}, got one for {facts.env_id} in {name}")
+        raise SettingsError(f"expected an agent for {world.config.env_id}, got one for {facts.env_id} in {name}")
     if facts.feature_size != (size := world.showing(facts.inputs).feature_size):
-        raise ValueError(f"expected an agent for {size} features, got one for {facts.feature_size} in {name}")
+        raise SettingsError(f"expected an agent for {size} features, got one for {facts.feature_size} in {name}")
     if facts.world != (own := world_id(world)):
         note = (
             f"note: {name} was trained in world {facts.world[:12]}, this is {own[:12]}: [z, h] may mean something else"
@@ -354,12 +357,13 @@ def _episodes_of(world: World, folder: Path) -> EpisodeStore:
     """Opens the recorded episodes of a world.
 
     Raises:
-        ValueError: If there are none, as worlds that ship have none.
+        SettingsError: If there are none, as worlds that ship have none.
     """
     if not folder.is_dir():
-        raise ValueError(
-            f"expected recorded episodes in {folder}, got none: collect some with dreamenv collect --env "
-            f"{world.config.env_id} --world {folder.parent}, or say where they are with --episodes"
+        collect = _shell_command(["collect", "--env", world.config.env_id, "--world", folder.parent])
+        raise SettingsError(
+            f"expected recorded episodes in {folder}, got none: collect some with {collect}, or say where they are "
+            "with --episodes"
         )
     return EpisodeStore(folder)
 
@@ -368,5 +372,11 @@ def _say(text: str) -> None:
     print(text)
 
 
-def _next(command: str) -> None:
-    print(f"next: {command}")
+def _next(*commands: Sequence[str | Path]) -> None:
+    """Says what to call next: one of these commands."""
+    print(f"next: {'   or   '.join(map(_shell_command, commands))}")
+
+
+def _shell_command(arguments: Sequence[str | Path]) -> str:
+    """A command of dreamenv, quoted so that it can be pasted into a shell."""
+    return shlex.join(["dreamenv", *map(str, arguments)])

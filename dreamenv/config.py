@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dreamenv.endings import Kind
+from dreamenv.errors import SettingsError
 from dreamenv.models.heads import EndingRule
 from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig
 from dreamenv.models.paper import PaperMDNRNN, PaperVAE
@@ -53,16 +54,18 @@ class WorldConfig:
     def __post_init__(self) -> None:
         """Refuses what no world has."""
         if not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
+            raise SettingsError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
         if not (0 < min(self.frame_shape) <= max(self.frame_shape) <= 2**14 and self.frame_shape[2] == 3):
-            raise ValueError(f"expected frames (H, W, 3) of up to {2**14:,} pixels a side, got {self.frame_shape}")
+            raise SettingsError(f"expected frames (H, W, 3) of up to {2**14:,} pixels a side, got {self.frame_shape}")
         if not 0 < self.max_episode_steps < 2**31:
-            raise ValueError(f"expected max_episode_steps from 1 to {2**31 - 1:,}, got {self.max_episode_steps}")
+            raise SettingsError(f"expected max_episode_steps from 1 to {2**31 - 1:,}, got {self.max_episode_steps}")
         if not np.isfinite([self.ordinary_reward, self.success_reward or 0.0]).all():
-            raise ValueError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
+            raise SettingsError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
         prior = np.asarray(self.action_prior)
         if prior.size and not (len(prior) == self.action.n and (prior >= 0).all() and abs(prior.sum() - 1) < 0.01):
-            raise ValueError(f"expected the shares of {self.action.n} actions as action_prior, got {self.action_prior}")
+            raise SettingsError(
+                f"expected the shares of {self.action.n} actions as action_prior, got {self.action_prior}"
+            )
 
 
 def build_vision(config: VisionConfig) -> Vision:

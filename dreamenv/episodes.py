@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
-from dreamenv.errors import StoreError
+from dreamenv.errors import SettingsError, StoreError
 from dreamenv.files import VerifiedFiles, lock_folder, remove_partial, write_json, write_parts
 from dreamenv.shards import Part, shard_parts
 from dreamenv.spaces import ActionSpec
@@ -147,7 +147,7 @@ class EpisodeStore:
         Raises:
             StoreError: If the store is open for reading only, there is no episode, or one has no step, arrays of other
                 shapes or types than :class:`Episode` says or actions that the space has not, or a number is not finite.
-            OSError: If the disk refuses. Whatever is raised, the store is as before.
+            StorageError: If the disk refuses. Whatever is raised, the store is as before.
         """
         if self._lock is None:
             raise StoreError(f"{self.folder} is open for reading; EpisodeStore.create opens it for writing")
@@ -272,7 +272,7 @@ class _Shard:
         }
         found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in self.tensors.items()}
         if found != expected or (self.lengths < 1).any():
-            raise ValueError(f"expected {expected}, got {found}")
+            raise SettingsError(f"expected {expected}, got {found}")
 
     def episode(self, index: int) -> Episode:
         stop = int(self._ends[index])
@@ -338,5 +338,7 @@ def _read_spec(path: Path) -> StoreSpec:
         return TypeAdapter(StoreSpec).validate_json(path.read_bytes(), strict=True, extra="forbid")
     except FileNotFoundError:
         raise StoreError(f"no episodes in {path.parent}; collect some first: dreamenv collect --help") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}") from None
     except ValidationError as error:
         raise StoreError(f"{path} does not describe a store of episodes: {error}") from None

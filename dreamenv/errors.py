@@ -10,6 +10,18 @@ class DreamenvError(ValueError):
     """Base class of every error that a caller can mend."""
 
 
+class SettingsError(DreamenvError):
+    """A setting, argument or option is out of its range, or does not fit the others."""
+
+
+class DivergenceError(DreamenvError, FloatingPointError):
+    """A training has met a number that is not finite."""
+
+
+class StorageError(OSError, DreamenvError):
+    """The disk refuses to store a file."""
+
+
 class BundleError(DreamenvError):
     """A world or an agent on disk is missing, damaged or not what it claims to be."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.episodes import Episode
+from dreamenv.errors import SettingsError
 from dreamenv.ranges import check_range
 from dreamenv.spaces import ActionSpec
 
@@ -52,7 +53,7 @@ class ExplorationConfig:
         check_range(self, 1, math.inf, "hold", "bump_turns")
         check_range(self, 0, 1, "noise")
         if not sum(getattr(self, share) for share in shares) > 0.0:
-            raise ValueError(f"expected a positive share of {', '.join(shares)}, got 0 for all")
+            raise SettingsError(f"expected a positive share of {', '.join(shares)}, got 0 for all")
 
 
 class BumpStatistics:

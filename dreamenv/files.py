@@ -8,11 +8,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from dreamenv.errors import StorageError
 
 TEMPORARY_PREFIX = ".partial-"
 SETTLED = 2.0  # seconds after a change in which another one may leave the same times, as file systems round them
@@ -31,8 +33,28 @@ def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
         parts: The whole content, one piece after the other.
 
     Raises:
-        OSError: If the disk refuses; the previous file is then intact.
+        StorageError: If the disk refuses; the previous file is then intact.
     """
+    with storing(path):
+        _replace(path, parts)
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turns a refusal of the disk into an error that names ``path``.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error}") from error
+
+
+def _replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
@@ -77,13 +99,17 @@ def lock_folder(folder: Path, busy: Exception) -> FileLock:
 
     Returns:
         The lock, to be released.
+
+    Raises:
+        StorageError: If the disk refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise busy from None
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(Timeout):  # an OSError, too
+            lock.acquire(timeout=0)
+    if not lock.is_locked:
+        raise busy
     return lock
 
 

@@ -96,7 +96,7 @@ def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None
     Raises:
         ResumeError: If the folder belongs to other settings, or holds a world that was made without rounds, or another
             process is at work there.
-        FloatingPointError: If a training meets a number that is not finite; the last checkpoint stays.
+        DivergenceError: If a training meets a number that is not finite; the last checkpoint stays.
     """
     config, folder = config or IterateConfig(), Path(folder)
     with alone_in(folder):

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from dreamenv.errors import BundleError
-from dreamenv.files import remove_partial, sync_folder, write_bytes, write_json
+from dreamenv.files import remove_partial, storing, sync_folder, write_bytes, write_json
 
 MANIFEST = "manifest.json"
 NEXT = ".next-"  # before the names of files that are not yet in their places
@@ -32,14 +32,15 @@ def write_files(folder: Path, contents: dict[str, bytes]) -> None:
         contents: By name.
 
     Raises:
-        OSError: If the disk refuses; the previous files are then intact.
+        StorageError: If the disk refuses; the previous files are then intact.
     """
-    _settle(folder)
-    for name, data in contents.items():
-        write_bytes(folder / f"{NEXT}{name}", data)
-    write_json(folder / MANIFEST, {name: sha256(data).hexdigest() for name, data in contents.items()})
-    _settle(folder)
-    remove_partial(folder)
+    with storing(folder):
+        _settle(folder)
+        for name, data in contents.items():
+            write_bytes(folder / f"{NEXT}{name}", data)
+        write_json(folder / MANIFEST, {name: sha256(data).hexdigest() for name, data in contents.items()})
+        _settle(folder)
+        remove_partial(folder)
 
 
 def read_files(folder: Path, required: tuple[str, ...]) -> dict[str, bytes]:

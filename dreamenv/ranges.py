@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dreamenv.errors import SettingsError
+
 
 def check_range(settings: object, low: float, high: float, *names: str) -> None:
     """Refuses numbers out of range.
@@ -15,10 +17,25 @@ def check_range(settings: object, low: float, high: float, *names: str) -> None:
         names: Of the attributes.
 
     Raises:
-        ValueError: Names the first that is out of range, or not a number.
+        SettingsError: Names the first that is out of range, or not a number.
     """
     for name in names:
         values = np.atleast_1d(getattr(settings, name))
         if not (values.size and ((values >= low) & (values <= high)).all()):
             bounds = f"of at least {low:g}" if high == np.inf else f"from {low:g} to {high:g}"
-            raise ValueError(f"expected {name} {bounds}, got {getattr(settings, name)}")
+            raise SettingsError(f"expected {name} {bounds}, got {getattr(settings, name)}")
+
+
+def check_seeds(settings: object, *names: str) -> None:
+    """Refuses seeds that NumPy's generators do not take.
+
+    Args:
+        settings: Has the seeds as attributes.
+        names: Of the attributes.
+
+    Raises:
+        SettingsError: Names the first that is out of range.
+    """
+    for name in names:
+        if not 0 <= getattr(settings, name) < 2**32:
+            raise SettingsError(f"expected {name} from 0 to {2**32 - 1:,}, got {getattr(settings, name)}")

@@ -11,6 +11,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from dreamenv.errors import SettingsError
+
 
 class Policy(Protocol):
     """Whatever answers Stable-Baselines3's ``predict``."""
@@ -97,10 +99,10 @@ def rollout(
         Outcomes, in the order in which the episodes end.
 
     Raises:
-        ValueError: If the environment resets itself.
+        SettingsError: If the environment resets itself.
     """
     if env.metadata.get("autoreset_mode") is not AutoresetMode.DISABLED:
-        raise ValueError(f"expected a vector environment with autoreset disabled, got {env.metadata}")
+        raise SettingsError(f"expected a vector environment with autoreset disabled, got {env.metadata}")
     if not len(seeds):
         return
     slots = _Slots(env.num_envs, seeds)

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamenv.errors import UnsupportedEnvironmentError
+from dreamenv.errors import SettingsError, UnsupportedEnvironmentError
 
 _LARGEST = float(np.finfo(np.float32).max)  # a Box has float32 bounds
 
@@ -35,7 +35,7 @@ class ActionSpec:
         )
         discrete = self.n > 0 and not self.low and not self.high
         if not (discrete or (self.n == 0 and box)) or max(self.n, len(self.low)) > 2**14:
-            raise ValueError(f"expected n > 0 actions, or bounds low < high of a Box, up to {2**14:,}; got {self}")
+            raise SettingsError(f"expected n > 0 actions, or bounds low < high of a Box, up to {2**14:,}; got {self}")
 
     @classmethod
     def from_space(cls, space: gym.Space) -> ActionSpec:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig
+from dreamenv.errors import SettingsError
 from dreamenv.models import mdn
 from dreamenv.models.heads import decide_ending
 from dreamenv.models.memory import MDNRNN, Memory, State, Stepper, states_after
@@ -68,7 +69,7 @@ class World:
         identity: str | None = None,
     ) -> None:
         if len(set(config.endings)) != len(config.endings) or len(config.endings) != len(config.ending_rules):
-            raise ValueError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
+            raise SettingsError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         bank.check(config.vision.latent_size, memory.hidden_size)
         self.config, self.vision, self.memory, self.bank = config, vision, memory, bank
         self.path, self.identity = path, identity
@@ -93,7 +94,7 @@ class World:
             A world that imagines and observes faster, and does not follow later changes of M's weights.
 
         Raises:
-            ValueError: If the type is int8 and the world is not on the processor.
+            SettingsError: If the type is int8 and the world is not on the processor.
         """
         other = copy(self)
         other._dtype = dtype
@@ -107,10 +108,10 @@ class World:
             inputs: Names of parts of the state, each at most once.
 
         Raises:
-            ValueError: If they are others, or none.
+            SettingsError: If they are others, or none.
         """
         if not inputs or len(set(inputs)) != len(inputs) or not set(inputs) <= set(get_args(Input)):
-            raise ValueError(f"expected some of {', '.join(get_args(Input))}, each once, got {inputs!r}")
+            raise SettingsError(f"expected some of {', '.join(get_args(Input))}, each once, got {inputs!r}")
         other = copy(self)
         other.inputs = tuple(inputs)
         return other
@@ -126,7 +127,7 @@ class World:
             device: As torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
 
         Raises:
-            ValueError: If torch does not have it.
+            SettingsError: If torch does not have it.
         """
         if check_device(device) == self.device:
             return self
@@ -278,9 +279,9 @@ def check_device(device: str | torch.device) -> torch.device:
     """Makes sure that torch can compute there.
 
     Raises:
-        ValueError: If it cannot.
+        SettingsError: If it cannot.
     """
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"expected a device that torch has here, got {str(device)!r}: {error}") from None
+        raise SettingsError(f"expected a device that torch has here, got {str(device)!r}: {error}") from None

@@ -35,9 +35,9 @@ def test_agents_act_greedily(dot_world):
 
 @pytest.mark.parametrize("episodes", [0, -1])
 def test_nothing_to_play_is_refused(dot_world, agents, episodes):
-    with pytest.raises(ValueError, match="expected agents and episodes"):
+    with pytest.raises(ValueError, match="expected episodes of at least 1"):
         choose(dot_world, agents, ChooseConfig(episodes=episodes))
-    with pytest.raises(ValueError, match="got 0 agents"):
+    with pytest.raises(ValueError, match="at least one agent to choose, got none"):
         choose(dot_world, {})
 
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import dreamenv
 import dreamenv.cli
 from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig, collect, commands
 from dreamenv.cli import main
+from dreamenv.errors import BundleError
 
 COLLECT = "--env dot_env:Dot-v0 --frames 700 --shard-episodes 20 --exploration.bump-and-turn 0".split()
 TRAIN = (
@@ -294,7 +296,22 @@ def test_a_command_that_cannot_be_read_is_refused(capsys, arguments):
 def test_a_module_that_cannot_be_imported_is_refused(capsys, tmp_path, monkeypatch, modules):
     monkeypatch.setenv("DREAMENV_IMPORT", modules)
     line = refused(capsys, "collect", "--world", tmp_path / "w", *COLLECT)
-    assert "expected installed modules in DREAMENV_IMPORT" in line and "typo" in line
+    assert "expected installed modules in --import and DREAMENV_IMPORT" in line and "typo" in line
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+@pytest.mark.parametrize("command", ["evolve", "ppo", "compare", "choose", "horizon", "trust", "inspect"])
+def test_a_seed_that_no_generator_takes_is_refused(capsys, chain, tmp_path, command, seed):
+    agent = {"choose": ["--agents", "x", "--keep", tmp_path / "k"], "inspect": []}.get(command, ["--agent", "x"])
+    assert f"expected seed from 0 to 4,294,967,295, got {seed}" in refused(
+        capsys, command, "--world", chain, *agent, "--seed", seed
+    )
+
+
+@pytest.mark.parametrize("setting", ["every", "horizons"])
+def test_a_horizon_of_nothing_is_refused(capsys, chain, setting):
+    line = refused(capsys, "horizon", "--world", chain, "--agent", "x", f"--{setting}")
+    assert f"expected {setting} of at least 1, got ()" in line
 
 
 @pytest.mark.parametrize("flag", ["--num-envs", "--shard-episodes"])
@@ -514,6 +531,66 @@ def test_a_fault_of_the_package_is_not_blamed_on_the_caller(monkeypatch):
     monkeypatch.setattr(commands, "load", faulty)
     with pytest.raises(TypeError):
         main(["horizon", "--world", "sidewalk", "--agent", "sidewalk/linear"])
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), FloatingPointError("overflow"), FileNotFoundError("gone")])
+def test_an_error_that_is_not_the_packages_keeps_its_traceback(monkeypatch, capsys, error):
+    def faulty(name, device="cpu"):
+        raise error
+
+    monkeypatch.setattr(commands, "load", faulty)
+    with pytest.raises(type(error)):
+        main(["evolve", "--world", "sidewalk"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bug_ends_a_process_with_a_traceback_and_code_1(tmp_path):
+    (tmp_path / "faulty.py").write_text("int('no number')")
+    command = [sys.executable, "-m", "dreamenv.cli", "train", "--world", "nowhere", "--import", "faulty"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr and last_line(ended.stderr).startswith("ValueError: invalid literal")
+
+
+def test_the_package_raises_no_plain_value_error():
+    """A plain ValueError for a caller's mistake would look like a bug."""
+    plain = re.compile(r"raise (ValueError|TypeError|FloatingPointError|RuntimeError)\(")
+    package = Path(dreamenv.__file__).parent
+    found = {str(path.relative_to(package)) for path in package.rglob("*.py") if plain.search(path.read_text())}
+    assert found <= {"bundle.py", "envs/real.py"}  # raised there to be caught there
+
+
+@pytest.mark.parametrize("where", ["option", "variable"])
+def test_modules_are_imported_before_a_command_runs(monkeypatch, tmp_path, where):
+    (tmp_path / "first_module.py").write_text("")
+    (tmp_path / "second_module.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = []
+
+    def load(*_):
+        seen.append({"first_module", "second_module"} & set(sys.modules))
+        raise BundleError("enough")
+
+    monkeypatch.setattr(commands, "load", load)
+    if where == "variable":
+        monkeypatch.setenv("DREAMENV_IMPORT", "first_module, second_module")
+    options = ["--import", "first_module", "second_module"] if where == "option" else []
+    try:
+        assert main(["evolve", "--world", "sidewalk", *options]) == 2
+    finally:
+        for name in ("first_module", "second_module"):
+            sys.modules.pop(name, None)
+    assert seen == [{"first_module", "second_module"}]
+
+
+def test_a_printed_command_can_be_pasted_into_a_shell(tmp_path, capsys):
+    world = tmp_path / "my world; $(touch x)"
+    assert main(["collect", "--world", str(world), *COLLECT]) == 0
+    said = re.search(r"next: (.*)", capsys.readouterr().out)[1]
+    assert shlex.split(said) == ["dreamenv", "train", "--world", str(world)]
+    line = refused(capsys, "trust", "--world", "sidewalk", "--agent", "sidewalk/ppo", "--episodes", world / "a b")
+    assert shlex.split(re.search(r"(dreamenv collect .*), or", line)[1])[-1] == str(world)
 
 
 def test_the_version_is_the_packages(capsys):

@@ -192,7 +192,7 @@ def test_the_record_names_what_is_needed_to_repeat_it(dot_world, comparison):
 
 @pytest.mark.parametrize("episodes", [0, -3])
 def test_less_than_one_episode_is_refused(dot_world, agent, episodes):
-    with pytest.raises(ValueError, match=f"expected episodes >= 1, got {episodes}"):
+    with pytest.raises(ValueError, match=f"expected episodes of at least 1, got {episodes}"):
         compare(dot_world, agent, dataclasses.replace(CONFIG, episodes=episodes))
 
 

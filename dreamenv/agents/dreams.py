@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_count, check_share, check_temperature
 from dreamenv.envs.shaping import VectorActionPenalty
+from dreamenv.ranges import check_seeds
 from dreamenv.world import Input, World
 
 
@@ -43,6 +44,7 @@ class DreamConfig:
         check_count("num_envs", self.num_envs)
         check_share("branched_starts", self.branched_starts)
         check_share("dropout", self.dropout, below_one=True)
+        check_seeds(self, "seed")
         if self.temperature is not None:
             check_temperature(self.temperature, self.num_envs)
 

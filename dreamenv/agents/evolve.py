@@ -24,7 +24,7 @@ from dreamenv.agents.linear import LinearAgent, act, unpack
 from dreamenv.agents.store import check_kind, save_linear
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
-from dreamenv.errors import ResumeError
+from dreamenv.errors import DivergenceError, ResumeError, SettingsError
 from dreamenv.files import write_json
 from dreamenv.progress import progress
 from dreamenv.rollout import rollout
@@ -66,7 +66,7 @@ class EvolveConfig(DreamConfig):
         evaluations = (self.evaluation_every, self.evaluation_episodes)
         counts = (self.generations, self.population - 1, self.episodes, *evaluations)
         if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0 or (self.hidden and self.one_output):
-            raise ValueError(
+            raise SettingsError(
                 "expected a population of at least 2, positive counts and sigma, and no hidden layer before a single "
                 f"output; got {self}"
             )
@@ -163,9 +163,9 @@ def evolve(world: World | str | Path, folder: str | Path, config: EvolveConfig |
     Raises:
         ResumeError: If the folder holds an evolution with other settings or in another world, or another process is
             at work there.
-        FloatingPointError: If a fitness, or what CMA-ES makes of it, is not finite. Nothing of that generation is
+        DivergenceError: If a fitness, or what CMA-ES makes of it, is not finite. Nothing of that generation is
             written, and the same command repeats it.
-        ValueError: If a single output is to be cut into actions that are not discrete.
+        SettingsError: If a single output is to be cut into actions that are not discrete.
     """
     config, folder = config or EvolveConfig(), Path(folder)
     seen = as_world(world).showing(config.inputs)
@@ -211,7 +211,7 @@ def initial_parameters(world: World, hidden: int = 0, one_output: bool = False) 
     action = world.config.action
     if one_output:
         if not action.discrete:
-            raise ValueError(f"expected discrete actions to cut a single output into, got {action}")
+            raise SettingsError(f"expected discrete actions to cut a single output into, got {action}")
         return np.zeros(world.feature_size)
     outputs = np.zeros((action.size, (hidden or world.feature_size) + 1))
     if world.config.action_prior:
@@ -264,7 +264,7 @@ def _extend(
 def _check_finite(values: Mapping[str, float], generation: int) -> None:
     for name, value in values.items():
         if not np.isfinite(value):
-            raise FloatingPointError(
+            raise DivergenceError(
                 f"{name} is {value} in generation {generation} of evolve; expected finite numbers. Nothing of this was "
                 f"saved: the same command goes on from generation {generation}"
             )

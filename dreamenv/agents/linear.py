@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamenv.errors import SettingsError
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import Input
 
@@ -30,7 +31,7 @@ class LinearAgent:
         hidden: Weight (U, F) and bias (U,) of a layer of U tanh units before the linear one, which World Models tries.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        SettingsError: If the shapes do not fit.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class LinearAgent:
     ) -> None:
         shapes = {(action.size, (action.size,))} | ({(1, (0,))} if action.discrete and hidden is None else set())
         if weight.ndim != 2 or (weight.shape[0], bias.shape) not in shapes:
-            raise ValueError(
+            raise SettingsError(
                 f"expected weight ({action.size}, F) and bias ({action.size},), got {weight.shape}, {bias.shape}"
             )
         if hidden is not None and (hidden[0].ndim != 2 or {len(hidden[0]), *hidden[1].shape} != {weight.shape[1]}):
             units = weight.shape[1]
-            raise ValueError(f"expected hidden ({units}, F) and ({units},), got {hidden[0].shape}, {hidden[1].shape}")
+            raise SettingsError(
+                f"expected hidden ({units}, F) and ({units},), got {hidden[0].shape}, {hidden[1].shape}"
+            )
         self.weight, self.bias, self.action = weight.astype(np.float32), bias.astype(np.float32), action
         self.hidden = None if hidden is None else tuple(part.astype(np.float32) for part in hidden)
         self.inputs = inputs

@@ -24,6 +24,7 @@ from dreamenv.agents.evolve import log_action_prior
 from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
 from dreamenv.agents.store import check_kind
 from dreamenv.bundle import as_world, world_id
+from dreamenv.errors import SettingsError
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
 from dreamenv.seeds import SEEDING, spawn_short
@@ -71,7 +72,7 @@ class PPOConfig(DreamConfig):
         check_range(self, 0, math.inf, "learning_rate", "ent_coef")
         check_range(self, 0, 1, "gamma")
         if self.num_envs * self.n_steps < 2:
-            raise ValueError(f"expected num_envs * n_steps of at least 2, got {self.num_envs} * {self.n_steps}")
+            raise SettingsError(f"expected num_envs * n_steps of at least 2, got {self.num_envs} * {self.n_steps}")
 
 
 def train_ppo(world: World | str | Path, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
@@ -88,7 +89,7 @@ def train_ppo(world: World | str | Path, folder: str | Path, config: PPOConfig |
     Raises:
         ResumeError: If the folder holds a run with other settings or in another world, or another process is at work
             there.
-        FloatingPointError: If a reward, an observation, the loss or a weight is not finite. No checkpoint ever holds
+        DivergenceError: If a reward, an observation, the loss or a weight is not finite. No checkpoint ever holds
             such a number: the last one stays, and the same command goes on from it.
     """
     config, folder = config or PPOConfig(), Path(folder)

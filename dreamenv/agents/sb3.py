@@ -22,7 +22,7 @@ from torch import Tensor
 from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
-from dreamenv.errors import BundleError
+from dreamenv.errors import BundleError, SettingsError
 from dreamenv.seeds import spawn
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -79,28 +79,30 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
         The agent.
 
     Raises:
-        ValueError: If the policy has settings other than a plain ``net_arch``, or sees observations that VecNormalize
-            scaled, which could not be read back, or does not fit the world.
+        SettingsError: If the policy has settings other than a plain ``net_arch``, or sees observations that
+            VecNormalize scaled, which could not be read back, or does not fit the world.
     """
     name = type(model).__name__
     if name not in ALGORITHMS:
-        raise ValueError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {name}")
+        raise SettingsError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {name}")
     if getattr(model, "use_sde", False):
-        raise ValueError("expected a model without state-dependent exploration, got use_sde=True")
+        raise SettingsError("expected a model without state-dependent exploration, got use_sde=True")
     normalizer = model.get_vec_normalize_env()
     if normalizer is not None and normalizer.norm_obs:
-        raise ValueError("expected a model that sees observations as they are, got VecNormalize with norm_obs=True")
+        raise SettingsError("expected a model that sees observations as they are, got VecNormalize with norm_obs=True")
     own = {"use_sde": False, **_POLICY_DEFAULTS.get(name, {})}  # what the algorithm sets itself
     optimizer = ("optimizer_class", "optimizer_kwargs")
     extra = {key: value for key, value in model.policy_kwargs.items() if key not in ("net_arch", *optimizer)}
     net_arch = model.policy_kwargs.get("net_arch")
     plain = net_arch is None or (isinstance(net_arch, list) and all(isinstance(width, int) for width in net_arch))
     if not plain or any(key not in own or own[key] != value for key, value in extra.items()):
-        raise ValueError(f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}")
+        raise SettingsError(
+            f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}"
+        )
     expected = ((world.feature_size,), world.config.action.space)
     came = (model.observation_space.shape, ActionSpec.from_space(model.action_space).space)
     if came != expected:
-        raise ValueError(f"expected a model of observations and actions {expected}, got {came}")
+        raise SettingsError(f"expected a model of observations and actions {expected}, got {came}")
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig(
         "sb3",
@@ -152,7 +154,7 @@ def as_vec_env(env: VectorEnv, action_repeat: int = 1) -> VecEnv:
         A ``VecEnv``; ``terminal_observation`` and ``TimeLimit.truncated`` are in the infos of finished episodes.
 
     Raises:
-        ValueError: If the autoreset mode is another one.
+        SettingsError: If the autoreset mode is another one.
     """
     return _VecEnv(env, action_repeat)
 
@@ -165,7 +167,7 @@ def _clip(actions: NDArray, space: gym.Space) -> NDArray:
 class _VecEnv(VecEnv):
     def __init__(self, env: VectorEnv, action_repeat: int) -> None:
         if env.metadata.get("autoreset_mode") is not AutoresetMode.SAME_STEP:
-            raise ValueError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}")
+            raise SettingsError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}")
         self.env, self._action_repeat = env, action_repeat
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
@@ -184,7 +186,9 @@ class _VecEnv(VecEnv):
 
     def set_options(self, options: list[dict] | dict | None = None) -> None:
         if isinstance(options, list) and any(other != options[0] for other in options):
-            raise ValueError(f"expected the same options for all environments, which are reset as one, got {options}")
+            raise SettingsError(
+                f"expected the same options for all environments, which are reset as one, got {options}"
+            )
         super().set_options(options)
 
     def step_async(self, actions: NDArray) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dreamenv.agents.linear import LinearAgent
 from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
-from dreamenv.errors import BundleError, ResumeError
+from dreamenv.errors import BundleError, ResumeError, SettingsError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.ranges import check_range
@@ -59,14 +59,14 @@ class AgentConfig:
         check_range(self, 1, math.inf, "action_repeat")
         widths = (self.feature_size, *(self.net_arch or ()))
         if not (0 < min(widths) <= max(widths) <= 2**16 and len(widths) <= 16 and 0 <= self.members <= 2**10):
-            raise ValueError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")
+            raise SettingsError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")
 
 
 def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:
     """Writes an agent; one that is there already is replaced as a whole or not at all.
 
     Raises:
-        OSError: If the disk refuses.
+        StorageError: If the disk refuses.
     """
     contents = {
         CONFIG: to_json(TypeAdapter(AgentConfig).dump_python(config, mode="json")),

@@ -15,7 +15,7 @@ from torch import Tensor
 from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import AgentConfig, save_agent
-from dreamenv.errors import BundleError
+from dreamenv.errors import BundleError, SettingsError
 
 
 class VotingAgent:
@@ -27,16 +27,18 @@ class VotingAgent:
         members: Agents of one world, algorithm and network, with discrete actions and action probabilities (PPO, A2C).
 
     Raises:
-        ValueError: If there are none, or they are not of one kind.
+        SettingsError: If there are none, or they are not of one kind.
     """
 
     def __init__(self, members: Sequence[SB3Agent]) -> None:
         kinds = {member.config for member in members}
         if len(kinds) != 1:
-            raise ValueError(f"expected agents of one world, algorithm and network, got {len(kinds)} kinds of agents")
+            raise SettingsError(
+                f"expected agents of one world, algorithm and network, got {len(kinds)} kinds of agents"
+            )
         config = members[0].config
         if not config.action.discrete or not isinstance(members[0].policy, ActorCriticPolicy):
-            raise ValueError(f"expected agents with probabilities of discrete actions, got {config.algorithm}")
+            raise SettingsError(f"expected agents with probabilities of discrete actions, got {config.algorithm}")
         self.members = tuple(members)
         self.config = dataclasses.replace(config, kind="vote", members=len(self.members))
         self.inputs = config.inputs

@@ -58,7 +58,7 @@ class CounterStreams:
         """Restarts the streams of ``rows`` as a vector environment's reset with this seed does.
 
         Raises:
-            ValueError: If there is not one seed for each environment.
+            SettingsError: If there is not one seed for each environment.
         """
         seeds = seeds_of(seed, len(self._key))
         given = [(row, seeds[row]) for row in rows.tolist()]

@@ -82,7 +82,7 @@ class DreamEnv(gym.Env):
         """Begins an episode; ``options={"temperature": ...}`` sets the temperature from here on.
 
         Raises:
-            ValueError: If there are other options, or the temperature is none; the episode at hand is untouched.
+            SettingsError: If there are other options, or the temperature is none; the episode at hand is untouched.
             gymnasium.error.Error: If the seed is neither None nor a Python integer >= 0; likewise.
         """
         check_reset_options(options, 1)

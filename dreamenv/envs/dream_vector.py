@@ -31,6 +31,7 @@ from dreamenv.envs.settings import (
     time_limit,
 )
 from dreamenv.envs.streams import StreamsState
+from dreamenv.errors import SettingsError
 from dreamenv.models.memory import State
 from dreamenv.noise import Noise
 from dreamenv.world import Transition, World
@@ -88,7 +89,7 @@ class DreamVectorEnv(VectorEnv):
 
     Raises:
         BundleError: If the world cannot be loaded.
-        ValueError: If a setting is out of range.
+        SettingsError: If a setting is out of range.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
@@ -115,7 +116,7 @@ class DreamVectorEnv(VectorEnv):
         branched_starts = check_share("branched_starts", branched_starts)
         dropout = check_share("dropout", dropout, below_one=True)
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(
+            raise SettingsError(
                 f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
         self.world = as_world(world)
@@ -163,7 +164,7 @@ class DreamVectorEnv(VectorEnv):
             (N, Z + H) observations, and infos with the temperatures.
 
         Raises:
-            ValueError: If there are not N seeds, or the options are others; the dreams at hand are untouched.
+            SettingsError: If there are not N seeds, or the options are others; the dreams at hand are untouched.
             gymnasium.error.Error: If a seed is neither None nor an integer >= 0; likewise.
             ResetNeeded: If the first reset leaves environments out.
         """
@@ -229,7 +230,7 @@ class DreamVectorEnv(VectorEnv):
             temperature: Non-negative number, (N,) array, or a pair (low, high).
 
         Raises:
-            ValueError: If it is out of range.
+            SettingsError: If it is out of range.
         """
         self._temperature_range = check_temperature(temperature, self.num_envs).to(self._device)
 
@@ -242,10 +243,10 @@ class DreamVectorEnv(VectorEnv):
             mask: (N,) bool, which environments leave.
 
         Raises:
-            ValueError: If environments reset themselves, or the mask is none.
+            SettingsError: If environments reset themselves, or the mask is none.
         """
         if self.autoreset_mode is not AutoresetMode.DISABLED:
-            raise ValueError(f"expected autoreset mode DISABLED, got {self.autoreset_mode}")
+            raise SettingsError(f"expected autoreset mode DISABLED, got {self.autoreset_mode}")
         mask = check_mask(mask, self.num_envs)
         self._seat(self._in_batch & ~mask)
         self._done[mask] = False
@@ -280,13 +281,13 @@ class DreamVectorEnv(VectorEnv):
             The (N, Z + H) observations there.
 
         Raises:
-            ValueError: If the snapshot is of another size.
+            SettingsError: If the snapshot is of another size.
         """
         expected, got = (self.num_envs, self.world.feature_size), self.world.features(snapshot.state).shape
         if expected != got:
-            raise ValueError(f"expected a snapshot of {expected} features, got {tuple(got)}")
+            raise SettingsError(f"expected a snapshot of {expected} features, got {tuple(got)}")
         if (self._mask is None) != (snapshot.mask is None):
-            raise ValueError(f"expected a snapshot of dreams {'with' if self._dropout else 'without'} dropout")
+            raise SettingsError(f"expected a snapshot of dreams {'with' if self._dropout else 'without'} dropout")
         self._state, self._done = snapshot.state, snapshot.done.copy()
         self._temperature, self._temperature_range = snapshot.temperature.clone(), snapshot.temperature_range
         self._told = self._temperature.cpu().numpy()

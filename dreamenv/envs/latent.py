@@ -77,7 +77,7 @@ class LatentObservation(gym.Wrapper):
 
         Raises:
             gymnasium.error.Error: If the seed is neither None nor a Python integer >= 0; the episode at hand goes on.
-            ValueError: If the options are no dict; likewise. What is in it is for the real environment to judge.
+            SettingsError: If the options are no dict; likewise. What is in it is for the real environment to judge.
         """
         check_seed(seed)
         check_options(options)
@@ -151,7 +151,7 @@ class VectorLatentObservation(VectorWrapper):
 
     Raises:
         UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
-        ValueError: If there is no such type.
+        SettingsError: If there is no such type.
     """
 
     render_mode: str | None = None  # its own: what the real environments draw are the frames that V sees
@@ -182,7 +182,7 @@ class VectorLatentObservation(VectorWrapper):
 
         Raises:
             gymnasium.error.Error: If a seed is neither None nor an integer >= 0; the episodes at hand go on.
-            ValueError: If there is not one for each environment, or the options are no dict or the mask is none;
+            SettingsError: If there is not one for each environment, or the options are no dict or the mask is none;
                 likewise. What else is in the options is for the real environments to judge.
             ResetNeeded: If the first reset leaves environments out.
         """

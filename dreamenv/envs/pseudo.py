@@ -30,7 +30,7 @@ class PseudoDream(VectorLatentObservation):
 
     Raises:
         UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
-        ValueError: If ``every`` is no integer or below 1, or the temperature is none.
+        SettingsError: If ``every`` is no integer or below 1, or the temperature is none.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dreamenv.envs.opengl import part_drawings
 from dreamenv.envs.workers import WorkerVectorEnv
 from dreamenv.episodes import StoreSpec
-from dreamenv.errors import DreamenvError, EpisodeError, RenderingError, UnsupportedEnvironmentError
+from dreamenv.errors import DreamenvError, EpisodeError, RenderingError, SettingsError, UnsupportedEnvironmentError
 from dreamenv.spaces import ActionSpec
 
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
@@ -106,11 +106,11 @@ def make_real_vector(env_id: str, num_envs: int, processes: bool = False, **kwar
         **kwargs: For ``gymnasium.make``.
 
     Raises:
-        ValueError: If there are to be none.
+        SettingsError: If there are to be none.
         WorkerError: If a process ends early.
     """
     if num_envs < 1:
-        raise ValueError(f"expected num_envs >= 1, got {num_envs}")
+        raise SettingsError(f"expected num_envs >= 1, got {num_envs}")
     make = functools.partial(_make_idler, env_id, **kwargs)
     if processes:
         return _Idlers(WorkerVectorEnv(make, num_envs, preload=__name__))
@@ -198,7 +198,7 @@ def named_by_world(env_id: str) -> str:
     if colon and module not in sys.modules:
         raise UnsupportedEnvironmentError(
             f"this world names {env_id!r}, and a world may not import anything: if you know {module!r}, import it "
-            f"first; on the command line: DREAMENV_IMPORT={module} dreamenv ..."
+            f"first; on the command line with --import {module}"
         )
     return env_id
 

@@ -12,6 +12,7 @@ from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
 from dreamenv.envs.streams import is_integer
+from dreamenv.errors import SettingsError
 from dreamenv.models.memory import State
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -21,7 +22,7 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
     """Turns a number, an (N,) array or a pair (low, high) into (2, N) float64: the range of every environment.
 
     Raises:
-        ValueError: If it is not a number, negative, nan, infinite, of another length, or if low is above high.
+        SettingsError: If it is not a number, negative, nan, infinite, of another length, or if low is above high.
     """
     pair = isinstance(value, tuple | list) and len(value) == 2 and all(_is_number(bound) for bound in value)
     array = _is_array(value) and value.shape in ((), (num_envs,)) and value.dtype.kind in "fiu"
@@ -29,7 +30,7 @@ def check_temperature(value: Any, num_envs: int) -> torch.Tensor:
     low, high = ranges if pair else (ranges, ranges)
     if not np.all((low >= 0) & (low <= high) & (high <= np.finfo(np.float32).max)):
         many = f", or an array of {num_envs} of them" if num_envs > 1 else ""
-        raise ValueError(
+        raise SettingsError(
             f"expected a temperature: a finite number >= 0{many}, or a pair (low, high); got {_shown(value)}"
         )
     return torch.from_numpy(np.stack([np.broadcast_to(bound, (num_envs,)) for bound in (low, high)]))
@@ -39,10 +40,10 @@ def check_one_temperature(value: Any) -> float:
     """Checks a temperature where a pair or an array has no meaning.
 
     Raises:
-        ValueError: If it is not a number, negative, nan or infinite.
+        SettingsError: If it is not a number, negative, nan or infinite.
     """
     if not _is_number(value):
-        raise ValueError(f"expected a temperature: a single finite number >= 0; got {_shown(value)}")
+        raise SettingsError(f"expected a temperature: a single finite number >= 0; got {_shown(value)}")
     return float(check_temperature(value, 1)[0, 0])
 
 
@@ -76,10 +77,10 @@ def check_count(name: str, value: Any) -> int:
     """Checks a number of things.
 
     Raises:
-        ValueError: If it is not an integer, or below 1.
+        SettingsError: If it is not an integer, or below 1.
     """
     if not is_integer(value) or isinstance(value, bool) or not 1 <= value < 2**63:
-        raise ValueError(f"expected {name} >= 1, got {_shown(value)}")
+        raise SettingsError(f"expected {name} >= 1, got {_shown(value)}")
     return int(value)
 
 
@@ -87,10 +88,10 @@ def check_flag(name: str, value: Any) -> bool:
     """Checks a choice between yes and no.
 
     Raises:
-        ValueError: If it is neither.
+        SettingsError: If it is neither.
     """
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"expected {name} to be True or False, got {_shown(value)}")
+        raise SettingsError(f"expected {name} to be True or False, got {_shown(value)}")
     return bool(value)
 
 
@@ -98,10 +99,10 @@ def check_share(name: str, value: Any, *, below_one: bool = False) -> float:
     """Checks a share of something; of ``below_one`` it must not be all.
 
     Raises:
-        ValueError: If it is not a number in [0, 1], or in [0, 1).
+        SettingsError: If it is not a number in [0, 1], or in [0, 1).
     """
     if not (_is_number(value) and 0.0 <= value <= 1.0 and (value < 1.0 or not below_one)):
-        raise ValueError(f"expected {name} in [0, 1{')' if below_one else ']'}, got {_shown(value)}")
+        raise SettingsError(f"expected {name} in [0, 1{')' if below_one else ']'}, got {_shown(value)}")
     return float(value)
 
 
@@ -119,10 +120,10 @@ def check_mask(mask: Any, num_envs: int) -> NDArray[np.bool_]:
     """Checks which of N environments are meant.
 
     Raises:
-        ValueError: If it is not an (N,) bool array.
+        SettingsError: If it is not an (N,) bool array.
     """
     if not _is_mask(mask, num_envs):
-        raise ValueError(f"expected the mask to be a ({num_envs},) bool array, got {_shown(mask)}")
+        raise SettingsError(f"expected the mask to be a ({num_envs},) bool array, got {_shown(mask)}")
     return mask
 
 
@@ -134,17 +135,17 @@ def check_start(start: State | None, world: World, num_envs: int, branched_start
     """Turns a start of batch size 1 or N into one of N.
 
     Raises:
-        ValueError: If it is of another size, or beside branched starts.
+        SettingsError: If it is of another size, or beside branched starts.
     """
     if start is None:
         return None
     if not isinstance(start, State):
-        raise ValueError(f"expected a State as start, got {_shown(start)}")
+        raise SettingsError(f"expected a State as start, got {_shown(start)}")
     if branched_starts:
-        raise ValueError(f"expected branched_starts 0 beside a start, got {branched_starts}")
+        raise SettingsError(f"expected branched_starts 0 beside a start, got {branched_starts}")
     expected, got = world.feature_size, tuple(world.features(start).shape)
     if got not in ((1, expected), (num_envs, expected)):
-        raise ValueError(f"expected a start of 1 or {num_envs} states with {expected} features, got {got}")
+        raise SettingsError(f"expected a start of 1 or {num_envs} states with {expected} features, got {got}")
     start = start.to(world.device)
     return start if len(start.step) == num_envs else start.rows(torch.zeros(num_envs, dtype=torch.int64))
 
@@ -155,17 +156,17 @@ def check_first_frames(
     """Turns 1 or N real frames into N.
 
     Raises:
-        ValueError: If they are not frames of the world, or without a start.
+        SettingsError: If they are not frames of the world, or without a start.
     """
     if frames is None:
         return None
     shape = world.config.frame_shape
     if start is None:
-        raise ValueError("expected a start beside first_frames, got none")
+        raise SettingsError("expected a start beside first_frames, got none")
     if not isinstance(frames, np.ndarray):
-        raise ValueError(f"expected an array as first_frames, got {_shown(frames)}")
+        raise SettingsError(f"expected an array as first_frames, got {_shown(frames)}")
     if frames.dtype != np.uint8 or frames.shape not in ((1, *shape), (num_envs, *shape)):
-        raise ValueError(f"expected first_frames of 1 or {num_envs} {shape} uint8, got {frames.dtype}{frames.shape}")
+        raise SettingsError(f"expected first_frames of 1 or {num_envs} {shape} uint8, got {frames.dtype}{frames.shape}")
     return torch.from_numpy(np.broadcast_to(frames, (num_envs, *shape)).copy()).to(world.device)
 
 
@@ -173,10 +174,10 @@ def matrix_dtype(name: str) -> torch.dtype:
     """The type of M's matrix products by its name.
 
     Raises:
-        ValueError: If there is no such type.
+        SettingsError: If there is no such type.
     """
     if not isinstance(name, str) or name not in ("float32", "bfloat16", "int8"):
-        raise ValueError(f"expected dtype 'float32', 'bfloat16' or 'int8', got {_shown(name)}")
+        raise SettingsError(f"expected dtype 'float32', 'bfloat16' or 'int8', got {_shown(name)}")
     return getattr(torch, name)
 
 
@@ -184,7 +185,7 @@ def time_limit(real: int, asked: int | None) -> int:
     """The most steps of a dream: the real time limit, or fewer if that was asked for.
 
     Raises:
-        ValueError: If it is no positive number.
+        SettingsError: If it is no positive number.
     """
     if asked is None or (isinstance(asked, int) and asked == -1):  # gymnasium.make's way to ask for no limit of its own
         return real
@@ -250,10 +251,10 @@ def check_options(options: Any) -> dict[str, Any]:
     """Copies the options of a reset, which are the caller's.
 
     Raises:
-        ValueError: If they are neither a dict nor None.
+        SettingsError: If they are neither a dict nor None.
     """
     if not (options is None or isinstance(options, dict)):
-        raise ValueError(f"expected the options of a reset as a dict or None, got {_shown(options)}")
+        raise SettingsError(f"expected the options of a reset as a dict or None, got {_shown(options)}")
     return dict(options or {})
 
 
@@ -261,11 +262,13 @@ def check_reset_mask(options: dict[str, Any], num_envs: int) -> NDArray[np.bool_
     """Reads from the options of a reset which environments are meant, (N,) bool; all where they do not say.
 
     Raises:
-        ValueError: If it is not an (N,) bool array, or none is meant.
+        SettingsError: If it is not an (N,) bool array, or none is meant.
     """
     mask = options.get("reset_mask", np.ones(num_envs, bool))
     if not (_is_mask(mask, num_envs) and mask.any()):
-        raise ValueError(f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {_shown(mask)}")
+        raise SettingsError(
+            f"expected reset_mask to be a ({num_envs},) bool array with a True in it, got {_shown(mask)}"
+        )
     return mask
 
 
@@ -273,11 +276,11 @@ def check_reset_options(options: dict[str, Any] | None, num_envs: int) -> tuple[
     """Reads a dream's options of a reset: which environments, (N,) bool, and (2, N) ranges of new temperatures, if any.
 
     Raises:
-        ValueError: If there are others, or their values are wrong.
+        SettingsError: If there are others, or their values are wrong.
     """
     options = check_options(options)
     mask, temperature = check_reset_mask(options, num_envs), options.get("temperature")
     others = [name for name in options if name not in ("temperature", "reset_mask")]
     if others:
-        raise ValueError(f"expected the options 'temperature' and 'reset_mask', got {_shown(others)}")
+        raise SettingsError(f"expected the options 'temperature' and 'reset_mask', got {_shown(others)}")
     return mask, None if temperature is None else check_temperature(temperature, num_envs)

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from dreamenv.envs.settings import check_options, check_reset_mask
+from dreamenv.errors import SettingsError
 
 
 class ActionPenalty(gym.Wrapper):
@@ -27,7 +28,7 @@ class ActionPenalty(gym.Wrapper):
         discount: In [0, 1]; with 1 every step costs the same, a price of time.
 
     Raises:
-        ValueError: If an argument is out of range.
+        SettingsError: If an argument is out of range.
     """
 
     def __init__(self, env: gym.Env, penalty: float | Sequence[float] = 0.001, discount: float = 0.99) -> None:
@@ -60,7 +61,7 @@ class VectorActionPenalty(VectorWrapper):
         discount: In [0, 1]; with 1 every step costs the same, a price of time.
 
     Raises:
-        ValueError: If an argument is out of range.
+        SettingsError: If an argument is out of range.
     """
 
     def __init__(self, env: VectorEnv, penalty: float | Sequence[float] = 0.001, discount: float = 0.99) -> None:
@@ -104,10 +105,10 @@ class VectorActionPenalty(VectorWrapper):
 def _check(penalty: float | Sequence[float], discount: float, actions: gym.Space) -> tuple[NDArray[np.float64], float]:
     costs = np.asarray(penalty, np.float64)
     if not (((costs >= 0.0) & np.isfinite(costs)).all() and 0.0 <= discount <= 1.0):
-        raise ValueError(f"expected penalty >= 0 and discount in [0, 1], both finite, got {penalty} and {discount}")
+        raise SettingsError(f"expected penalty >= 0 and discount in [0, 1], both finite, got {penalty} and {discount}")
     expected = int(getattr(actions, "n", 0))
     if costs.ndim and costs.shape != (expected,):
-        raise ValueError(f"expected one penalty, or one for each of {expected} discrete actions, got {costs.shape}")
+        raise SettingsError(f"expected one penalty, or one for each of {expected} discrete actions, got {costs.shape}")
     return costs, discount
 
 

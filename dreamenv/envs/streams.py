@@ -12,6 +12,7 @@ import torch
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from dreamenv.errors import SettingsError
 from dreamenv.noise import Noise
 
 BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
@@ -67,7 +68,7 @@ class NoiseStreams:
         """Restarts the streams of ``rows`` as a vector environment's reset with this seed does.
 
         Raises:
-            ValueError: If there is not one seed for each environment.
+            SettingsError: If there is not one seed for each environment.
         """
         seeds = seeds_of(seed, len(self._cursor))
         self.seed(rows, [seeds[row] for row in rows])
@@ -92,7 +93,7 @@ def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int
     """The seed of every environment, as a vector environment's reset has it: s stands for s, s + 1, ...
 
     Raises:
-        ValueError: If there is not one seed for each environment.
+        SettingsError: If there is not one seed for each environment.
         gymnasium.error.Error: If one is neither None nor an integer >= 0.
     """
     if seed is None:
@@ -100,10 +101,10 @@ def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int
     given: Any = [int(seed) + i for i in range(num_envs)] if is_integer(seed) else seed
     listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     if not (listed or (isinstance(given, np.ndarray) and given.ndim == 1)):
-        raise ValueError(f"expected an integer or {num_envs} of them as seeds, got {type(seed).__name__}")
+        raise SettingsError(f"expected an integer or {num_envs} of them as seeds, got {type(seed).__name__}")
     seeds = list(given)
     if len(seeds) != num_envs:
-        raise ValueError(f"expected {num_envs} seeds, got {len(seeds)}")
+        raise SettingsError(f"expected {num_envs} seeds, got {len(seeds)}")
     wrong = [value for value in seeds if not (value is None or (is_integer(value) and value >= 0))]
     if wrong:
         came = wrong[0] if is_integer(wrong[0]) else type(wrong[0]).__name__

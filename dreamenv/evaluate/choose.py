@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 from dreamenv.bundle import as_world
 from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_real_vector, named_by_world
+from dreamenv.errors import SettingsError
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.progress import progress
+from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
 from dreamenv.world import World
 
@@ -32,6 +35,11 @@ class ChooseConfig:
     seed: int = VALIDATION_SEED
     num_envs: int = 8
 
+    def __post_init__(self) -> None:
+        """Refuses settings out of range, before anything is played."""
+        check_range(self, 1, math.inf, "episodes", "num_envs")
+        check_seeds(self, "seed")
+
 
 def choose(
     world: World | str | Path, agents: Mapping[str, Policy], config: ChooseConfig | None = None
@@ -47,11 +55,11 @@ def choose(
         The scores by name, the highest mean return first.
 
     Raises:
-        ValueError: If there are no agents, no episodes, or if an agent does not fit the world.
+        SettingsError: If there are no agents, no episodes, or if an agent does not fit the world.
     """
     config = config or ChooseConfig()
-    if not agents or config.episodes < 1:
-        raise ValueError(f"expected agents and episodes, got {len(agents)} agents and {config.episodes} episodes")
+    if not agents:
+        raise SettingsError("expected at least one agent to choose, got none")
     world = as_world(world)
     for agent in agents.values():
         check_agent(world, agent)

@@ -16,9 +16,11 @@ from dreamenv.bundle import as_world, world_id
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.settings import check_one_temperature
+from dreamenv.errors import SettingsError
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
 from dreamenv.progress import progress
+from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
 from dreamenv.world import World
 
@@ -42,7 +44,9 @@ class CompareConfig:
     num_envs: int = 8
 
     def __post_init__(self) -> None:
-        """Refuses temperatures that no dream has, pairs among them, before hours are spent."""
+        """Refuses settings out of range, such as pairs of temperatures, before hours are spent."""
+        check_range(self, 1, np.inf, "episodes", "num_envs")
+        check_seeds(self, "seed")
         for value in self.temperatures:
             check_one_temperature(value)
 
@@ -90,15 +94,11 @@ def compare(
         The comparison.
 
     Raises:
-        ValueError: If a setting is out of range.
+        SettingsError: If a setting is out of range.
         BundleError: If the world cannot be loaded.
         RenderingError: If the real environment cannot draw.
     """
     config = config or CompareConfig()
-    if config.episodes < 1:
-        raise ValueError(f"expected episodes >= 1, got {config.episodes}")
-    if config.num_envs < 1:
-        raise ValueError(f"expected num_envs >= 1, got {config.num_envs}")
     world = as_world(world).seen_by(agent)
     check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
@@ -148,16 +148,16 @@ def check_agent(world: World, agent: Policy) -> None:
     """Asks the agent for one action, before hours are spent on it.
 
     Raises:
-        ValueError: If the agent cannot act on the world's features, or acts outside of its action space.
+        SettingsError: If the agent cannot act on the world's features, or acts outside of its action space.
     """
     world = world.seen_by(agent)
     space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
     try:
         actions, _ = agent.predict(observation, None, np.ones(2, bool), True)
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"expected an agent for {world.feature_size} features: {error}") from None
+        raise SettingsError(f"expected an agent for {world.feature_size} features: {error}") from None
     if not all(space.contains(action) for action in actions):
-        raise ValueError(f"expected an agent with actions in {space}, got {actions}")
+        raise SettingsError(f"expected an agent with actions in {space}, got {actions}")
 
 
 def _places(world: World, config: CompareConfig) -> Sequence[tuple[str, VectorEnv, float | None]]:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import scipy.stats
 
+from dreamenv.errors import SettingsError
 from dreamenv.evaluate.scores import Score
 
 Quantity = Literal["return", "success", "length"]
@@ -48,10 +49,10 @@ def gaps(dream: Score, real: Score) -> tuple[Gap, ...]:
         The gaps of return, length and, where the world knows successes, success.
 
     Raises:
-        ValueError: If the scores are not of a dream and of reality.
+        SettingsError: If the scores are not of a dream and of reality.
     """
     if dream.temperature is None or real.temperature is not None:
-        raise ValueError(f"expected scores of a dream and of reality, got {dream.place} and {real.place}")
+        raise SettingsError(f"expected scores of a dream and of reality, got {dream.place} and {real.place}")
     quantities: dict[Quantity, tuple[Sequence[float], Sequence[float]]] = {"return": (dream.returns, real.returns)}
     if real.success is not None:
         quantities["success"] = (dream.successes, real.successes)
@@ -63,10 +64,10 @@ def best_temperature(dreams: Sequence[Score], real: Score) -> float:
     """Temperature whose dream predicts the mean real return best; the lowest of equals.
 
     Raises:
-        ValueError: If there are no dreams.
+        SettingsError: If there are no dreams.
     """
     if not dreams:
-        raise ValueError("expected at least one dream's score, got none")
+        raise SettingsError("expected at least one dream's score, got none")
     ordered = sorted(dreams, key=lambda score: score.temperature or 0.0)
     best = min(ordered, key=lambda score: abs(score.mean - real.mean))
     assert best.temperature is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import State, states_after
 from dreamenv.noise import Noise
 from dreamenv.progress import progress
+from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
 from dreamenv.world import World
 
@@ -46,8 +48,8 @@ class HorizonConfig:
 
     def __post_init__(self) -> None:
         """Refuses settings out of range, before anything is played."""
-        if min(self.episodes, self.num_envs, *self.horizons, *self.every) < 1:
-            raise ValueError(f"expected horizons, every, episodes and num_envs of at least 1, got {self}")
+        check_range(self, 1, math.inf, "horizons", "every", "episodes", "num_envs")
+        check_seeds(self, "seed")
         if self.temperature is not None:
             check_one_temperature(self.temperature)
 

@@ -14,6 +14,7 @@ from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.episodes import EpisodeStore
+from dreamenv.errors import SettingsError
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.failures import Failure, failures
@@ -28,6 +29,7 @@ from dreamenv.evaluate.signals import (
     strangest_moments,
 )
 from dreamenv.progress import progress
+from dreamenv.ranges import check_seeds
 from dreamenv.rollout import Outcome, Policy, rollout
 from dreamenv.world import World
 
@@ -64,14 +66,15 @@ class TrustConfig:
     def __post_init__(self) -> None:
         """Refuses settings out of range, before anything is dreamed."""
         if min(self.dreams, self.num_envs) < 1 or self.real_episodes < 0:
-            raise ValueError(
+            raise SettingsError(
                 "expected dreams and num_envs >= 1 and real_episodes >= 0, "
                 f"got {self.dreams}, {self.num_envs} and {self.real_episodes}"
             )
         if self.gamma is not None and not 0.0 <= self.gamma <= 1.0:
-            raise ValueError(f"expected a discount gamma from 0 to 1, got {self.gamma}")
+            raise SettingsError(f"expected a discount gamma from 0 to 1, got {self.gamma}")
+        check_seeds(self, "seed", "real_seed")
         if not self.ridge > 0.0:
-            raise ValueError(f"expected ridge > 0, got {self.ridge}")
+            raise SettingsError(f"expected ridge > 0, got {self.ridge}")
         for value in self.temperatures if self.temperature is None else (self.temperature, *self.temperatures):
             check_one_temperature(value)
 
@@ -202,17 +205,17 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         Signs, gaps and a verdict.
 
     Raises:
-        ValueError: If agent, world and episodes do not fit.
+        SettingsError: If agent, world and episodes do not fit.
         StoreError: If there are too few episodes.
     """
     config = config or TrustConfig()
     world = as_world(world).to("cpu")
     if world.seen_by(agent).inputs != ("z", "h"):
-        raise ValueError(
+        raise SettingsError(
             f"expected an agent that sees z and h, got one that sees {', '.join(world.seen_by(agent).inputs)}"
         )
     if store.spec.env_id != world.config.env_id:
-        raise ValueError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")
+        raise SettingsError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")
     check_agent(world, agent)
     seen, held_out = store.split()
     with progress(total=4 if config.real_episodes else 3, unit="stage", desc="trust") as bar:

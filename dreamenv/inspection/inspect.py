@@ -9,6 +9,7 @@ from typing import Any
 
 from dreamenv.bundle import as_world
 from dreamenv.episodes import EpisodeStore
+from dreamenv.errors import SettingsError
 from dreamenv.files import write_bytes, write_json
 from dreamenv.inspection.page import render
 from dreamenv.inspection.page_agents import agents_section
@@ -41,7 +42,7 @@ def inspect(
         All numbers.
 
     Raises:
-        ValueError: If the episodes are of another environment.
+        SettingsError: If the episodes are of another environment.
         StoreError: If there are too few episodes.
         BundleError: If the world, or a record of its training, cannot be read.
     """
@@ -49,7 +50,7 @@ def inspect(
     world = as_world(world).to("cpu")
     expected, spec = world.config, store.spec
     if (spec.env_id, spec.frame_shape, spec.action) != (expected.env_id, expected.frame_shape, expected.action):
-        raise ValueError(
+        raise SettingsError(
             f"expected episodes of {expected.env_id} with frames {expected.frame_shape} and {expected.action}; got "
             f"{spec} in {store.folder}"
         )

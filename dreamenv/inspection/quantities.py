@@ -10,6 +10,8 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 
+from dreamenv.errors import SettingsError
+
 Floats = NDArray[np.floating]
 
 
@@ -52,11 +54,11 @@ def dependence(samples: Floats) -> Floats:
         for independent dimensions; 0 for a dimension that never varies.
 
     Raises:
-        ValueError: If there are fewer than 4 samples.
+        SettingsError: If there are fewer than 4 samples.
     """
     count = len(samples)
     if count < 4:
-        raise ValueError(f"expected at least 4 samples for HSIC, got {count}")
+        raise SettingsError(f"expected at least 4 samples for HSIC, got {count}")
     kernels = np.stack([_centre(_gaussian_kernel(column)).ravel() for column in samples.T])
     products = kernels @ kernels.T
     norms = np.sqrt(products.diagonal())
@@ -96,11 +98,11 @@ def effective_sample_size(weights: ArrayLike, counts: ArrayLike = 1.0) -> float:
         Between 1 and N, for counts of 1.
 
     Raises:
-        ValueError: If a weight or a count is negative, or all are 0.
+        SettingsError: If a weight or a count is negative, or all are 0.
     """
     weights, counts = np.broadcast_arrays(np.asarray(weights, float), np.asarray(counts, float))
     if not (weights.size and min(weights.min(), counts.min()) >= 0.0 and (weights * counts).any()):
-        raise ValueError(f"expected non-negative weights and counts, some of them positive; got {weights}, {counts}")
+        raise SettingsError(f"expected non-negative weights and counts, some of them positive; got {weights}, {counts}")
     return float((counts * weights).sum() ** 2 / (counts * weights**2).sum())
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
 from dreamenv.episodes import Episode, EpisodeStore, evenly_spaced
+from dreamenv.errors import SettingsError
 from dreamenv.evaluate.horizon import HorizonConfig, open_loop
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.inspection.heads import HeadInspection, inspect_heads
@@ -22,6 +23,7 @@ from dreamenv.inspection.strips import FilmStrip, film_strip, telling_episodes
 from dreamenv.inspection.vision import Reconstructions, VisionInspection, inspect_vision
 from dreamenv.latents import LatentEpisode, encode_episodes, ending_index
 from dreamenv.progress import progress
+from dreamenv.ranges import check_seeds
 from dreamenv.world import World
 
 
@@ -48,9 +50,10 @@ class InspectConfig:
     def __post_init__(self) -> None:
         """Refuses settings that leave nothing to look at."""
         if min(self.held_out, self.open_loop_episodes) < 1 or min(self.frames, self.hsic_frames) < 4:
-            raise ValueError(f"expected at least 1 episode and 4 frames everywhere, got {self}")
+            raise SettingsError(f"expected at least 1 episode and 4 frames everywhere, got {self}")
         if not self.horizons or min(self.horizons) < 1:
-            raise ValueError(f"expected horizons of at least 1 step, got {self.horizons}")
+            raise SettingsError(f"expected horizons of at least 1 step, got {self.horizons}")
+        check_seeds(self, "seed")
 
 
 @dataclass(frozen=True)

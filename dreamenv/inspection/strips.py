@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dreamenv.episodes import Episode
+from dreamenv.errors import SettingsError
 from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import State
 from dreamenv.noise import Noise
@@ -81,11 +82,11 @@ def film_strip(world: World, episode: Episode, kind: str, horizons: Sequence[int
         The strip, beginning with the last frame that the dream was given.
 
     Raises:
-        ValueError: If no horizon is shorter than the episode.
+        SettingsError: If no horizon is shorter than the episode.
     """
     shown = room(len(episode), horizons)
     if not shown:
-        raise ValueError(f"expected an episode longer than one of the horizons {tuple(horizons)}, got {episode}")
+        raise SettingsError(f"expected an episode longer than one of the horizons {tuple(horizons)}, got {episode}")
     start = len(episode) - shown[-1]
     frames, actions = torch.from_numpy(episode.observations), torch.from_numpy(episode.actions)
     generator = torch.Generator().manual_seed(seed)

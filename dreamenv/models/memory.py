@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.rnn import pad_sequence
 
+from dreamenv.errors import SettingsError
 from dreamenv.models import mdn
 from dreamenv.models.heads import ActionHead, EndingHead, RewardHead, scale_action
 from dreamenv.spaces import ActionSpec
@@ -85,7 +86,9 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         """Refuses sizes that no M has."""
         if not (0 < self.hidden_size <= 2**14 and 0 < self.components <= 2**10):
-            raise ValueError(f"expected hidden_size from 1 to {2**14:,} and components from 1 to {2**10:,}; got {self}")
+            raise SettingsError(
+                f"expected hidden_size from 1 to {2**14:,} and components from 1 to {2**10:,}; got {self}"
+            )
 
 
 @dataclass(frozen=True)

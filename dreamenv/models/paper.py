@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dreamenv.errors import SettingsError
 from dreamenv.models import mdn
 from dreamenv.models.heads import EndingHead, RewardHead, scale_action
 from dreamenv.models.memory import Memory, MemoryConfig
@@ -25,13 +26,13 @@ class PaperVAE(Vision):
         config: Sizes; frames of 64 x 64 pixels only, channels as they are.
 
     Raises:
-        ValueError: If frames or channels are others.
+        SettingsError: If frames or channels are others.
     """
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         if config.frame_shape != (SIDE, SIDE, 3) or config.channels != _CHANNELS[1:]:
-            raise ValueError(f"expected frames {(SIDE, SIDE, 3)} and channels {_CHANNELS[1:]}, got {config}")
+            raise SettingsError(f"expected frames {(SIDE, SIDE, 3)} and channels {_CHANNELS[1:]}, got {config}")
         self.config = config
         stages = zip(_CHANNELS, _CHANNELS[1:], strict=False)
         convolutions = [layer for one, two in stages for layer in (nn.Conv2d(one, two, 4, stride=2), nn.ReLU())]

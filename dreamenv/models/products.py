@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from dreamenv.errors import SettingsError
 from dreamenv.processor import mkl_is_fast
 
 
@@ -45,12 +46,12 @@ class EightBitProduct:
         exact: So many of the first columns are multiplied in float32.
 
     Raises:
-        ValueError: If the weight is not on the processor.
+        SettingsError: If the weight is not on the processor.
     """
 
     def __init__(self, weight: Tensor, exact: int = 0) -> None:
         if weight.device.type != "cpu":
-            raise ValueError(f"expected dtype 'float32' or 'bfloat16' on {weight.device.type}, got 'int8'")
+            raise SettingsError(f"expected dtype 'float32' or 'bfloat16' on {weight.device.type}, got 'int8'")
         self.dtype, self.shape = torch.float32, weight.shape
         self._exact = weight[:, :exact].T
         whole, scale = _rounded(weight[:, exact:])

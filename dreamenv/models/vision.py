@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dreamenv.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class VisionConfig:
@@ -31,7 +33,7 @@ class VisionConfig:
         """Refuses sizes that no V has."""
         sizes = (*self.frame_shape, self.latent_size, *self.channels)
         if not (0 < min(sizes) <= max(sizes) <= 2**14 and 0 < len(self.channels) <= 12 and self.frame_shape[2] == 3):
-            raise ValueError(f"expected RGB frames, 1 to 12 layers and sizes from 1 to {2**14:,}; got {self}")
+            raise SettingsError(f"expected RGB frames, 1 to 12 layers and sizes from 1 to {2**14:,}; got {self}")
 
 
 class Vision(nn.Module, ABC):
@@ -144,14 +146,14 @@ def stage_sizes(config: VisionConfig) -> list[tuple[int, int]]:
     """Heights and widths of the frame and of the features after each of the encoder's convolutions.
 
     Raises:
-        ValueError: If the frames are too small for so many.
+        SettingsError: If the frames are too small for so many.
     """
     sizes = [config.frame_shape[:2]]
     for _ in config.channels:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     if min(sizes[-1]) < 1:
         least = 2 ** len(config.channels)
-        raise ValueError(f"expected frames of at least {least} pixels a side, got {config.frame_shape}")
+        raise SettingsError(f"expected frames of at least {least} pixels a side, got {config.frame_shape}")
     return sizes
 
 

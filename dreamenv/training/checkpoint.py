@@ -51,7 +51,7 @@ def save_checkpoint(
         step: Steps done.
 
     Raises:
-        OSError: If the disk refuses; earlier checkpoints are then intact.
+        StorageError: If the disk refuses; earlier checkpoints are then intact.
     """
     tensors = {"step": torch.tensor(step)}
     tensors |= {f"model/{name}": tensor for name, tensor in model.state_dict().items()}

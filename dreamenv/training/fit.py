@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from dreamenv.errors import DivergenceError
 from dreamenv.processor import bfloat16_is_fast
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
@@ -68,7 +69,7 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data, or another process is at work there.
-        FloatingPointError: If the loss, its gradient, a weight or a buffer is not finite. No checkpoint ever holds such
+        DivergenceError: If the loss, its gradient, a weight or a buffer is not finite. No checkpoint ever holds such
             a number: the last one stays, and the same command goes on from it.
     """
     with alone_in(folder):
@@ -128,14 +129,14 @@ def learning_rate_at(step: int, config: FitConfig) -> float:
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 
-def not_finite(what: str, saved_step: int) -> FloatingPointError:
+def not_finite(what: str, saved_step: int) -> DivergenceError:
     """The error of a training whose numbers went wrong.
 
     Args:
         what: What is not finite, of which model, and when.
         saved_step: Steps that the last checkpoint has behind it.
     """
-    return FloatingPointError(
+    return DivergenceError(
         f"{what}; expected finite numbers. Nothing of this was saved: the same command goes on from step {saved_step}. "
         "If it stops there again, look at the data, or lower the learning rate"
     )
@@ -145,7 +146,7 @@ def check_weights(model: nn.Module, optimizer: torch.optim.Optimizer, name: str,
     """Makes sure that a checkpoint of these after ``step`` steps would hold finite numbers only.
 
     Raises:
-        FloatingPointError: Names the first weight, buffer or part of the optimizer's state that is not finite.
+        DivergenceError: Names the first weight, buffer or part of the optimizer's state that is not finite.
     """
     tensors = dict(model.state_dict())
     for index, state in optimizer.state_dict()["state"].items():

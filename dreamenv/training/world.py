@@ -16,6 +16,7 @@ from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind, ending_kinds, ordinary_reward
 from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.errors import SettingsError
 from dreamenv.latents import LatentEpisode, encode_episodes
 from dreamenv.models.heads import EndingRule
 from dreamenv.models.memory import Memory, State, states_after
@@ -50,7 +51,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuses a world without a moment to branch off from."""
         if self.branches < 1:
-            raise ValueError(f"expected branches >= 1, got {self.branches}")
+            raise SettingsError(f"expected branches >= 1, got {self.branches}")
 
 
 def train(
@@ -76,9 +77,9 @@ def train(
     Raises:
         StoreError: If there are no episodes, or too few to hold any out.
         ResumeError: If ``training/`` belongs to other settings or data.
-        FloatingPointError: If a loss or a weight is not finite; the last checkpoint stays, see
+        DivergenceError: If a loss or a weight is not finite; the last checkpoint stays, see
             :func:`dreamenv.training.fit.fit`.
-        ValueError: If there is no such device.
+        SettingsError: If there is no such device.
     """
     config, folder = config or TrainConfig(), Path(folder)
     check_device(device)

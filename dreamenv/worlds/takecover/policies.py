@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.agents.hold import hold
+from dreamenv.errors import SettingsError
 from dreamenv.worlds.takecover.real import LEFT, RIGHT
 
 
@@ -20,7 +21,7 @@ class SweepPolicy:
 
     def __init__(self, half_period: int) -> None:
         if half_period < 1:
-            raise ValueError(f"expected a half period of at least one step, got {half_period}")
+            raise SettingsError(f"expected a half period of at least one step, got {half_period}")
         self._half_period = half_period
 
     def predict(
