@@ -59,7 +59,7 @@ STAGE = printf '%-10s %5d s\n' $(1) $$(( $$(date +%s) - begin )) >>$(STAGES)
 
 sidewalk: setup  ## make a world and two agents anew: collect, train, dream, compare, seconds by stage (about 20 minutes)
 	@mkdir -p $(RUN) && rm -f $(STAGES)
-	@begin=$$(date +%s); $(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66000 && $(call STAGE,collect)
+	@begin=$$(date +%s); $(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(RUN) --frames 66538 && $(call STAGE,collect)
 	@begin=$$(date +%s); $(BIN)/dreamenv train --world $(RUN) && $(call STAGE,train)
 	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 linear-0 ppo-1.15-0 && $(call STAGE,dream)
 	@begin=$$(date +%s); $(MAKE) --no-print-directory --jobs 2 compare-linear-0 compare-ppo-1.15-0 && $(call STAGE,compare)

@@ -80,8 +80,8 @@ def collect(
         The store, holding at least ``config.frames`` frames.
 
     Raises:
-        UnsupportedEnvironmentError: If the environment cannot be learned from, or its episodes do not end.
-        EpisodeError: If several episodes fail in a row; the last of them.
+        UnsupportedEnvironmentError: If the environment cannot be learned from, its episodes do not end, or five in a row
+            fail.
         StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
             to it.
         WorkerError: If a process of an environment ends early; whole shards stay, and a next call goes on.
@@ -116,13 +116,15 @@ class _Collection:
 
     def run(self) -> None:
         """Plays group after group of seeds; the first one may have been begun by an earlier call."""
+        self._show()
+        if self._full:
+            return
         size, first = self._config.shard_episodes, FIRST_TRAINING_SEED * (1 + self._config.seed)
         seed = _next_seed(self._store, self._config.seed)
         group = range(seed - (seed - first) % size, seed + size - (seed - first) % size)
         self._see([episode for episode in self._store if episode.seed not in group])
         knowledge = copy.deepcopy(self._statistics)
         self._see([episode for episode in self._store if episode.seed in group])
-        self._show()
         while not self._full:
             failed = self._store.failures
             explore = functools.partial(Explorer, self._store.spec.action, self._config.exploration, knowledge)

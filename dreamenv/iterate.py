@@ -40,9 +40,9 @@ class IterateConfig:
     """How a world and its agent improve each other.
 
     Attributes:
-        frames: Real frames that exploring policies collect before the first agent; the last shard is filled.
+        frames: Real frames that exploring policies collect before the first agent; the last episode is finished.
         rounds: Rounds after the first world and its agent.
-        round_frames: Real frames that every round's agent adds, and what is needed to fill the last shard.
+        round_frames: Real frames that every round's agent adds, and what is needed to finish the last episode.
         noise: The collecting agent is greedy but for random actions with one of these probabilities, drawn for each
             episode.
         target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.

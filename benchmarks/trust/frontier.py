@@ -104,8 +104,8 @@ def measure(config: Frontier, budget: int, seed: int) -> None:
 
 
 def collect(config: Frontier, seed: int) -> dreamenv.EpisodeStore:
-    """The frames of a seed; the last shard is finished, so that the largest budget is hardly passed."""
-    settings = dreamenv.CollectConfig(frames=max(config.budgets) - 1_000, seed=seed, shard_episodes=8)
+    """The frames of a seed, as many as the largest budget asks for."""
+    settings = dreamenv.CollectConfig(frames=max(config.budgets), seed=seed, shard_episodes=8)
     return dreamenv.collect(config.env, config.root / f"seed{seed}" / "episodes", settings)
 
 

@@ -31,7 +31,7 @@ def shards(folder):
 def test_processes_collect_the_same_frames_of_a_drawn_environment(tmp_path, cases, figure):
     episodes, crowd = cases(2, 256), cases(3, 8)
     for name, num_envs, processes in (("alone", 1, False), ("crowd", crowd, False), ("processes", 2, True)):
-        config = CollectConfig(frames=1, shard_episodes=episodes, num_envs=num_envs, processes=processes)
+        config = CollectConfig(frames=75 * episodes, num_envs=num_envs, processes=processes)
         frames = collect(SIDEWALK, tmp_path / name, config).num_frames
     names = {name: shards(tmp_path / name) for name in ("alone", "crowd", "processes")}
     same = names["alone"] == names["crowd"] == names["processes"]
