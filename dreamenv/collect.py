@@ -80,8 +80,8 @@ def collect(
         The store, holding at least ``config.frames`` frames.
 
     Raises:
-        UnsupportedEnvironmentError: If the environment cannot be learned from, its episodes do not end, or five in a row
-            fail.
+        UnsupportedEnvironmentError: If the environment cannot be learned from, its episodes do not end, or five of them
+            fail in a row.
         StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
             to it.
         WorkerError: If a process of an environment ends early; whole shards stay, and a next call goes on.
