@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -165,7 +166,9 @@ def compare_command(
     """
     loaded = load(world)
     actor, folder = _agent_of(loaded, agent), out or _home(world) / "compare" / Path(agent).name
-    comparison = compare(loaded, actor, config, name=agent)
+    home = _home(world)
+    beside = folder if home.exists() and not os.access(home, os.W_OK) else home
+    comparison = compare(loaded, actor, config, name=agent, baselines=beside / "baselines")
     write_comparison(comparison, folder)
     plot_comparison(comparison, folder / "comparison.png")
     write_film(loaded, actor, folder / "film.gif", seed=config.seed, temperature=loaded.config.temperature)

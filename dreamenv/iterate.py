@@ -143,7 +143,8 @@ def _play(env_id: str, folder: Path, before: list[Round], config: IterateConfig)
     world = train(place, _training(number, config), episodes=store.folder, source=source)
     agent = _dream(world, place / "agents" / config.agent, _seed(number, config), config)
     settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
-    write_comparison(compare(world, agent, settings, name=str(place / "agents" / config.agent)), place)
+    name, baselines = str(place / "agents" / config.agent), folder / "baselines"
+    write_comparison(compare(world, agent, settings, name=name, baselines=baselines), place)
     return _read(folder, number)
 
 

@@ -11,3 +11,8 @@ from tqdm import tqdm
 def progress(**kwargs: Any) -> tqdm:
     """Makes a ``tqdm`` bar from its keyword arguments; call ``set_postfix(..., refresh=False)`` before ``update``."""
     return tqdm(mininterval=0.2 if sys.stderr.isatty() else 30.0, dynamic_ncols=True, **kwargs)
+
+
+def advance_to(bar: tqdm, count: int) -> None:
+    """Moves a bar that counts steps on to ``count``, where episodes ended before their time limit."""
+    bar.update(max(0, count - bar.n))

@@ -79,6 +79,7 @@ def rollout(
     record: bool = False,
     options: dict[str, Any] | None = None,
     on_observation: Callable[[], None] | None = None,
+    on_step: Callable[[int], Any] | None = None,
 ) -> Iterator[Outcome]:
     """Plays one episode per seed; a slot of the vector environment that is done takes the next seed.
 
@@ -94,6 +95,7 @@ def rollout(
         record: Whether outcomes carry their trajectory.
         options: Passed to every reset.
         on_observation: Called after every reset and step, to render for example.
+        on_step: Called after every step of the batch with the number of episodes that took it, for progress bars.
 
     Yields:
         Outcomes, in the order in which the episodes end.
@@ -120,6 +122,8 @@ def rollout(
             history.add(slots.active, previous, action, reward)
         start = terminated | truncated
         slots.advance(reward)
+        if on_step:
+            on_step(int(slots.active.sum()))
         if start.any():
             if on_observation:
                 on_observation()

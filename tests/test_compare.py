@@ -2,9 +2,11 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -413,3 +415,148 @@ def test_a_live_model_is_compared_without_a_trace(dot_world):
     assert np.array_equal(np.random.rand(3), expected)
     assert model.env._seeds == seeds
     assert [row.returns for row in first.scores] == [row.returns for row in second.scores]
+
+
+class Failing:
+    """Acts once, then raises."""
+
+    stochastic = False
+
+    def __init__(self):
+        self.calls = 0
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        self.calls += 1
+        if self.calls > 3:
+            raise RuntimeError("the agent fails")
+        return np.zeros(len(observation), np.int64), state
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Every vector environment that is made, none of which may be stepped once it is closed."""
+    made = []
+
+    def watched(original):
+        @functools.wraps(original)
+        def make(*args, **kwargs):
+            env = original(*args, **kwargs)
+            step, close = env.step, env.close
+            record = SimpleNamespace(closed=False)
+
+            def checked_step(actions):
+                assert not record.closed, "a closed environment was stepped"
+                return step(actions)
+
+            def noted_close(**kwargs):
+                record.closed = True
+                close(**kwargs)
+
+            env.step, env.close = checked_step, noted_close
+            made.append(record)
+            return env
+
+        return make
+
+    for module, names in {
+        "compare": ("DreamVectorEnv", "make_latent_vector"),
+        "film": ("DreamVectorEnv", "make_latent_vector"),
+        "trust": ("DreamVectorEnv", "make_real_vector"),
+        "choose": ("make_real_vector",),
+        "horizon": ("make_pseudo_dream",),
+    }.items():
+        module = sys.modules[f"dreamenv.evaluate.{module}"]
+        for name in names:
+            monkeypatch.setattr(module, name, watched(getattr(module, name)))
+    return made
+
+
+def test_no_closed_environment_is_stepped_and_all_are_closed(dot_world, agent, opened):
+    compare(dot_world, agent, dataclasses.replace(CONFIG, episodes=2))
+    assert [env.closed for env in opened] == [True, True]
+
+
+@pytest.mark.parametrize("evaluation", ["compare", "choose", "horizon", "film", "trust"])
+def test_environments_are_closed_when_an_agent_fails(dot_world, dot_folder, opened, tmp_path, evaluation):
+    calls = {
+        "compare": lambda: compare(dot_world, Failing(), CONFIG),
+        "choose": lambda: dreamenv.choose(dot_world, {"failing": Failing()}, dreamenv.ChooseConfig(episodes=4)),
+        "horizon": lambda: dreamenv.score_by_sight(dot_world, Failing(), dreamenv.HorizonConfig(episodes=4)),
+        "film": lambda: write_film(dot_world, Failing(), tmp_path / "film.gif", seed=0, temperature=1.0),
+        "trust": lambda: dreamenv.trust(dot_world, Failing(), dreamenv.EpisodeStore(dot_folder / "episodes")),
+    }
+    with pytest.raises(RuntimeError, match="the agent fails"):
+        calls[evaluation]()
+    assert opened and all(env.closed for env in opened)
+
+
+def test_the_bar_counts_steps_and_ends_full(dot_world, agent, policies, monkeypatch):
+    class Bar:
+        def __init__(self, total, unit, **kwargs):
+            self.total, self.unit, self.n, self.moves = total, unit, 0, 0
+            bars.append(self)
+
+        def update(self, count):
+            self.n, self.moves = self.n + count, self.moves + 1
+
+        def set_postfix_str(self, *args, **kwargs):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    bars = []
+    monkeypatch.setattr(compare_module, "progress", Bar)
+    compare(dot_world, agent, CONFIG)
+    assert bars[0].unit == "step"
+    assert bars[0].n == bars[0].total == len(policies) * 3 * CONFIG.episodes * 20
+    assert bars[0].moves > 10 * len(policies)  # it moves within rows, too
+
+
+class Played:
+    """Counts the episodes that policies that see nothing play."""
+
+    def __init__(self, monkeypatch):
+        self.steps = 0
+        original = UniformPolicy.predict
+
+        def counted(policy, observation, *args, **kwargs):
+            self.steps += 1
+            return original(policy, observation, *args, **kwargs)
+
+        monkeypatch.setattr(UniformPolicy, "predict", counted)
+
+
+def test_policies_that_see_nothing_are_played_once(dot_world, agent, comparison, tmp_path, monkeypatch):
+    played, folder = Played(monkeypatch), tmp_path / "baselines"
+    first = compare(dot_world, agent, CONFIG, baselines=folder)
+    steps = played.steps
+    second = compare(dot_world, agent, CONFIG, baselines=folder)
+    assert steps > 0 and played.steps == steps
+    assert first.scores == second.scores == comparison.scores and first.groups == second.groups
+    compare(dot_world, agent, dataclasses.replace(CONFIG, temperatures=(), seed=5), baselines=folder)
+    assert played.steps > steps
+
+
+def test_baselines_of_an_environment_that_was_changed_are_played_again(dot_world, agent, tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, temperatures=(), episodes=2)
+    compare(dot_world, agent, config, baselines=tmp_path)
+    played = Played(monkeypatch)
+    monkeypatch.setattr(compare_module, "source", lambda env: "another text")
+    compare(dot_world, agent, config, baselines=tmp_path)
+    assert played.steps > 0
+
+
+def test_damaged_baselines_are_played_again_and_folders_that_cannot_be_written_are_left_alone(
+    dot_world, agent, tmp_path
+):
+    config = dataclasses.replace(CONFIG, temperatures=(), episodes=2)
+    first = compare(dot_world, agent, config, baselines=tmp_path / "b")
+    for path in (tmp_path / "b").iterdir():
+        path.write_text("{}")
+    assert compare(dot_world, agent, config, baselines=tmp_path / "b").scores == first.scores
+    (tmp_path / "file").write_text("no folder")
+    assert compare(dot_world, agent, config, baselines=tmp_path / "file" / "b").scores == first.scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dreamenv.envs.real import make_real_vector, named_by_world
 from dreamenv.errors import SettingsError
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
-from dreamenv.progress import progress
+from dreamenv.progress import advance_to, progress
 from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
 from dreamenv.world import World
@@ -65,9 +66,11 @@ def choose(
         check_agent(world, agent)
     real = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.episodes))
     seeds = range(config.seed, config.seed + config.episodes)
+    steps = config.episodes * world.config.max_episode_steps
     scores = {}
-    for name, agent in progress(iterable=agents.items(), total=len(agents), unit="agent", desc="choose"):
-        env = VectorLatentObservation(real, world.seen_by(agent))
-        scores[name] = score(env, agent, seeds, world.config, name=name, deterministic=True)
-    real.close()
+    with contextlib.closing(real), progress(total=len(agents) * steps, unit="step", desc="choose") as bar:
+        for name, agent in agents.items():
+            env = VectorLatentObservation(real, world.seen_by(agent))
+            scores[name] = score(env, agent, seeds, world.config, name=name, deterministic=True, on_step=bar.update)
+            advance_to(bar, len(scores) * steps)
     return dict(sorted(scores.items(), key=lambda item: -item[1].mean))

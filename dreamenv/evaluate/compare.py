@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.metadata
 import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
+from pydantic import TypeAdapter
 
 from dreamenv.bundle import as_world, world_id
+from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.errors import SettingsError
+from dreamenv.evaluate.baselines import Row, kept, source
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
-from dreamenv.progress import progress
+from dreamenv.progress import advance_to, progress
 from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
 from dreamenv.world import World
 
 TEST_SEED = 90_000
+_OF_DREAMS = ("vision", "memory", "endings", "ending_rules", "action_prior", "temperature")
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,12 @@ class Comparison:
 
 
 def compare(
-    world: World | str | Path, agent: Policy, config: CompareConfig | None = None, *, name: str = "agent"
+    world: World | str | Path,
+    agent: Policy,
+    config: CompareConfig | None = None,
+    *,
+    name: str = "agent",
+    baselines: Path | None = None,
 ) -> Comparison:
     """Scores an agent in the dream at several temperatures and in reality, beside two policies that see nothing.
 
@@ -89,6 +101,7 @@ def compare(
         agent: Whatever answers Stable-Baselines3's ``predict``.
         config: Settings.
         name: Of the agent, for the record.
+        baselines: Folder in which the scores of the policies that see nothing are kept for other comparisons.
 
     Returns:
         The comparison.
@@ -102,25 +115,26 @@ def compare(
     world = as_world(world).seen_by(agent)
     check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
-    scores: list[Score] = []
-    groups: list[GroupScore] = []
-    with progress(
-        desc="compare", total=len(_lineup(world, agent)) * (1 + len(config.temperatures)), unit="score"
-    ) as bar:
-        for place, env, temperature in _places(world, config):
+    steps = config.episodes * world.config.max_episode_steps
+    code = (versions(), commit())
+    rows: list[Row] = []
+    with contextlib.ExitStack() as opened:
+        places = _places(world, config, opened)
+        total = steps * len(places) * len(_lineup(world, agent))
+        bar = opened.enter_context(progress(desc="compare", total=total, unit="step"))
+        for place, env, temperature in places:
             for policy_name, policy, deterministic in _lineup(world, agent):
                 bar.set_postfix_str(f"{policy_name}, {place}", refresh=False)
-                row = score(
-                    env, policy, seeds, world.config,
-                    name=policy_name, deterministic=deterministic, temperature=temperature,
+                play = functools.partial(
+                    _play, env, policy, seeds, world.config,
+                    name=policy_name, deterministic=deterministic, temperature=temperature, on_step=bar.update,
                 )  # fmt: skip
-                scores.append(row)
-                if isinstance(env, SightLog):
-                    groups += group_scores(row, env.take())
-                bar.update()
-            env.close()
-    facts = (world.config.env_id, name, world_id(world), config, versions(), commit())
-    return Comparison(*facts, tuple(scores), tuple(groups))
+                action = np.asarray(getattr(policy, "action", ())).tolist()  # of a constant policy
+                facts = [policy_name, action, list(seeds), *_facts(world, env, temperature), *code]
+                rows.append(kept(None if policy is agent else baselines, facts, play))
+                advance_to(bar, steps * len(rows))
+    scores, groups = tuple(row.score for row in rows), tuple(group for row in rows for group in row.groups)
+    return Comparison(world.config.env_id, name, world_id(world), config, *code, scores, groups)
 
 
 def versions() -> dict[str, str]:
@@ -160,10 +174,28 @@ def check_agent(world: World, agent: Policy) -> None:
         raise SettingsError(f"expected an agent with actions in {space}, got {actions}")
 
 
-def _places(world: World, config: CompareConfig) -> Sequence[tuple[str, VectorEnv, float | None]]:
+def _places(
+    world: World, config: CompareConfig, opened: contextlib.ExitStack
+) -> list[tuple[str, VectorEnv, float | None]]:
     dream = DreamVectorEnv(world, min(config.episodes, 256), autoreset_mode=AutoresetMode.DISABLED)
+    opened.callback(dream.close)
     real = SightLog(make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED))
+    opened.callback(real.close)
     return [*(("dream", dream, temperature) for temperature in config.temperatures), ("real", real, None)]
+
+
+def _play(env: VectorEnv, policy: Policy, seeds: Sequence[int], config: WorldConfig, **how: Any) -> Row:
+    """One row; with groups where the environment exposes positions."""
+    row = score(env, policy, seeds, config, **how)
+    return Row(row, group_scores(row, env.take()) if isinstance(env, SightLog) else ())
+
+
+def _facts(world: World, env: VectorEnv, temperature: float | None) -> list[Any]:
+    """What the score of a policy that sees nothing depends on: in reality, on nothing of V and M."""
+    if temperature is not None:
+        return [env.num_envs, float(temperature), world_id(world), str(world.device)]
+    config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")
+    return [env.num_envs, source(env), {name: value for name, value in config.items() if name not in _OF_DREAMS}]
 
 
 def _lineup(world: World, agent: Policy) -> list[tuple[str, Policy, bool]]:

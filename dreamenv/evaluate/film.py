@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from pathlib import Path
@@ -39,12 +40,11 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
     dream = DreamVectorEnv(
         world, 1, temperature=temperature, autoreset_mode=AutoresetMode.DISABLED, render_mode="rgb_array"
     )
-    real = make_latent_vector(world, 1, AutoresetMode.DISABLED)
-    columns = {
-        f"dream, temperature {temperature:g}": _film(dream, agent, seed),
-        "reality | as V sees it": _film(real, agent, seed),
-    }
-    real.close()
+    with contextlib.closing(dream), contextlib.closing(make_latent_vector(world, 1, AutoresetMode.DISABLED)) as real:
+        columns = {
+            f"dream, temperature {temperature:g}": _film(dream, agent, seed),
+            "reality | as V sees it": _film(real, agent, seed),
+        }
     length = max(map(len, columns.values()))
     shown = range(0, length, math.ceil(length / PICTURES))
     pictures = [_compose({name: film[min(i, len(film) - 1)] for name, film in columns.items()}) for i in shown]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from dreamenv.evaluate.scores import Score, score
 from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import State, states_after
 from dreamenv.noise import Noise
-from dreamenv.progress import progress
+from dreamenv.progress import advance_to, progress
 from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
 from dreamenv.world import World
@@ -121,11 +122,16 @@ def score_by_sight(world: World | str | Path, agent: Policy, config: HorizonConf
     """
     config, world = config or HorizonConfig(), as_world(world).seen_by(agent)
     seeds = range(config.seed, config.seed + config.episodes)
+    steps = config.episodes * world.config.max_episode_steps
     scores = {}
-    for every in progress(iterable=config.every, unit="score", desc="horizon"):
-        env = make_pseudo_dream(world, config.num_envs, every=every, temperature=config.temperature)
-        scores[every] = score(env, agent, seeds, world.config, name=f"every {every}", deterministic=True)
-        env.close()
+    with progress(total=len(config.every) * steps, unit="step", desc="horizon") as bar:
+        for number, every in enumerate(config.every, start=1):
+            env = make_pseudo_dream(world, config.num_envs, every=every, temperature=config.temperature)
+            with contextlib.closing(env):
+                scores[every] = score(
+                    env, agent, seeds, world.config, name=f"every {every}", deterministic=True, on_step=bar.update
+                )
+            advance_to(bar, number * steps)
     return scores
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +84,13 @@ class ConstantPolicy:
     """
 
     def __init__(self, action: Any) -> None:
-        self._action = action
+        self.action = action
 
     def predict(
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses (B,) or (B, A) actions."""
-        return np.stack([self._action] * len(observation)), state
+        return np.stack([self.action] * len(observation)), state
 
 
 def score(
@@ -102,6 +102,7 @@ def score(
     name: str,
     deterministic: bool = False,
     temperature: float | None = None,
+    on_step: Callable[[int], Any] | None = None,
 ) -> Score:
     """Plays the episodes and sums them up.
 
@@ -113,13 +114,14 @@ def score(
         name: Of the policy, for the record.
         deterministic: Whether it acts greedily.
         temperature: None in reality.
+        on_step: As for :func:`~dreamenv.rollout.rollout`.
 
     Returns:
         The score.
     """
     options = None if temperature is None else {"temperature": temperature}
     with _drawing_from(policy, seeds[0]):
-        outcomes = list(rollout(env, policy, seeds, deterministic=deterministic, options=options))
+        outcomes = list(rollout(env, policy, seeds, deterministic=deterministic, options=options, on_step=on_step))
     return summarise(outcomes, config, name=name, temperature=temperature)
 
 

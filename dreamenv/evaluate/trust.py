@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -243,9 +244,9 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
 
 def dream(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
     """Plays the dreamed episodes, greedily, and records every step."""
-    env = _dreams(world, _temperature(world, config), config)
     seeds = range(config.seed, config.seed + config.dreams)
-    return list(rollout(env, agent, seeds, deterministic=True, record=True))
+    with contextlib.closing(_dreams(world, _temperature(world, config), config)) as env:
+        return list(rollout(env, agent, seeds, deterministic=True, record=True))
 
 
 def signals(
@@ -280,9 +281,8 @@ def _play(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
     """Real episodes with their frames."""
     seeds = range(config.real_seed, config.real_seed + config.real_episodes)
     env = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.real_episodes))
-    played = list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
-    env.close()
-    return played
+    with contextlib.closing(env):
+        return list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
 
 
 def _dreams(world: World, temperature: float, config: TrustConfig) -> DreamVectorEnv:
