@@ -1,4 +1,4 @@
-"""Exploring policies that know nothing of the task; one is drawn for every episode."""
+"""Exploring policies that know nothing of the task; one is drawn for every episode. Correlated noise for a Box."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ class ExplorationConfig:
         bump_turns: After a bump it takes 1 to this many steps of another action.
         patience: After a bump it tries again for one of these numbers of steps, drawn for each episode. A memory that
             never saw an action fail twice dreams that the second try succeeds.
+        correlated: Share of the episodes of a Box that correlated noise acts in; the policies above divide the rest.
+            Discrete spaces have none.
+        spread: Range of the correlated noise's standard deviation in a dimension, in shares of half the dimension's
+            range; drawn for each episode and dimension.
+        correlation: Range of the steps after which its autocorrelation has fallen to 1 / e, drawn alike.
+        repeat_good: Probability that its mean is that of a good episode before, once there are some.
     """
 
     bump_and_turn: float = 0.65
@@ -45,23 +51,65 @@ class ExplorationConfig:
     start_turns: int = 12
     bump_turns: int = 3
     patience: tuple[int, ...] = (0, 1, 2, 3, 4)
+    correlated: float = 0.8
+    spread: tuple[float, float] = (0.05, 1.0)
+    correlation: tuple[float, float] = (1.0, 20.0)
+    repeat_good: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuses settings that no exploration can have."""
         shares = ("bump_and_turn", "preference", "sticky")
         check_range(self, 0, math.inf, *shares, "start_turns", "patience")
         check_range(self, 1, math.inf, "hold", "bump_turns")
-        check_range(self, 0, 1, "noise")
+        check_range(self, 0, 1, "noise", "correlated", "repeat_good")
+        check_range(self, 1e-6, 1e6, "spread", "correlation")
         if not sum(getattr(self, share) for share in shares) > 0.0:
             raise SettingsError(f"expected a positive share of {', '.join(shares)}, got 0 for all")
 
 
-class BumpStatistics:
-    """How often each discrete action left the frame unchanged.
+class CorrelatedNoise:
+    """Gaussian noise of a Box whose next value resembles the last: an Ornstein-Uhlenbeck process at whole steps.
 
-    An action whose effect depends on the place (it sometimes bumps and sometimes does not) is the one that carries the
-    agent through the world. Bump-and-turn draws its main action in proportion to p (1 - p), the variance of "the frame
-    stayed the same": turning on the spot never bumps, waiting always does, walking does both.
+    Args:
+        action: A Box.
+        spread: Standard deviation in every dimension, (A,) or one number, in shares of half the dimension's range.
+        correlation: Range from which every dimension's correlation time is drawn, uniformly in its logarithm; in steps.
+        generator: Of everything random.
+    """
+
+    def __init__(
+        self,
+        action: ActionSpec,
+        spread: float | NDArray,
+        correlation: tuple[float, float],
+        generator: np.random.Generator,
+    ) -> None:
+        self._low, self._high = np.array(action.low), np.array(action.high)
+        self._deviation = spread * (self._high - self._low) / 2
+        self._kept = np.exp(-1.0 / _log_uniform(correlation, action.size, generator))
+        self._generator = generator
+        self._value = self._deviation * generator.standard_normal(action.size)
+
+    def around(self, mean: NDArray) -> NDArray[np.float32]:
+        """Adds the next value to (A,) ``mean``, within the bounds."""
+        chosen = np.clip(mean + self._value, self._low, self._high).astype(np.float32)
+        fresh = self._deviation * self._generator.standard_normal(len(self._value))
+        self._value = self._kept * self._value + np.sqrt(1.0 - self._kept**2) * fresh
+        return chosen
+
+
+def _log_uniform(bounds: tuple[float, float], size: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    return np.exp(generator.uniform(math.log(bounds[0]), math.log(bounds[1]), size))
+
+
+class ActionStatistics:
+    """What recorded episodes say of actions: which discrete ones change the frame, which of a Box good episodes took.
+
+    A discrete action whose effect depends on the place (it sometimes bumps and sometimes does not) is the one that
+    carries the agent through the world. Bump-and-turn draws its main action in proportion to p (1 - p), the variance of
+    "the frame stayed the same": turning on the spot never bumps, waiting always does, walking does both.
+
+    Of a Box the median action of every episode counts: clipping at a bound shifts the mean, but not the median.
 
     Args:
         action: The action space.
@@ -70,12 +118,15 @@ class BumpStatistics:
     def __init__(self, action: ActionSpec) -> None:
         self._tries = np.zeros(action.n)
         self._bumps = np.zeros(action.n)
+        self._medians: list[tuple[float, int, NDArray]] = []  # behind every episode's return and length
 
     def update(self, episodes: Sequence[Episode]) -> None:
-        """Counts the bumps of ``episodes``; does nothing for continuous actions."""
-        if not len(self._tries):
-            return
+        """Adds what happened in ``episodes``."""
         for episode in episodes:
+            if not len(self._tries):
+                total = float(np.sum(episode.rewards, dtype=np.float64))
+                self._medians.append((total, len(episode), np.median(episode.actions, 0)))
+                continue
             frames = episode.observations
             unchanged = [np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)]
             np.add.at(self._tries, episode.actions, 1)
@@ -88,6 +139,12 @@ class BumpStatistics:
         score = bump_rate * (1.0 - bump_rate)
         return score / score.sum()
 
+    @property
+    def good_actions(self) -> list[NDArray]:
+        """Median actions (A,) of the best quarter of the episodes of a Box: those of highest return, then longest."""
+        ordered = sorted(self._medians, key=lambda one: (-one[0], -one[1]))
+        return [median for _, _, median in ordered[: len(ordered) // 4]]
+
 
 class Explorer:
     """A batch of exploring policies, one per environment; answers ``predict``.
@@ -95,12 +152,12 @@ class Explorer:
     Args:
         action: The action space.
         config: The mixture.
-        statistics: What is known of bumps.
+        statistics: What earlier episodes say.
         seeds: The seed of every episode, in the order in which episodes begin.
     """
 
     def __init__(
-        self, action: ActionSpec, config: ExplorationConfig, statistics: BumpStatistics, seeds: Sequence[int]
+        self, action: ActionSpec, config: ExplorationConfig, statistics: ActionStatistics, seeds: Sequence[int]
     ) -> None:
         self._action, self._config, self._statistics = action, config, statistics
         self._seeds = list(seeds)
@@ -123,6 +180,8 @@ class Explorer:
 
     def _draw(self, generator: np.random.Generator) -> tuple[str, Act]:
         config = self._config
+        if not self._action.discrete and generator.random() < config.correlated:
+            return "correlated", self._correlated(generator)
         shares = np.array([config.bump_and_turn, config.preference, config.sticky])
         kind = generator.choice(3, p=shares / shares.sum())
         if kind == 0:
@@ -131,6 +190,24 @@ class Explorer:
         if kind == 1:
             return "preference", self._preference(generator)
         return "sticky", self._sticky(generator)
+
+    def _correlated(self, generator: np.random.Generator) -> Act:
+        """Noise around an action that the whole episode prefers, so that some episodes press one pedal alone."""
+        config, size = self._config, self._action.size
+        mean = self._preferred(generator)
+        spread = _log_uniform(config.spread, size, generator)
+        noise = CorrelatedNoise(self._action, spread, config.correlation, generator)
+        return lambda frame: noise.around(mean)
+
+    def _preferred(self, generator: np.random.Generator) -> NDArray:
+        """That of a good episode before, or a new one; half the dimensions rest, as a brake on stops all the others."""
+        good = self._statistics.good_actions
+        if good and generator.random() < self._config.repeat_good:
+            return good[generator.integers(len(good))]
+        low, high = np.array(self._action.low), np.array(self._action.high)
+        rest = np.where((low <= 0.0) & (high >= 0.0), 0.0, (low + high) / 2)
+        shrink = np.maximum(generator.uniform(-1.0, 1.0, len(rest)), 0.0)
+        return rest + shrink * (generator.uniform(low, high) - rest)
 
     def _bump_and_turn(self, generator: np.random.Generator, noise: float) -> Act:
         config = self._config

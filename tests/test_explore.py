@@ -1,12 +1,13 @@
-"""Exploring policies: valid, repeatable, and led by what bumps and what does not."""
+"""Exploring policies: valid, repeatable, and led by what bumps and what does not; correlated noise for a Box."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 
 from dreamenv.episodes import Episode
-from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
+from dreamenv.explore import ActionStatistics, CorrelatedNoise, ExplorationConfig, Explorer
 from dreamenv.spaces import ActionSpec
 
 LEFT, RIGHT, FORWARD = range(3)
@@ -14,14 +15,29 @@ DISCRETE = ActionSpec(n=3)
 BOX = ActionSpec(low=(-1.0, 0.0), high=(1.0, 5.0))
 ACTIONS = pytest.mark.parametrize("action", [DISCRETE, ActionSpec(n=1), BOX], ids=["discrete", "single", "box"])
 POLICIES = {
-    "bump_and_turn": ExplorationConfig(bump_and_turn=1.0, preference=0.0, sticky=0.0),
-    "preference": ExplorationConfig(bump_and_turn=0.0, preference=1.0, sticky=0.0),
-    "sticky": ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0),
+    "bump_and_turn": ExplorationConfig(bump_and_turn=1.0, preference=0.0, sticky=0.0, correlated=0.0),
+    "preference": ExplorationConfig(bump_and_turn=0.0, preference=1.0, sticky=0.0, correlated=0.0),
+    "sticky": ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, correlated=0.0),
     "mixture": ExplorationConfig(),
 }
+DRAWN_BEFORE = {  # SHA-256 of what the policies drew for discrete actions before there was correlated noise
+    "bump_and_turn": "241605c01adef3dc",
+    "preference": "f79fceb1305b53b8",
+    "sticky": "264b7edc13335662",
+    "mixture": "0defc19bdbbaedcc",
+}
 CALM = ExplorationConfig(
-    bump_and_turn=1.0, preference=0.0, sticky=0.0, noise=(0.0,), start_turns=0, bump_turns=1, patience=(0,)
+    bump_and_turn=1.0,
+    preference=0.0,
+    sticky=0.0,
+    noise=(0.0,),
+    start_turns=0,
+    bump_turns=1,
+    patience=(0,),
+    correlated=0.0,
 )
+CORRELATED = ExplorationConfig(correlated=1.0)
+PEDALS = ActionSpec(low=(-1.0, 0.0, 0.0), high=(1.0, 1.0, 1.0))  # steering, gas, brake
 
 
 def frame(value):
@@ -50,11 +66,11 @@ def play(explorer, frames):
 
 
 def explorer(action, config, seeds):
-    return Explorer(action, config, BumpStatistics(action), seeds)
+    return Explorer(action, config, ActionStatistics(action), seeds)
 
 
 def test_main_action_probabilities_follow_p_times_one_minus_p():
-    statistics = BumpStatistics(DISCRETE)
+    statistics = ActionStatistics(DISCRETE)
     turns = episode([LEFT] * 9, range(10))
     waits = episode([RIGHT] * 9, [0] * 10)
     walks = episode([FORWARD] * 9, [0, 1, 2, 3, 4, 5, 5, 5, 5, 5])
@@ -67,7 +83,7 @@ def test_main_action_probabilities_follow_p_times_one_minus_p():
 
 
 def test_the_moving_action_is_found():
-    statistics = BumpStatistics(DISCRETE)
+    statistics = ActionStatistics(DISCRETE)
     turns = episode([LEFT] * 500 + [RIGHT] * 500, np.arange(1001) % 256)
     walks = episode([FORWARD] * 500, (np.arange(501) // 5) % 256)
 
@@ -78,12 +94,12 @@ def test_the_moving_action_is_found():
 
 
 def test_nothing_seen_means_uniform():
-    np.testing.assert_allclose(BumpStatistics(DISCRETE).main_action_probabilities, np.ones(3) / 3)
+    np.testing.assert_allclose(ActionStatistics(DISCRETE).main_action_probabilities, np.ones(3) / 3)
 
 
 def test_statistics_add_up_over_updates():
     parts = [episode([0, 1, 2], [0, 0, 1, 1]), episode([2, 2, 0], [0, 1, 1, 2])]
-    together, one_by_one = BumpStatistics(DISCRETE), BumpStatistics(DISCRETE)
+    together, one_by_one = ActionStatistics(DISCRETE), ActionStatistics(DISCRETE)
 
     together.update(parts)
     for part in parts:
@@ -92,13 +108,32 @@ def test_statistics_add_up_over_updates():
     np.testing.assert_array_equal(together.main_action_probabilities, one_by_one.main_action_probabilities)
 
 
-def test_continuous_actions_are_not_counted():
-    statistics = BumpStatistics(BOX)
-    continuous = Episode(np.zeros((3, 2, 2, 3), np.uint8), np.zeros((2, 2), np.float32), *([None] * 5))
+def drive(action, rewards, length=5):
+    """An episode of a Box with one action throughout."""
+    actions = np.tile(np.array(action, np.float32), (length, 1))
+    rewards = np.full(length, rewards, np.float32)
+    return Episode(np.zeros((length + 1, 2, 2, 3), np.uint8), actions, rewards, False, True, 0, "")
 
-    statistics.update([continuous])
 
-    assert len(statistics._tries) == 0
+def test_the_best_quarter_of_continuous_episodes_is_good_the_longer_of_equals_first():
+    statistics = ActionStatistics(BOX)
+
+    statistics.update([drive((0.1, 1.0), 0.0), drive((0.2, 2.0), 1.0), drive((0.3, 3.0), 0.0, 9)])
+    assert statistics.good_actions == []
+    statistics.update([drive((0.4, 4.0), 0.0)] * 5)
+
+    np.testing.assert_allclose(statistics.good_actions, [(0.2, 2.0), (0.3, 3.0)], rtol=1e-6)
+
+
+def test_clipping_at_a_bound_does_not_shift_what_a_good_episode_did():
+    statistics = ActionStatistics(PEDALS)
+    at_rest = CorrelatedNoise(PEDALS, 0.5, (1.0, 1.0), np.random.default_rng(0))
+    actions = np.array([at_rest.around(np.zeros(3)) for _ in range(2000)])
+
+    statistics.update([dataclasses.replace(drive((0, 0, 0), 1.0, 2000), actions=actions)] * 4)
+
+    assert actions[:, 1:].mean() > 0.08
+    np.testing.assert_allclose(statistics.good_actions[0], 0.0, atol=0.05)
 
 
 @ACTIONS
@@ -113,6 +148,14 @@ def test_actions_are_valid(action, name):
         assert chosen.shape == ((40,) if action.discrete else (40, 2))
         assert chosen.dtype == action.space.dtype
         assert all(action.space.contains(one) for one in chosen)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_discrete_episodes_are_those_of_before(name):
+    frames = [0, 1, 1, 2, 2, 2, 3, 0, 0, 1] * 5
+    runs = np.array([play(explorer(DISCRETE, POLICIES[name], [seed]), frames) for seed in range(20)])
+
+    assert hashlib.sha256(runs.tobytes()).hexdigest().startswith(DRAWN_BEFORE[name])
 
 
 @ACTIONS
@@ -211,7 +254,7 @@ def test_patience_is_drawn_for_each_episode_from_its_values():
 
 @pytest.mark.parametrize("name", ["bump_and_turn", "preference"])
 def test_policies_favour_the_moving_action(name):
-    statistics = BumpStatistics(DISCRETE)
+    statistics = ActionStatistics(DISCRETE)
     turns = episode([LEFT] * 500 + [RIGHT] * 500, np.arange(1001) % 256)
     statistics.update([turns, episode([FORWARD] * 500, np.arange(501) // 5)])
     acting = Explorer(DISCRETE, POLICIES[name], statistics, range(50))
@@ -224,7 +267,7 @@ def test_policies_favour_the_moving_action(name):
 
 
 def test_sticky_actions_are_held_for_one_to_hold_steps():
-    config = ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(4,))
+    config = dataclasses.replace(POLICIES["sticky"], hold=(4,))
     actions = play(explorer(BOX, config, [3]), range(200))
     changes = np.flatnonzero((actions[1:] != actions[:-1]).any(1)) + 1
     held = np.diff(np.concatenate([[0], changes]))
@@ -233,7 +276,7 @@ def test_sticky_actions_are_held_for_one_to_hold_steps():
 
 
 def test_how_long_sticky_actions_are_held_is_drawn_for_each_episode():
-    config = ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0, hold=(1, 50))
+    config = dataclasses.replace(POLICIES["sticky"], hold=(1, 50))
     changes = [
         (np.diff(play(explorer(BOX, config, [seed]), range(200)), axis=0) != 0).any(1).mean() for seed in range(20)
     ]
@@ -247,3 +290,60 @@ def test_preference_is_a_softmax_with_one_raised_logit(strength, share):
     counts = np.sort(np.bincount(play(explorer(DISCRETE, config, [1]), [0] * 4000), minlength=3)) / 4000
 
     np.testing.assert_allclose(counts, [(1 - share) / 2, (1 - share) / 2, share], atol=0.03)
+
+
+@pytest.mark.parametrize("correlation", [1.0, 10.0])
+def test_correlated_noise_has_the_spread_and_the_memory_that_it_is_given(correlation):
+    noise = CorrelatedNoise(BOX, 0.1, (correlation, correlation), np.random.default_rng(0))
+    middle = np.array([0.0, 2.5])
+    drawn = np.array([noise.around(middle) for _ in range(40_000)]) - middle
+
+    np.testing.assert_allclose(drawn.std(0), [0.1, 0.25], rtol=0.1)
+    np.testing.assert_allclose(
+        [np.corrcoef(one[1:], one[:-1])[0, 1] for one in drawn.T], np.exp(-1 / correlation), atol=0.03
+    )
+
+
+@pytest.mark.parametrize("high", [1.0, float(np.finfo(np.float32).max)])
+def test_correlated_noise_stays_within_any_box(high):
+    action = ActionSpec(low=(-high, high / 2), high=(high, high))
+    chosen = play(explorer(action, CORRELATED, [0]), range(200))
+
+    assert chosen.dtype == np.float32 and all(action.space.contains(one) for one in chosen)
+
+
+def medians(action, episodes=300, statistics=None):
+    """(episodes, A): what every episode prefers, seen through little noise."""
+    config = dataclasses.replace(CORRELATED, spread=(1e-3, 1e-3))
+    policy = Explorer(action, config, statistics or ActionStatistics(action), range(episodes))
+    return policy.predict(np.stack([frame(0)] * episodes), None, np.ones(episodes, bool))[0]
+
+
+def test_every_episode_of_a_box_prefers_an_action_and_leaves_half_its_dimensions_at_rest():
+    steer, gas, brake = medians(PEDALS).T
+    at_rest = np.abs([steer, gas, brake]) < 0.005
+
+    np.testing.assert_allclose(at_rest.mean(1), 0.5, atol=0.1)
+    assert ((gas > 0.1) & at_rest[2]).mean() > 0.15  # uniform actions press both pedals in every episode
+    assert np.ptp(steer) > 1.5 and gas.max() > 0.8
+
+
+def test_a_box_without_zero_rests_in_its_middle():
+    preferred = medians(ActionSpec(low=(2.0,), high=(4.0,)))[:, 0]
+
+    assert (np.abs(preferred - 3.0) < 0.01).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_half_of_the_episodes_of_a_box_do_what_good_ones_did():
+    statistics = ActionStatistics(PEDALS)
+    statistics.update([drive((0.25, 0.75, 0.5), 1.0)] * 4)
+    near = (np.abs(medians(PEDALS, statistics=statistics) - (0.25, 0.75, 0.5)) < 0.005).all(1)
+
+    assert near.mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_correlated_noise_takes_its_share_of_the_episodes_of_a_box_only():
+    names = [explorer(BOX, ExplorationConfig(), [0]).name(seed) for seed in range(500)]
+
+    assert names.count("correlated") / 500 == pytest.approx(0.8, abs=0.06)
+    assert "correlated" not in {explorer(DISCRETE, CORRELATED, [0]).name(seed) for seed in range(100)}

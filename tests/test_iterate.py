@@ -182,6 +182,41 @@ def test_episodes_with_an_agent_depend_on_their_seeds_only(dot_world, dot_agent_
     assert {policy for _, policy, _ in first} == {"agent(0)", "agent(0.3)"}
 
 
+class Centred:
+    """Takes action 0.3 of a Box at every step."""
+
+    inputs = ("z", "h")
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        return np.full((len(observation), 1), 0.3, np.float32), None
+
+
+def observe_for(steps, world, noise, episodes=8):
+    """(steps, episodes) of what an agent does that wants 0.3 all the time."""
+    agent, frames = (
+        ObservingAgent(world, Centred(), (noise,), range(episodes)),
+        np.zeros((episodes, *world.config.frame_shape), np.uint8),
+    )
+    state, acted = None, []
+    for step in range(steps):
+        actions, state = agent.predict(frames, state, np.full(episodes, step == 0))
+        assert all(world.config.action.space.contains(action) for action in actions)
+        acted.append(actions[:, 0])
+    return np.array(acted)
+
+
+def test_noise_of_continuous_actions_is_gaussian_correlated_and_around_the_agents(continuous_world):
+    acted = observe_for(300, continuous_world, 0.1)
+
+    assert acted.mean() == pytest.approx(0.3, abs=0.03) and acted.std() == pytest.approx(0.1, abs=0.02)
+    assert len(np.unique(acted)) > 2000  # not an action of the agent's now, a uniform one then
+    assert np.corrcoef(acted[1:].ravel(), acted[:-1].ravel())[0, 1] > 0.5
+
+
+def test_noise_of_strength_0_leaves_continuous_actions_alone(continuous_world):
+    assert (observe_for(5, continuous_world, 0.0) == np.float32(0.3)).all()
+
+
 def test_a_warm_start_takes_what_fits():
     source, model = torch.nn.Linear(3, 2), torch.nn.Sequential(torch.nn.Linear(3, 2))
     warm_start(model, torch.nn.Sequential(source))

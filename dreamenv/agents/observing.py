@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +10,30 @@ import torch
 from numpy.typing import NDArray
 
 from dreamenv.envs.latent import as_tensor
+from dreamenv.explore import CorrelatedNoise, ExplorationConfig
 from dreamenv.models.memory import State
 from dreamenv.rollout import Policy
 from dreamenv.world import World
 
+Disturb = Callable[[NDArray], NDArray]
+
 
 class ObservingAgent:
-    """An agent that sees frames through its world; greedy, but for random actions. One per batch of episodes.
+    """An agent that sees frames through its world; greedy, but for noise. One per batch of episodes.
 
     Args:
         world: What turns frames into features.
         agent: Who acts on them.
-        noise: Probabilities of a random action, one is drawn for each episode.
+        noise: Strengths of the noise, one is drawn for each episode. Of discrete actions: the probability of a random
+            one. Of a Box: the standard deviation of correlated Gaussian noise on the agent's action, in shares of half
+            the box, because a uniform action now and then stops whatever has to move on.
         seeds: The seed of every episode, in the order in which episodes begin.
     """
 
     def __init__(self, world: World, agent: Policy, noise: Sequence[float], seeds: Sequence[int]) -> None:
         self._world, self._agent, self._noise, self._seeds = world.seen_by(agent), agent, noise, list(seeds)
         self._begun = 0
-        self._episodes: dict[int, tuple[float, np.random.Generator]] = {}
+        self._episodes: dict[int, tuple[Disturb, np.random.Generator]] = {}
 
     @torch.inference_mode()
     def predict(
@@ -37,16 +42,16 @@ class ObservingAgent:
         """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` is the world's and the agent's."""
         for slot in np.flatnonzero(episode_start).tolist():
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
-            self._episodes[slot] = self._draw(seed)
+            noise, generator = self._draw(seed)
+            self._episodes[slot] = self._disturb(noise, generator), generator
             self._begun += 1
         before, held = (None, None) if state is None else state
         now = self._observe(as_tensor(observation, self._world.device), before, episode_start)
         features = self._world.features(now).cpu().numpy()
         decided, held = self._agent.predict(features, held, episode_start, True)
         actions = np.array(decided)
-        for slot, (noise, generator) in self._episodes.items():
-            if generator.random() < noise:
-                actions[slot] = self._world.config.action.sample(generator)
+        for slot, (disturb, _) in self._episodes.items():
+            actions[slot] = disturb(actions[slot])
         return actions, ((now, actions), held)
 
     def name(self, seed: int) -> str:
@@ -56,6 +61,12 @@ class ObservingAgent:
     def _draw(self, seed: int) -> tuple[float, np.random.Generator]:
         generator = np.random.default_rng([seed, 2])
         return float(generator.choice(self._noise)), generator
+
+    def _disturb(self, noise: float, generator: np.random.Generator) -> Disturb:
+        action = self._world.config.action
+        if action.discrete:
+            return lambda decided: action.sample(generator) if generator.random() < noise else decided
+        return CorrelatedNoise(action, noise, ExplorationConfig.correlation, generator).around
 
     def _observe(self, frames: torch.Tensor, state: tuple[State, NDArray] | None, begins: NDArray[np.bool_]) -> State:
         shape = (len(frames), self._world.latent_size)
