@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dreamenv.episodes import Episode, evenly_spaced_frames
 from dreamenv.inspection.quantities import autocorrelation, autocorrelation_time, effective_sample_size
 from dreamenv.models.vision import colour_bins, rare_colour_table
-from dreamenv.training.memory import MemoryTraining, draw_weights, kind_weights, window_spans
+from dreamenv.training.memory import MemoryTraining, draw_weights, going_on_weights, kind_weights, window_spans
 from dreamenv.training.vision import VisionTraining
 
 FRAMES = 1000  # whose colours are counted
@@ -51,7 +51,7 @@ class SampleSizes:
             of M's negative log-likelihood: what the gradient averages.
         steps_effective: Expected steps over that time, but no less than one for each window.
         ending_effective: What the expected steps are worth to the ending head by Kish's formula, as steps with rare
-            endings weigh more in its loss.
+            endings weigh more in its loss, and other steps of their windows less.
     """
 
     assumed: bool
@@ -90,7 +90,6 @@ def sample_sizes(
     probability = windows.draw / windows.draw.sum()
     steps = remember.batch_size * float(probability @ windows.length)
     time = autocorrelation_time(autocorrelation(likelihoods))
-    shares = kind_shares(windows)
     weights = kind_weights(kind_counts(lengths, kinds), remember.step_balance).double().numpy()
     colours = _colour_weights(episodes, see) if see.rare_colours and not see.adversarial else np.ones(1)
     return SampleSizes(
@@ -102,7 +101,7 @@ def sample_sizes(
         steps=steps,
         correlation_time=time,
         steps_effective=max(steps / time, float(remember.batch_size)),
-        ending_effective=effective_sample_size(weights, steps * shares),
+        ending_effective=_ending_sample_size(windows, weights, steps),
     )
 
 
@@ -113,11 +112,13 @@ def cut_windows(lengths: NDArray[np.int64], kinds: NDArray[np.int64], window: in
     return Windows(np.concatenate(cuts), kind, draw_weights(torch.from_numpy(kind), balance).double().numpy())
 
 
-def kind_shares(windows: Windows) -> NDArray[np.floating]:
-    """Expected share of each kind of ending among the steps of a batch, (K,)."""
-    endings = np.bincount(windows.kind, windows.draw)
-    endings[0] = windows.draw @ windows.length - endings[1:].sum()
-    return endings / endings.sum()
+def _ending_sample_size(windows: Windows, weights: NDArray[np.floating], steps: float) -> float:
+    """What ``steps`` expected steps are worth to the ending head, by the (K,) weights of kinds in its loss."""
+    drawn, ends = windows.draw * (steps / (windows.draw @ windows.length)), windows.kind > 0
+    going = windows.length - ends
+    balanced = going_on_weights(torch.from_numpy(windows.draw), torch.from_numpy(going)).numpy()
+    counts = np.concatenate([drawn * going, drawn[ends]])
+    return effective_sample_size(np.concatenate([weights[0] * balanced, weights[windows.kind[ends]]]), counts)
 
 
 def kind_counts(lengths: NDArray[np.int64], kinds: NDArray[np.int64]) -> torch.Tensor:

@@ -18,8 +18,8 @@ EndingRule = Literal["threshold", "sample"]
 class EndingHead(nn.Module):
     """Classifies a step: 0 goes on, 1 to K - 1 are the kinds of endings.
 
-    Rare endings are weighted and resampled in training, which shifts the logits by a known amount; ``shift`` takes that
-    back, so that :meth:`probabilities` are those of the data (logit adjustment, Menon et al. 2020).
+    Rare endings are weighted and drawn more often in training, which shifts the logits by a known amount; ``shift``
+    takes that back, so that :meth:`probabilities` are those of the data (logit adjustment, Menon et al. 2020).
 
     Args:
         hidden_size: H.

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.config import WorldConfig, build_memory
+from dreamenv.endings import Kind
 from dreamenv.latents import LatentEpisode
 from dreamenv.models import mdn
 from dreamenv.models.heads import mean_per_kind
@@ -38,7 +39,8 @@ class MemoryTraining:
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
         repulsion_weight: Weight of the overlap of the mixture's components.
         action_weight: Weight of the next action's loss, for a model that predicts it.
-        episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance.
+        episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance. In the
+            ending head's loss, its steps that go on weigh so much less.
         step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1.
         calibrated: Take back the shift that both balances cause in the probabilities of endings; World Models, whose
             endings weigh 10, leaves it there.
@@ -74,6 +76,8 @@ def train_memory(
     source: Memory | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    *,
+    source_endings: Sequence[Kind] | None = None,
 ) -> Memory:
     """Trains M; resumes from ``folder``.
 
@@ -86,6 +90,7 @@ def train_memory(
         source: M to begin with; a fresh one if None.
         seed: Of everything random.
         device: Where to train.
+        source_endings: Kinds of endings that ``source`` predicts, in its order; those of ``world`` if None.
 
     Returns:
         The trained M, in evaluation mode, its ending probabilities calibrated to the data unless the settings say not.
@@ -93,13 +98,14 @@ def train_memory(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         memory = build_memory(dataclasses.replace(world, memory=config.model))
-    warm_start(memory, source)
+    if source is not None:
+        _warm_start(memory, source, world.endings, world.endings if source_endings is None else source_endings)
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
-    draw, weights = _balance(windows, 1 + len(world.endings), config, memory)
+    draw, going_on, weights = _balance(windows, 1 + len(world.endings), config, memory)
     memory.reward.fit_range(torch.cat([e.reward for e in episodes]), torch.cat([e.ending for e in episodes]))
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        batch = _sample_batch(windows, draw, config, generator).to(device)
+        batch = _sample_batch(windows, draw, going_on, config, generator).to(device)
         return _batch_loss(memory, batch, weights, config, world.max_episode_steps, step, generator)
 
     memory.to(device)
@@ -110,7 +116,10 @@ def train_memory(
 
 @dataclass(frozen=True)
 class _Batch:
-    """Windows padded to the longest: (B, T + 1, Z) latents, (B, T, ...) the rest; ``valid`` marks real steps."""
+    """Windows padded to the longest: (B, T + 1, Z) latents, (B, T, ...) the rest; ``valid`` marks real steps.
+
+    ``going_on`` is what a step that ends nothing weighs in the ending head's loss, see :func:`_balance`.
+    """
 
     mean: Tensor
     log_variance: Tensor
@@ -118,6 +127,7 @@ class _Batch:
     reward: Tensor
     ending: Tensor
     step: Tensor
+    going_on: Tensor
     valid: Tensor
 
     def to(self, device: str | torch.device) -> _Batch:
@@ -125,15 +135,19 @@ class _Batch:
 
 
 def _sample_batch(
-    windows: Sequence[LatentEpisode], draw: Tensor, config: MemoryTraining, generator: torch.Generator
+    windows: Sequence[LatentEpisode],
+    draw: Tensor,
+    going_on: Tensor,
+    config: MemoryTraining,
+    generator: torch.Generator,
 ) -> _Batch:
     chosen = torch.multinomial(draw, config.batch_size, replacement=True, generator=generator)
-    drawn = [windows[index] for index in chosen.tolist()]
-    columns = ((w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, torch.ones(len(w))) for w in drawn)
-    mean, log_variance, action, reward, ending, step, valid = (
-        pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)
-    )
-    return _Batch(mean, log_variance, action, reward, ending, step, valid.bool())
+    columns = []
+    for index in chosen.tolist():
+        w, valid = windows[index], torch.ones(len(windows[index]), dtype=torch.bool)
+        weight = going_on[index].expand(len(w))
+        columns.append((w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, weight, valid))
+    return _Batch(*(pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)))
 
 
 def _batch_loss(
@@ -154,7 +168,8 @@ def _batch_loss(
     nll = one_step_loss(mixture, z[:, 1:][batch.valid]).mean()
     ending = batch.ending[batch.valid]
     read = h if config.ending_gradient == 1.0 else torch.lerp(h.detach(), h, config.ending_gradient)
-    cross_entropy = weighted_cross_entropy(memory.endings(read), ending, weights).mean()
+    losses = weighted_cross_entropy(memory.endings(read), ending, weights)
+    cross_entropy = torch.where(ending == 0, losses * batch.going_on[batch.valid], losses).mean()
     elapsed = batch.step[batch.valid] / limit
     predicted = memory.reward(h, elapsed).float().gather(-1, ending[:, None]).squeeze(-1)
     error = predicted - memory.reward.standardise(batch.reward[batch.valid], ending)
@@ -203,10 +218,29 @@ def kind_weights(steps: Tensor, balance: float) -> Tensor:
     return ((steps.clamp(min=1) / steps.max()) ** -balance).float()
 
 
+def going_on_weights(draw: Tensor, steps: Tensor) -> Tensor:
+    """Weights (W,) in the ending head's loss of steps that go on, by window; 1 on average over those drawn.
+
+    Args:
+        draw: Weights (W,) with which windows are drawn.
+        steps: How many steps of each go on, (W,).
+    """
+    return (draw.double() @ steps.double() / steps.sum().clamp(min=1) / draw).float()
+
+
 def _balance(
     windows: Sequence[LatentEpisode], kinds: int, config: MemoryTraining, memory: Memory
-) -> tuple[Tensor, Tensor]:
-    """Draw weights of windows (E,) and loss weights of kinds (K,); tells the ending head the shift they cause."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sets the ending head's shift, and returns the weights that cause it.
+
+    A window is drawn more often with all its steps, not with its ending alone: without a remedy, the logits of steps
+    that look like those before an ending would shift by less than those of other steps, and no constant could take
+    that back. So a step that goes on weighs as much less in the ending head's loss as its window is drawn more often.
+
+    Returns:
+        Weights with which windows are drawn (W,), those of their steps that go on (W,), and those of kinds of endings
+        (K,), the latter two in the ending head's loss.
+    """
     last = torch.stack([window.ending[-1] for window in windows])
     draw = draw_weights(last, config.episode_balance)
     counts = torch.stack([torch.bincount(window.ending, minlength=kinds) for window in windows]).double()
@@ -218,4 +252,26 @@ def _balance(
         memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # without steps there is nothing to take back
     else:
         memory.endings.shift.zero_()  # or that of the M to begin with would stay
-    return draw, weights
+    return draw, going_on_weights(draw, counts[:, 0]), weights
+
+
+def _warm_start(memory: Memory, source: Memory, own: Sequence[Kind], theirs: Sequence[Kind]) -> None:
+    """Copies the weights of ``source`` that fit; rows of its heads go to the kinds of endings they stand for.
+
+    Args:
+        memory: Changed in place; a kind that ``source`` does not have keeps its fresh row.
+        source: M to begin with.
+        own: Kinds of endings of ``memory``.
+        theirs: Kinds of endings of ``source``.
+    """
+    state, known = memory.state_dict(), source.state_dict()
+    names = [name for name in state if name.startswith(("endings.", "reward."))]
+    heads = {name: state[name].clone() for name in names}
+    pairs = [(0, 0), *((1 + own.index(kind), 1 + theirs.index(kind)) for kind in own if kind in theirs)]
+    for name, head in heads.items():
+        first = 1 + len(own) - len(head)  # 1 where "goes on" has no row
+        if head.shape[1:] == known[name].shape[1:] and first == 1 + len(theirs) - len(known[name]):
+            for row, its_row in pairs[first:]:
+                head[row - first] = known[name][its_row - first]
+    warm_start(memory, source)
+    memory.load_state_dict({**memory.state_dict(), **heads})
