@@ -18,7 +18,8 @@ class StartBank:
     Attributes:
         mean: Posterior mean of z of real first frames, (N, Z).
         log_variance: Its log-variance, (N, Z).
-        branches: Real moments in the middle of an episode.
+        branches: Real moments in the middle of an episode, followed with z drawn from the posterior of every frame. In
+            banks of older worlds, the shipped ones among them, z was the posterior's mean instead.
     """
 
     mean: Tensor

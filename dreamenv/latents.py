@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind, kind_of
 from dreamenv.episodes import Episode
-from dreamenv.models.vision import Vision
+from dreamenv.models.vision import Vision, sample_latent
 from dreamenv.processor import bfloat16_is_fast
 
 
@@ -61,3 +61,19 @@ def ending_index(episode: Episode, endings: Sequence[Kind], ordinary_reward: flo
     """The kind of an episode's ending as M numbers them; 0 where time ran out, or no training episode ended so."""
     kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
     return endings.index(kind) + 1 if kind in endings else 0
+
+
+def draw_latents(episode: LatentEpisode, generator: torch.Generator, steps: int | None = None) -> Tensor:
+    """Draws z from the posterior of every frame of an episode, as M's training does.
+
+    Args:
+        episode: The episode.
+        generator: Of the draws.
+        steps: T, the steps to follow it for; all of them if None.
+
+    Returns:
+        z, (T + 1, Z).
+    """
+    frames = None if steps is None else steps + 1
+    mean, log_variance = episode.mean[:frames], episode.log_variance[:frames]
+    return sample_latent(mean, log_variance, torch.randn(mean.shape, generator=generator))

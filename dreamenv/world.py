@@ -220,17 +220,19 @@ class World:
         return z.clamp(-Z_BOUND, Z_BOUND)
 
     @torch.no_grad()
-    def replay(self, frames: Tensor, action: Tensor) -> State:
+    def replay(self, frames: Tensor, action: Tensor, seed: int = 0) -> State:
         """Follows a recorded episode from its first frame; a dream can branch off where it stops.
 
         Args:
             frames: (T + 1, H, W, 3) uint8, of any device.
             action: (T,) int64 or (T, A) float32, taken between them.
+            seed: Of the draws of z from V's posterior of every frame.
 
         Returns:
-            Where the episode stands after the last frame, z being the posterior's mean; batch size 1.
+            Where the episode stands after the last frame; batch size 1.
         """
-        return states_after(self.memory, [self._encode(frames, None)], [action.to(self.device)])
+        normal = torch.randn(len(frames), self.latent_size, generator=torch.Generator().manual_seed(seed))
+        return states_after(self.memory, [self._encode(frames, normal.to(self.device))], [action.to(self.device)])
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None

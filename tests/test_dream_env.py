@@ -1,5 +1,6 @@
 """The dream as a single Gymnasium environment."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
+from dreamenv.bank import StartBank
+from dreamenv.config import build_models
+from dreamenv.envs.counters import CounterStreams
+from dreamenv.envs.streams import NoiseStreams
+from dreamenv.models.memory import State
 from dreamenv.noise import Noise
 from dreamenv.world import World
 
@@ -528,3 +534,32 @@ def test_dropout_changes_what_is_dreamed_but_not_what_a_seed_fixes(dot_world):
 def test_dropout_out_of_range_is_refused(dot_world, dropout):
     with pytest.raises(ValueError, match=r"expected dropout in \[0, 1\)"):
         DreamEnv(dot_world, dropout=dropout)
+
+
+def test_with_a_single_latent_dimension_branching_and_temperature_have_numbers_of_their_own(continuous_world):
+    """Each of three numbers decides one thing: which moment, whether to branch off, how hot the dream is."""
+    config = dataclasses.replace(
+        continuous_world.config, vision=dataclasses.replace(continuous_world.config.vision, latent_size=1)
+    )
+    vision, memory = build_models(config)
+    h = torch.zeros(20, memory.hidden_size)
+    branches = State(torch.zeros(20, 1), h, h.clone(), torch.arange(1, 21))
+    world = World(config, vision, memory, StartBank(torch.zeros(5, 1), torch.zeros(5, 1), branches))
+    env = DreamVectorEnv(world, 400, temperature=(0.0, 1.0), branched_starts=0.5)
+
+    _, info = env.reset(seed=0)
+
+    hot, branched = info["temperature"] > 0.5, (env._state.step > 0).numpy()
+    late = (env._state.step > 10).numpy()[branched]
+    for share in (branched[hot].mean(), branched[~hot].mean(), late[hot[branched]].mean(), late[~hot[branched]].mean()):
+        assert 0.35 < share < 0.65
+    env.step(env.action_space.sample())
+
+
+@pytest.mark.parametrize(("latent_size", "uniform"), [(1, 3), (2, 3), (3, 4), (64, 65)])
+def test_the_numbers_of_a_step_are_three_at_least(latent_size, uniform):
+    rows = np.arange(2)
+    for streams in (NoiseStreams(2, latent_size), CounterStreams(2, latent_size, torch.device("cpu"))):
+        noise = streams.draw(rows)
+        assert (noise.uniform.shape, noise.normal.shape) == ((2, uniform), (2, latent_size))
+    assert Noise.draw(2, latent_size, torch.Generator()).uniform.shape == (2, uniform)

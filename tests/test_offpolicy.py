@@ -32,11 +32,13 @@ def really(world, agent):
 
 def test_experience_is_what_the_agent_would_have_seen(dot_world, dot_folder, recorded):
     (episode,) = EpisodeStore(dot_folder / "episodes").split()[0][:1]
-    state = dot_world.start(torch.from_numpy(episode.observations[:1]))
+    normal = torch.randn(len(episode) + 1, dot_world.latent_size, generator=torch.Generator().manual_seed(0))
+    state = dot_world.start(torch.from_numpy(episode.observations[:1]), normal[:1])
     for step, action in enumerate(episode.actions):
         assert torch.allclose(recorded.features[step], dot_world.features(state)[0], atol=2e-2)
         assert float(recorded.elapsed[step]) == pytest.approx(step / 20)
-        state = dot_world.observe(state, torch.tensor([action]), torch.from_numpy(episode.observations[step + 1][None]))
+        frame = torch.from_numpy(episode.observations[step + 1][None])
+        state = dot_world.observe(state, torch.tensor([action]), frame, normal[step + 1][None])
         assert torch.allclose(recorded.next_features[step], dot_world.features(state)[0], atol=2e-2)
     assert recorded.starts[1] == len(episode)
     assert bool(recorded.last[len(episode) - 1])
@@ -70,7 +72,12 @@ def test_nothing_is_paid_after_the_time_limit(dot_world):
     limit, episodes = dot_world.config.max_episode_steps, 200
     z, none = torch.zeros(limit + 1, dot_world.latent_size), torch.zeros(limit, dtype=torch.int64)
     episode = LatentEpisode(
-        mean=z, log_variance=z, action=none, reward=torch.ones(limit), ending=none, step=torch.arange(1, limit + 1)
+        mean=z,
+        log_variance=z - 200.0,
+        action=none,
+        reward=torch.ones(limit),
+        ending=none,
+        step=torch.arange(1, limit + 1),
     )
     data = experience(dot_world, [episode] * episodes)
 

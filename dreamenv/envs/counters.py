@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.envs.streams import NoiseStreams, seeds_of
-from dreamenv.noise import Noise
+from dreamenv.noise import Noise, uniform_count
 
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # constants of SplitMix64, as signed numbers
 _FIRST = 0xBF58476D1CE4E5B9 - 2**64
@@ -75,8 +75,8 @@ class CounterStreams:
 
     def draw(self, rows: NDArray[np.int64]) -> Noise:
         """Draws one step of noise for each of ``rows``."""
-        numbers = self._uniform(rows, 2 * self._latent_size + 1)
-        uniform, quantile = numbers.split([self._latent_size + 1, self._latent_size], dim=1)
+        counts = [uniform_count(self._latent_size), self._latent_size]
+        uniform, quantile = self._uniform(rows, sum(counts)).split(counts, dim=1)
         middle = (quantile * 2.0**23).floor().add(0.5) * 2.0**-23  # never 0 or 1
         return Noise(uniform, torch.special.ndtri(middle))
 

@@ -13,7 +13,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from dreamenv.errors import SettingsError
-from dreamenv.noise import Noise
+from dreamenv.noise import Noise, uniform_count
 
 BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
 
@@ -40,7 +40,7 @@ class NoiseStreams:
 
     def __init__(self, num_envs: int, latent_size: int) -> None:
         self._generators = [seeding.np_random(None)[0] for _ in range(num_envs)]
-        self._uniform = np.empty((num_envs, BLOCK, latent_size + 1), np.float32)
+        self._uniform = np.empty((num_envs, BLOCK, uniform_count(latent_size)), np.float32)
         self._normal = np.empty((num_envs, BLOCK, latent_size), np.float32)
         self._cursor = np.full(num_envs, BLOCK)
 

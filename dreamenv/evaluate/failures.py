@@ -73,4 +73,5 @@ def failures(
 def _middle(world: World, outcome: Outcome) -> State:
     assert outcome.trajectory is not None
     steps, half = outcome.trajectory, outcome.length // 2
-    return world.replay(torch.from_numpy(steps.observations[: half + 1]), torch.as_tensor(steps.actions[:half]))
+    frames, actions = torch.from_numpy(steps.observations[: half + 1]), torch.as_tensor(steps.actions[:half])
+    return world.replay(frames, actions, outcome.seed)

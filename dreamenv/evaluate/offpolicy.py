@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamenv.latents import LatentEpisode
+from dreamenv.latents import LatentEpisode, draw_latents
 from dreamenv.models.heads import scale_action
 from dreamenv.rollout import Policy
 from dreamenv.spaces import ActionSpec
@@ -42,9 +42,13 @@ class Experience:
 
 
 @torch.inference_mode()
-def experience(world: World, episodes: Sequence[LatentEpisode]) -> Experience:
-    """Follows recorded episodes with a world's memory, z at the posterior's mean."""
-    features = [_features(world, episode) for episode in episodes]
+def experience(world: World, episodes: Sequence[LatentEpisode], seed: int = 0) -> Experience:
+    """Follows recorded episodes with a world's memory; ``seed`` is of the draws of z from the posterior of each frame.
+
+    An agent of the dream meets drawn z in reality, too.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    features = [_features(world, episode, draw_latents(episode, generator)) for episode in episodes]
     lengths = torch.tensor([len(episode) for episode in episodes])
     step, ending = (torch.cat([getattr(episode, name) for episode in episodes]) for name in ("step", "ending"))
     return Experience(
@@ -58,9 +62,9 @@ def experience(world: World, episodes: Sequence[LatentEpisode]) -> Experience:
     )
 
 
-def _features(world: World, episode: LatentEpisode) -> Tensor:
-    h, _ = world.memory.unroll(episode.mean[None, :-1], episode.action[None])
-    return torch.cat([episode.mean, torch.cat([torch.zeros_like(h[0, :1]), h[0]])], dim=1)
+def _features(world: World, episode: LatentEpisode, z: Tensor) -> Tensor:
+    h, _ = world.memory.unroll(z[None, :-1], episode.action[None])
+    return torch.cat([z, torch.cat([torch.zeros_like(h[0, :1]), h[0]])], dim=1)
 
 
 @torch.inference_mode()

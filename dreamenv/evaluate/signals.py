@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,7 @@ from torch import Tensor
 from dreamenv.episodes import Episode
 from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
 from dreamenv.evaluate.scores import is_success
-from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models.vision import sample_latent
+from dreamenv.latents import encode_episodes
 from dreamenv.rollout import Outcome, Policy
 from dreamenv.world import World
 
@@ -31,7 +29,7 @@ class Records:
         seen: Every step of the episodes that M learned from.
         seen_steps: Length of each of them.
         seen_successes: Which of them ended well, (E,) bool.
-        held_out: [z, h] of the states of the other episodes, (N, Z + H) float32, z drawn from its posterior.
+        held_out: [z, h] of the states of the other episodes, (N, Z + H) float32.
     """
 
     seen: Experience
@@ -49,18 +47,8 @@ def read_records(world: World, seen: Sequence[Episode], held_out: Sequence[Episo
         seen=experience(world, latents),
         seen_steps=torch.tensor([len(latent) for latent in latents]),
         seen_successes=torch.isin(torch.stack([latent.ending[-1] for latent in latents]), better),
-        held_out=experience(world, _drawn(encode_episodes(world.vision, held_out, world.config))).features,
+        held_out=experience(world, encode_episodes(world.vision, held_out, world.config), seed=1).features,
     )
-
-
-def _drawn(episodes: Sequence[LatentEpisode]) -> list[LatentEpisode]:
-    """The episodes with a z drawn from every posterior, as a dream draws its own."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = []
-    for e in episodes:
-        z = sample_latent(e.mean, e.log_variance, torch.randn(e.mean.shape, generator=generator))
-        drawn.append(dataclasses.replace(e, mean=z))
-    return drawn
 
 
 def neighbour_distance(points: Tensor, references: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:

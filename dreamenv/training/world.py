@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,10 @@ import torch
 from dreamenv.bank import StartBank
 from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
-from dreamenv.endings import Kind, ending_kinds, ordinary_reward
-from dreamenv.episodes import Episode, EpisodeStore
+from dreamenv.endings import Kind, ending_kinds, kind_of, ordinary_reward
+from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore
 from dreamenv.errors import SettingsError
-from dreamenv.latents import LatentEpisode, encode_episodes
+from dreamenv.latents import LatentEpisode, draw_latents, encode_episodes
 from dreamenv.models.heads import EndingRule
 from dreamenv.models.memory import Memory, State, states_after
 from dreamenv.spaces import ActionSpec
@@ -84,7 +85,8 @@ def train(
     config, folder = config or TrainConfig(), Path(folder)
     check_device(device)
     store = EpisodeStore(episodes or folder / "episodes")
-    train_episodes, _ = store.split()
+    train_episodes, held_out = store.split()
+    _warn_of_unlearned_endings(train_episodes, held_out)
     world_config = world_config_of(store, train_episodes, config)
     place = folder / "training"
     vision_source, memory_source = (None, None) if source is None else (source.vision, source.memory)
@@ -93,12 +95,33 @@ def train(
     latents = encode_episodes(vision, train_episodes, world_config)
     identity = [*identity, dataclasses.asdict(config.vision)]
     memory = train_memory(
-        latents, world_config, config.memory, place / "memory", identity, memory_source, config.seed, device
+        latents,
+        world_config,
+        config.memory,
+        place / "memory",
+        identity,
+        memory_source,
+        config.seed,
+        device,
+        source_endings=None if source is None else source.config.endings,
     ).cpu()
     endings = world_config.endings
     better = 1 + endings.index("better") if "better" in endings else None
     save(World(world_config, vision, memory, make_bank(memory, latents, better, config.branches)), folder)
     return load(folder)
+
+
+def _warn_of_unlearned_endings(episodes: Sequence[Episode], held_out: Sequence[Episode]) -> None:
+    """Warns of kinds of endings that only held-out episodes have: the world will not have them."""
+    ordinary, known = ordinary_reward(episodes), ending_kinds(episodes)
+    unlearned = Counter(kind_of(e.terminated, float(e.rewards[-1]), ordinary) for e in held_out)
+    for kind in sorted(set(unlearned) - {*known, "continues"}):
+        warnings.warn(
+            f"M learns from no episode that ended {kind!r}{' (a success)' if kind == 'better' else ''}: all "
+            f"{unlearned[kind]} of them are held out to validate on, as is every {VALIDATION_EVERY}th episode. The "
+            "dream will not have this ending; collect more episodes, then train anew",
+            stacklevel=3,
+        )
 
 
 def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: TrainConfig) -> WorldConfig:
@@ -166,14 +189,14 @@ def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], better: int | N
     Returns:
         The bank.
     """
-    generator = np.random.default_rng(0)
+    generator, draws = np.random.default_rng(0), torch.Generator().manual_seed(0)
     good = [episode for episode in episodes if better is not None and int(episode.ending[-1]) == better]
     half = branches // 2 if good else 0
     moments = _draw_moments(episodes, branches - half, generator) + _draw_moments(good, half, generator)
     return StartBank(
         mean=torch.stack([episode.mean[0] for episode in episodes]),
         log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
-        branches=_states_at(memory, moments),
+        branches=_states_at(memory, moments, draws),
     )
 
 
@@ -187,11 +210,15 @@ def _draw_moments(
     return [(episodes[k], int(step - ends[k] + len(episodes[k]))) for k, step in zip(which, drawn, strict=True)]
 
 
-def _states_at(memory: Memory, moments: Sequence[tuple[LatentEpisode, int]]) -> State:
-    """Where episodes stand at some of their steps: a few hundred at a time, which bounds the memory it takes."""
+def _states_at(memory: Memory, moments: Sequence[tuple[LatentEpisode, int]], generator: torch.Generator) -> State:
+    """Where episodes stand at some of their steps: a few hundred at a time, which bounds the memory it takes.
+
+    Every moment has draws of its own for all z up to it, as two visits of reality would.
+    """
     parts = []
     for first in range(0, len(moments), 256):
         some = moments[first : first + 256]
-        z, action = [e.mean[: step + 1] for e, step in some], [e.action[:step] for e, step in some]
+        z = [draw_latents(episode, generator, step) for episode, step in some]
+        action = [episode.action[:step] for episode, step in some]
         parts.append(states_after(memory, z, action))
     return State.cat(parts)
