@@ -92,7 +92,7 @@ def train_command(
     """
     trained = train(world, config, device=device)
     result = report(trained, EpisodeStore(world / "episodes"), world / "training")
-    _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory)}\n")
+    _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory, result.learned)}\n")
     _say(f"world in {world}; report.json and reconstructions.png in {world / 'training'}")
     _next(["evolve", "--world", world], ["ppo", "--world", world])
 

@@ -46,16 +46,26 @@ def test_spread_of_exact_and_of_grey_reconstructions():
     assert reconstruction_spread(real, 0.5 * real) == pytest.approx(0.25)
 
 
-def trained(dot_folder, folder, **settings):
+def trained(dot_folder, folder, steps=200, **settings):
     train, _ = dreamenv.EpisodeStore(dot_folder / "episodes").split()
     model = VisionConfig((HEIGHT, WIDTH, 3), latent_size=8, channels=(16, 32))
-    fit = FitConfig(steps=200, learning_rate=3e-3, precision="float32")
+    fit = FitConfig(steps=steps, learning_rate=3e-3, precision="float32")
     return train_vision(train, VisionTraining(model=model, fit=fit, batch_size=32, **settings), folder, [])
 
 
 def test_a_v_that_collapses_warns_and_names_the_remedy(dot_folder, tmp_path):
     with pytest.warns(UserWarning, match=r"V has collapsed: .* Lower beta"):
         trained(dot_folder, tmp_path, beta=1e4, beta_warmup=0.0)
+
+
+def test_a_v_of_too_few_steps_is_told_to_train_for_longer(dot_folder, tmp_path):
+    with pytest.warns(UserWarning, match=r"V has learned too little: .* more than 4 steps"):
+        trained(dot_folder, tmp_path, steps=4)
+
+
+def test_a_collapsed_gan_is_told_its_own_remedy(dot_folder, tmp_path):
+    with pytest.warns(UserWarning, match=r"V has collapsed: .* momentum of 0.5"):
+        trained(dot_folder, tmp_path, steps=4, adversarial=True)
 
 
 def test_training_logs_the_share_of_each_term_and_does_not_warn_of_a_healthy_v(dot_folder, tmp_path):

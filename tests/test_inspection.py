@@ -38,7 +38,7 @@ from dreamenv.inspection.quantities import (
     off_diagonal,
 )
 from dreamenv.inspection.results import InspectConfig, kinds_of, measure
-from dreamenv.inspection.samples import cut_windows, kind_counts, kind_shares, sample_sizes
+from dreamenv.inspection.samples import cut_windows, kind_counts, sample_sizes
 from dreamenv.inspection.strips import film_strip, room, telling_episodes
 from dreamenv.inspection.table import inspection_table
 from dreamenv.latents import encode_episodes
@@ -263,14 +263,11 @@ def test_windows_and_weights_are_those_of_the_training(dot_world, held_out, wind
     lengths, kinds = np.array([len(e) for e in episodes]), kinds_of(episodes, dot_world.config)
     config = MemoryTraining(window=window)
     theirs = [part for latent in latents for part in _cut(latent, window)]
-    draw, weights = _balance(theirs, 3, config, dreamenv.load(dot_world.path).memory)
+    draw, _, weights = _balance(theirs, 3, config, dreamenv.load(dot_world.path).memory)
     mine = cut_windows(lengths, kinds, window, config.episode_balance)
     assert mine.length.tolist() == [len(part) for part in theirs]
     assert mine.draw == pytest.approx(draw.numpy())
     assert kind_weights(kind_counts(lengths, kinds), config.step_balance).numpy() == pytest.approx(weights.numpy())
-    counts = np.array([np.bincount(part.ending, minlength=3) for part in theirs])
-    steps = mine.draw @ counts
-    assert kind_shares(mine) == pytest.approx(steps / steps.sum())
 
 
 def test_a_kind_of_ending_without_steps_shifts_no_probability(dot_world, held_out):
@@ -399,7 +396,9 @@ def test_a_strip_shows_reality_and_the_dream_from_the_same_moment(dot_world, hel
     start = len(episode) - 4
     assert (strip.start, strip.horizons) == (start, (0, 1, 4))
     assert np.array_equal(strip.real, episode.observations[[start, start + 1, start + 4]])
-    assert np.array_equal(strip.dreamed[0], strip.seen[0])
+    replayed = torch.from_numpy(episode.observations[: start + 1]), torch.from_numpy(episode.actions[:start])
+    with torch.inference_mode():
+        assert np.array_equal(strip.dreamed[0], dot_world.decode(dot_world.replay(*replayed))[0])
 
 
 @pytest.mark.parametrize("actions", [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])

@@ -12,11 +12,12 @@ from dot_env import HEIGHT, WIDTH, DotEnv
 from dot_settings import DOT_TRAIN
 
 from dreamenv.bundle import CONFIG, WEIGHTS
-from dreamenv.config import WorldConfig
+from dreamenv.config import WorldConfig, build_memory
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.errors import ResumeError, StoreError
-from dreamenv.evaluate.memory_report import report_memory
-from dreamenv.evaluate.tables import memory_table, vision_table
+from dreamenv.evaluate.horizon import OpenLoop
+from dreamenv.evaluate.memory_report import explained_variance, report_memory, sums_of
+from dreamenv.evaluate.tables import memory_table, open_loop_table, vision_table
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.inspection.logs import read_curves
 from dreamenv.latents import LatentEpisode, encode_episodes
@@ -35,6 +36,9 @@ HASTY = TrainConfig(
     vision=VisionTraining(VisionConfig((HEIGHT, WIDTH, 3), 4, (4, 4)), FitConfig(steps=3), batch_size=8),
     memory=MemoryTraining(MemoryConfig(hidden_size=8, components=2), FitConfig(steps=3), batch_size=4, window=6),
 )
+
+
+CERTAIN = torch.tensor(-200.0)  # log-variance of a posterior whose draws are its mean
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +159,9 @@ def test_branches_are_moments_of_training_episodes(dot_world, sides):
         if len(e) > step
     ]
 
-    assert min(distances) < 0.1
+    nearest, next_one = sorted(distances)[:2]
+    assert nearest < 0.2  # not 0: z of the moment was drawn
+    assert next_one > 2.0 * nearest
 
 
 def make_episode(seed, spoiled=False):
@@ -334,7 +340,7 @@ def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(better, sh
         z, ending = torch.full((6, 2), float(index == 3)), torch.zeros(5, dtype=torch.int64)
         ending[-1] = 2 if index == 3 else 1
         actions = torch.zeros(5, dtype=torch.int64)
-        episodes.append(LatentEpisode(z, z, actions, torch.zeros(5), ending, torch.arange(1, 6)))
+        episodes.append(LatentEpisode(z, CERTAIN.expand(6, 2), actions, torch.zeros(5), ending, torch.arange(1, 6)))
 
     bank = make_bank(memory, episodes, better, branches=400)
 
@@ -343,17 +349,32 @@ def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(better, sh
     assert set(bank.branches.step.tolist()) == {0, 1, 2, 3, 4}
 
 
+def test_moments_of_the_bank_are_draws_from_the_posterior_as_first_frames_are():
+    """One episode, whose posteriors are standard normal."""
+    memory = MDNRNN(MemoryConfig(hidden_size=4), 3, ActionSpec(n=3), 2)
+    nothing, z = torch.zeros(9, dtype=torch.int64), torch.zeros(10, 3)
+    episode = LatentEpisode(z, z, nothing, nothing.float(), nothing, torch.arange(1, 10))
+
+    branches, again = (make_bank(memory, [episode], None, branches=900).branches for _ in range(2))
+
+    assert branches.z.mean().item() == pytest.approx(0.0, abs=0.1)
+    assert branches.z.std().item() == pytest.approx(1.0, abs=0.1)
+    assert len(branches.h[branches.step == 5].unique(dim=0)) == int((branches.step == 5).sum())
+    assert torch.equal(branches.z, again.z) and torch.equal(branches.h, again.h)
+
+
 def test_every_step_is_as_likely_a_moment_of_the_bank_as_any_other():
     """One episode of 10 steps and one of 90, whose z counts the steps before it."""
     memory = MDNRNN(MemoryConfig(hidden_size=4), 1, ActionSpec(n=3), 2)
     episodes = []
     for steps in (10, 90):
         z, nothing = torch.arange(steps + 1.0)[:, None], torch.zeros(steps, dtype=torch.int64)
-        episodes.append(LatentEpisode(z, z, nothing, nothing.float(), nothing, torch.arange(1, steps + 1)))
+        sure = CERTAIN.expand_as(z)
+        episodes.append(LatentEpisode(z, sure, nothing, nothing.float(), nothing, torch.arange(1, steps + 1)))
 
     branches = make_bank(memory, episodes, None, branches=5000).branches
 
-    assert torch.equal(branches.z[:, 0], branches.step.float())
+    torch.testing.assert_close(branches.z[:, 0], branches.step.float())
     shares = torch.bincount(branches.step, minlength=90) / 5000
     assert shares[:10].mean().item() == pytest.approx(0.02, abs=0.003)
     assert shares[10:].mean().item() == pytest.approx(0.01, abs=0.001)
@@ -411,6 +432,65 @@ def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_p
     for ending in report_memory(memory, episodes, world).endings:
         assert ending.count > 30
         assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
+
+
+@pytest.mark.parametrize(("episode_balance", "step_balance"), [(0.0, 0.0), (0.5, 0.3), (1.0, 0.0), (1.0, 1.0)])
+def test_the_shift_is_right_wherever_endings_threaten(episode_balance, step_balance):
+    """A head that knows only whether a step is dangerous; most episodes with dangerous steps end by them.
+
+    Weights and draws of all steps give its best logits in closed form: their calibrated probabilities are the shares of
+    the endings among safe and among dangerous steps.
+    """
+    generator = torch.Generator().manual_seed(0)
+    windows, dangers = [], []
+    for number in range(400):
+        danger = torch.arange(20) >= (10 if number % 4 == 0 else 20)
+        ends = (torch.rand(20, generator=generator) < torch.where(danger, 0.15, 0.004)).nonzero().flatten().tolist()
+        length = 1 + ends[0] if ends else 20
+        ending = torch.zeros(length, dtype=torch.int64)
+        ending[-1] = (1 + number % 2) if ends else 0
+        nothing = torch.zeros(length + 1, 2)
+        windows.append(LatentEpisode(nothing, nothing, ending, ending.float(), ending, torch.arange(1, length + 1)))
+        dangers.append(danger[:length].long())
+    memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
+    config = MemoryTraining(episode_balance=episode_balance, step_balance=step_balance)
+
+    draw, going_on, kinds = memory_training._balance(windows, 3, config, memory)
+
+    seen, truth = torch.zeros(2, 2, 3, dtype=torch.float64)
+    for window, danger, drawn, weight in zip(windows, dangers, draw, going_on, strict=True):
+        loss_weight = torch.where(window.ending == 0, weight * kinds[0], kinds[window.ending])
+        seen.index_put_((danger, window.ending), (drawn * loss_weight).double(), accumulate=True)
+        truth.index_put_((danger, window.ending), torch.ones(len(window)).double(), accumulate=True)
+    torch.testing.assert_close(
+        memory.endings.calibrate(seen.log()), truth / truth.sum(1, keepdim=True), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["mdnrnn", "paper"])
+def test_a_warm_start_copies_the_heads_by_kind_of_ending(tmp_path, kind):
+    model = MemoryConfig(hidden_size=4, components=1, kind=kind)
+    world = WorldConfig("Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), model)
+    old, new = (
+        dataclasses.replace(world, endings=endings, ending_rules=("sample", "sample"))
+        for endings in (("worse", "better"), ("same", "better"))
+    )
+    source = build_memory(old)
+    episodes = [unforeseeable_episode(seed) for seed in range(20)]
+    config = MemoryTraining(model, FitConfig(steps=0))
+
+    begun, alone = (
+        memory_training.train_memory(episodes, new, config, tmp_path / name, "data", m, source_endings=old.endings)
+        for name, m in (("begun", source), ("alone", None))
+    )
+
+    assert torch.equal(begun.mixture.weight, source.mixture.weight)
+    for head in ("endings", "reward"):
+        for part in ("weight", "bias"):
+            rows, theirs, first = (getattr(getattr(m, head).linear, part) for m in (begun, source, alone))
+            assert torch.equal(rows[-1], theirs[-1])  # better
+            assert torch.equal(rows[-2], first[-2])  # same, which the source does not know
+            assert len(rows) == 2 or torch.equal(rows[0], theirs[0])  # goes on
 
 
 def test_without_calibration_nothing_is_taken_back_whatever_it_begins_with(tmp_path):
@@ -479,6 +559,26 @@ def test_windows_hold_every_step_once(window):
         assert torch.equal(part.log_variance, -part.mean)
 
 
+def test_a_state_older_than_the_windows_predicts_better_than_one_that_begins_anew(tmp_path):
+    """Every episode has a place of its own, seen through noise: the longer M looks, the better it knows the place."""
+    generator, window = torch.Generator().manual_seed(0), 10
+    episodes = []
+    for _ in range(60):
+        z = 0.5 * torch.randn(2, generator=generator) + torch.randn(81, 2, generator=generator)
+        nothing = torch.zeros(80, dtype=torch.int64)
+        sure = CERTAIN.expand_as(z)
+        episodes.append(LatentEpisode(z, sure, nothing, nothing.float(), nothing, torch.arange(1, 81)))
+    fit = FitConfig(steps=250, learning_rate=0.01, precision="float32")
+    config = MemoryTraining(MemoryConfig(hidden_size=8, components=1), fit, window=window)
+    world = WorldConfig("Any-v0", (8, 8, 3), ActionSpec(n=3), 80, VisionConfig((8, 8, 3), 2, (4,)), config.model)
+    memory = memory_training.train_memory(episodes, world, config, tmp_path, "data")
+
+    late = [part for episode in episodes for part in memory_training._cut(episode, window)[1:]]
+    whole, anew = report_memory(memory, episodes, world).nll, report_memory(memory, late, world).nll
+
+    assert whole < anew
+
+
 def test_latents_mark_the_ending_at_the_last_step_only(dot_world, sides):
     for episode, latent in zip(sides[1], encode_episodes(dot_world.vision, sides[1], dot_world.config), strict=True):
         goal = episode.rewards[-1] > 0
@@ -537,6 +637,64 @@ def test_without_rare_colours_every_pixel_weighs_the_same(tmp_path):
     train(tmp_path / "weighed", HASTY)
 
     assert bundle_of(tmp_path) != bundle_of(tmp_path / "weighed")
+
+
+@pytest.mark.parametrize(("good", "warned"), [((9,), "all 1"), ((9, 19), "all 2"), ((0, 9), None), ((), None)])
+def test_an_ending_that_only_held_out_episodes_have_is_warned_of(tmp_path, good, warned):
+    store = EpisodeStore.create(tmp_path / "episodes", StoreSpec("Any-v0", (HEIGHT, WIDTH, 3), ActionSpec(n=3)))
+    store.append([make_episode(3 if number in good else 4) for number in range(2 * VALIDATION_EVERY)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        world = train(tmp_path, HASTY)
+
+    said = [str(warning.message) for warning in caught if "held out" in str(warning.message)]
+    assert len(said) == (warned is not None)
+    assert all(f"no episode that ended 'better' (a success): {warned} of them" in line for line in said)
+    assert ("better" in world.config.endings) == (0 in good)
+
+
+def test_a_world_without_endings_has_no_empty_table(memory_report):
+    table = memory_table(dataclasses.replace(memory_report, endings=()))
+    assert "held-out steps" in table and "\n" not in table
+    loop = OpenLoop(horizon=5, steps=40, z_error=0.5, reward_error=0.25, endings=())
+    assert open_loop_table([loop]).splitlines()[-1].split() == ["5", "40", "0.500", "0.2500"]
+
+
+def test_the_table_says_how_many_endings_were_learned_from(memory_report):
+    header, _, first, second = memory_table(memory_report, {"better": 34, "continues": 5}).splitlines()[1:]
+    assert header.split()[1:3] == ["learned", "from"]
+    assert (first.split()[:2], second.split()[:2]) == (["same", "0"], ["better", "34"])
+
+
+@pytest.mark.parametrize(
+    ("noise", "step", "summed"), [(0.0, 1.0, 1.0), (1.0, 0.5, 0.83), (None, 0.0, 0.0)], ids=["exact", "noisy", "mean"]
+)
+def test_rewards_are_judged_against_their_mean(noise, step, summed):
+    """Rewards that M knows but for noise of their own size; sums of ten, whose noise averages out, it knows better."""
+    generator = torch.Generator().manual_seed(0)
+    known = torch.randn(400, 10, 1, generator=generator).expand(400, 10, 10).reshape(-1)
+    truth = known if noise is None else known + noise * torch.randn(len(known), generator=generator)
+    predicted = torch.full_like(known, float(known.mean())) if noise is None else known
+    pairs = torch.stack([predicted, truth], dim=1)
+
+    assert explained_variance(pairs) == pytest.approx(step, abs=0.03)
+    assert explained_variance(sums_of(pairs, 10)) == pytest.approx(summed, abs=0.06)
+
+
+def test_the_reward_error_has_a_reference_where_rewards_vary(dot_world, sides, memory_report):
+    assert (memory_report.reward_r2, memory_report.reward_sum_r2) == (None, None)  # they pay nothing
+    assert "R2" not in memory_table(memory_report)
+    latents = encode_episodes(dot_world.vision, sides[1], dot_world.config)
+    paid = [dataclasses.replace(e, reward=e.step.float()) for e in latents]
+
+    report = report_memory(dot_world.memory, paid, dot_world.config)
+
+    rewards = torch.cat([e.reward[e.ending == 0] for e in paid]).double()
+    expected = 1.0 - float(rewards.square().sum() / (rewards - rewards.mean()).square().sum())  # M says 0
+    assert report.reward_r2 == pytest.approx(expected, abs=1e-5)
+    assert report.reward_sum_r2 is not None and report.reward_sum_r2 < 0.0
+    assert f"(R2 against the mean: {expected:.2f} per step, " in memory_table(report)
+    assert "summed over 10 steps)" in memory_table(report)
 
 
 def test_the_tables_tell_of_skips_and_of_next_actions_where_there_are_some(vision_report, memory_report):

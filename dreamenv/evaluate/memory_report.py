@@ -13,6 +13,8 @@ from dreamenv.config import WorldConfig
 from dreamenv.latents import LatentEpisode
 from dreamenv.models.memory import Memory, one_step_loss
 
+SUMMED_STEPS = 10  # over which rewards are summed: errors of single steps say little of a return
+
 
 @dataclass(frozen=True)
 class EndingReport:
@@ -48,6 +50,9 @@ class MemoryReport:
         endings: Every kind.
         action_loss: Cross entropy in nats of the next action, or squared error of a continuous one scaled to [-1, 1];
             None for a memory that does not predict it.
+        reward_r2: Share of the variance of these rewards that M explains, R2: 1 for a perfect prediction, 0 for their
+            mean, negative for a worse one; None where the rewards do not vary.
+        reward_sum_r2: The same of sums over :data:`SUMMED_STEPS` steps in a row that end nothing.
     """
 
     steps: int
@@ -55,6 +60,8 @@ class MemoryReport:
     reward_error: float | None
     endings: tuple[EndingReport, ...]
     action_loss: float | None = None
+    reward_r2: float | None = None
+    reward_sum_r2: float | None = None
 
 
 @torch.inference_mode()
@@ -66,7 +73,11 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
     ending, reward, step = (torch.cat([getattr(e, name) for e in episodes]) for name in ("ending", "reward", "step"))
     probabilities = memory.endings.probabilities(hidden)
     predicted = memory.reward.rewards(hidden, step / config.max_episode_steps)
-    error = (predicted.gather(1, ending[:, None]).squeeze(1) - reward).abs()
+    expected = predicted.gather(1, ending[:, None]).squeeze(1)
+    error = (expected - reward).abs()
+    lengths = [len(episode) for episode in episodes]
+    pairs = torch.stack([expected, reward], dim=1)
+    ordinary = [part[end == 0] for part, end in zip(pairs.split(lengths), ending.split(lengths), strict=True)]
     return MemoryReport(
         steps=len(ending),
         nll=one_step_loss(memory.prior(hidden), next_z).mean().item(),
@@ -76,7 +87,24 @@ def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: Wor
             for index, kind in enumerate(config.endings, start=1)
         ),
         action_loss=_action_loss(memory, [sequence[0] for sequence in h], episodes),
+        reward_r2=explained_variance(torch.cat(ordinary)),
+        reward_sum_r2=explained_variance(torch.cat([sums_of(part, SUMMED_STEPS) for part in ordinary])),
     )
+
+
+def explained_variance(pairs: Tensor) -> float | None:
+    """R2 of (N, 2) predictions and truths against the mean of the truths; None where the truths do not vary."""
+    predicted, truth = pairs.double().T
+    if not len(truth) or float(truth.max() - truth.min()) <= 1e-6:
+        return None
+    return 1.0 - float((predicted - truth).square().sum() / (truth - truth.mean()).square().sum())
+
+
+def sums_of(rows: Tensor, steps: int) -> Tensor:
+    """Sums of (N, C) rows over every ``steps`` of them in a row, (N - steps + 1, C); none if there are fewer."""
+    if len(rows) < steps:
+        return rows[:0]
+    return rows.double().unfold(0, steps, 1).sum(-1).to(rows.dtype)
 
 
 def _action_loss(memory: Memory, h: Sequence[Tensor], episodes: Sequence[LatentEpisode]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dreamenv.endings import ending_kinds
 from dreamenv.episodes import Episode, EpisodeStore, evenly_spaced_frames
 from dreamenv.evaluate.memory_report import MemoryReport, report_memory
 from dreamenv.evaluate.plots import plot_reconstructions
@@ -21,10 +23,17 @@ from dreamenv.world import World
 
 @dataclass(frozen=True)
 class WorldReport:
-    """V and M on held-out episodes."""
+    """V and M on held-out episodes.
+
+    Attributes:
+        vision: V.
+        memory: M.
+        learned: How many of the other episodes ended in each kind of ending.
+    """
 
     vision: VisionReport
     memory: MemoryReport
+    learned: dict[str, int]
 
 
 def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport:
@@ -42,9 +51,13 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
         StoreError: If no episodes are held out.
     """
     folder, world = Path(folder), world.to("cpu")
-    _, episodes = store.split()
+    seen, episodes = store.split()
     latents = encode_episodes(world.vision, episodes, world.config)
-    result = WorldReport(report_vision(world.vision, episodes), report_memory(world.memory, latents, world.config))
+    result = WorldReport(
+        report_vision(world.vision, episodes),
+        report_memory(world.memory, latents, world.config),
+        dict(Counter(ending_kinds(seen))),
+    )
     write_json(folder / "report.json", dataclasses.asdict(result))
     frames = telling_frames(episodes)
     with torch.inference_mode():

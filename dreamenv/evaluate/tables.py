@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tabulate import tabulate
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.groups import GROUPS, GroupScore
 from dreamenv.evaluate.horizon import OpenLoop
-from dreamenv.evaluate.memory_report import MemoryReport
+from dreamenv.evaluate.memory_report import SUMMED_STEPS, MemoryReport
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.evaluate.scores import Score
 from dreamenv.evaluate.signals import FEW_SUCCESSES
@@ -94,23 +94,14 @@ def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
 
 
 def open_loop_table(results: Sequence[OpenLoop]) -> str:
-    """A row per horizon and kind of ending: is its frequency right, is it told apart from other steps?"""
-    rows = [
-        (
-            result.horizon,
-            result.steps,
-            f"{result.z_error:.3f}",
-            _exact(result.reward_error),
-            ending.kind,
-            ending.count,
-            f"{ending.predicted:.1f}",
-            "-" if ending.auc is None else f"{ending.auc:.4f}",
-        )
-        for result in results
-        for ending in result.endings
-    ]
-    headers = ("horizon", "steps", "z error", "reward error", "ending", "count", "predicted", "AUC")
-    return tabulate(rows, headers, disable_numparse=True)
+    """A row per horizon and kind of ending, if any: is its frequency right, is it told apart from other steps?"""
+    rows: list[tuple[object, ...]] = []
+    for result in results:
+        facts = (result.horizon, result.steps, f"{result.z_error:.3f}", _exact(result.reward_error))
+        endings = [(e.kind, e.count, f"{e.predicted:.1f}", _exact(e.auc)) for e in result.endings]
+        rows += [(*facts, *ending) for ending in endings] or [facts]
+    columns = ("ending", "count", "predicted", "AUC") if any(result.endings for result in results) else ()
+    return tabulate(rows, ("horizon", "steps", "z error", "reward error", *columns), disable_numparse=True)
 
 
 def vision_table(report: VisionReport) -> str:
@@ -137,11 +128,20 @@ def vision_table(report: VisionReport) -> str:
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
 
 
-def memory_table(report: MemoryReport) -> str:
-    """M's report: the averages, then every kind of ending."""
+def memory_table(report: MemoryReport, learned: Mapping[str, int] | None = None) -> str:
+    """M's report: the averages, then every kind of ending, if there is any.
+
+    Args:
+        report: The report.
+        learned: Episodes with each kind of ending that M learned from, for a column of its own.
+
+    Returns:
+        The table.
+    """
     rows = [
         (
             ending.kind,
+            *(() if learned is None else (learned.get(ending.kind, 0),)),
             ending.count,
             f"{ending.predicted:.1f}",
             *("-" if x is None else f"{x:.2f}" for x in (ending.precision, ending.recall)),
@@ -149,12 +149,21 @@ def memory_table(report: MemoryReport) -> str:
         )
         for ending in report.endings
     ]
-    headers = ("ending", "count", "predicted", "precision", "recall", "AUC", "reward error")
+    columns = () if learned is None else ("learned from",)
+    headers = ("ending", *columns, "count", "predicted", "precision", "recall", "AUC", "reward error")
     title = f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error "
-    title += _exact(report.reward_error)
+    title += f"{_exact(report.reward_error)}{_explained(report)}"
     if report.action_loss is not None:
         title += f", next action's loss {report.action_loss:.4f}"
-    return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}"
+    return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
+
+
+def _explained(report: MemoryReport) -> str:
+    """What the reward error of varying rewards is to be judged by."""
+    if report.reward_r2 is None:
+        return ""
+    summed = "" if report.reward_sum_r2 is None else f", {report.reward_sum_r2:.2f} summed over {SUMMED_STEPS} steps"
+    return f" (R2 against the mean: {report.reward_r2:.2f} per step{summed})"
 
 
 def trust_table(trust: Trust) -> str:
