@@ -12,7 +12,7 @@ import dreamenv
 from dreamenv.models.vision import VisionConfig, reconstruction_spread
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.gradients import gradient_facts
-from dreamenv.training.vision import VisionTraining, train_vision
+from dreamenv.training.vision import VisionTraining, _remedy, train_vision
 
 
 def test_norms_and_cosine_are_those_of_the_gradients():
@@ -58,14 +58,14 @@ def test_a_v_that_collapses_warns_and_names_the_remedy(dot_folder, tmp_path):
         trained(dot_folder, tmp_path, beta=1e4, beta_warmup=0.0)
 
 
-def test_a_v_of_too_few_steps_is_told_to_train_for_longer(dot_folder, tmp_path):
-    with pytest.warns(UserWarning, match=r"V has learned too little: .* more than 4 steps"):
+def test_the_remedy_for_a_v_of_few_steps_is_more_of_them(dot_folder, tmp_path):
+    with pytest.warns(UserWarning, match=r"V has collapsed: .*alike\. 4 steps are few: train for longer"):
         trained(dot_folder, tmp_path, steps=4)
 
 
-def test_a_collapsed_gan_is_told_its_own_remedy(dot_folder, tmp_path):
-    with pytest.warns(UserWarning, match=r"V has collapsed: .* momentum of 0.5"):
-        trained(dot_folder, tmp_path, steps=4, adversarial=True)
+def test_the_remedy_for_a_v_of_many_steps_is_not_more_of_them():
+    assert _remedy(VisionTraining(fit=FitConfig(steps=2000))).startswith("Lower beta")
+    assert _remedy(VisionTraining(fit=FitConfig(steps=2000), adversarial=True)).startswith("Give the optimisation a")
 
 
 def test_training_logs_the_share_of_each_term_and_does_not_warn_of_a_healthy_v(dot_folder, tmp_path):
