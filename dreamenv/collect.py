@@ -18,7 +18,7 @@ from dreamenv.endings import ending_kinds
 from dreamenv.envs.real import describe, make_real_vector
 from dreamenv.episodes import FAILURES, Episode, EpisodeStore
 from dreamenv.errors import EpisodeError, UnsupportedEnvironmentError
-from dreamenv.explore import ActionStatistics, ExplorationConfig, Explorer
+from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
 from dreamenv.player import Actor, InOrder, Player
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
@@ -109,7 +109,7 @@ class _Collection:
         make_actor: Callable[[Sequence[int]], Actor] | None,
     ) -> None:
         self._store, self._config, self._player, self._bar, self._make_actor = store, config, player, bar, make_actor
-        self._statistics = ActionStatistics(store.spec.action)
+        self._statistics = BumpStatistics(store.spec.action)
         self._ready: list[Episode] = []  # the next shard
         self._failed: list[EpisodeError] = []  # since the last good episode
         self._played = 0  # frames, those of open episodes included

@@ -39,7 +39,6 @@ class ExplorationConfig:
         spread: Range of the correlated noise's standard deviation in a dimension, in shares of half the dimension's
             range; drawn for each episode and dimension.
         correlation: Range of the steps after which its autocorrelation has fallen to 1 / e, drawn alike.
-        repeat_good: Probability that its mean is that of a good episode before, once there are some.
     """
 
     bump_and_turn: float = 0.65
@@ -54,14 +53,13 @@ class ExplorationConfig:
     correlated: float = 0.8
     spread: tuple[float, float] = (0.05, 1.0)
     correlation: tuple[float, float] = (1.0, 20.0)
-    repeat_good: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuses settings that no exploration can have."""
         shares = ("bump_and_turn", "preference", "sticky")
         check_range(self, 0, math.inf, *shares, "start_turns", "patience")
         check_range(self, 1, math.inf, "hold", "bump_turns")
-        check_range(self, 0, 1, "noise", "correlated", "repeat_good")
+        check_range(self, 0, 1, "noise", "correlated")
         check_range(self, 1e-6, 1e6, "spread", "correlation")
         if not sum(getattr(self, share) for share in shares) > 0.0:
             raise SettingsError(f"expected a positive share of {', '.join(shares)}, got 0 for all")
@@ -102,14 +100,12 @@ def _log_uniform(bounds: tuple[float, float], size: int, generator: np.random.Ge
     return np.exp(generator.uniform(math.log(bounds[0]), math.log(bounds[1]), size))
 
 
-class ActionStatistics:
-    """What recorded episodes say of actions: which discrete ones change the frame, which of a Box good episodes took.
+class BumpStatistics:
+    """How often each discrete action left the frame unchanged.
 
-    A discrete action whose effect depends on the place (it sometimes bumps and sometimes does not) is the one that
-    carries the agent through the world. Bump-and-turn draws its main action in proportion to p (1 - p), the variance of
-    "the frame stayed the same": turning on the spot never bumps, waiting always does, walking does both.
-
-    Of a Box the median action of every episode counts: clipping at a bound shifts the mean, but not the median.
+    An action whose effect depends on the place (it sometimes bumps and sometimes does not) is the one that carries the
+    agent through the world. Bump-and-turn draws its main action in proportion to p (1 - p), the variance of "the frame
+    stayed the same": turning on the spot never bumps, waiting always does, walking does both.
 
     Args:
         action: The action space.
@@ -118,15 +114,12 @@ class ActionStatistics:
     def __init__(self, action: ActionSpec) -> None:
         self._tries = np.zeros(action.n)
         self._bumps = np.zeros(action.n)
-        self._medians: list[tuple[float, int, NDArray]] = []  # behind every episode's return and length
 
     def update(self, episodes: Sequence[Episode]) -> None:
-        """Adds what happened in ``episodes``."""
+        """Counts the bumps of ``episodes``; does nothing for continuous actions."""
+        if not len(self._tries):
+            return
         for episode in episodes:
-            if not len(self._tries):
-                total = float(np.sum(episode.rewards, dtype=np.float64))
-                self._medians.append((total, len(episode), np.median(episode.actions, 0)))
-                continue
             frames = episode.observations
             unchanged = [np.array_equal(before, after) for before, after in zip(frames, frames[1:], strict=False)]
             np.add.at(self._tries, episode.actions, 1)
@@ -139,12 +132,6 @@ class ActionStatistics:
         score = bump_rate * (1.0 - bump_rate)
         return score / score.sum()
 
-    @property
-    def good_actions(self) -> list[NDArray]:
-        """Median actions (A,) of the best quarter of the episodes of a Box: those of highest return, then longest."""
-        ordered = sorted(self._medians, key=lambda one: (-one[0], -one[1]))
-        return [median for _, _, median in ordered[: len(ordered) // 4]]
-
 
 class Explorer:
     """A batch of exploring policies, one per environment; answers ``predict``.
@@ -152,12 +139,12 @@ class Explorer:
     Args:
         action: The action space.
         config: The mixture.
-        statistics: What earlier episodes say.
+        statistics: What is known of bumps.
         seeds: The seed of every episode, in the order in which episodes begin.
     """
 
     def __init__(
-        self, action: ActionSpec, config: ExplorationConfig, statistics: ActionStatistics, seeds: Sequence[int]
+        self, action: ActionSpec, config: ExplorationConfig, statistics: BumpStatistics, seeds: Sequence[int]
     ) -> None:
         self._action, self._config, self._statistics = action, config, statistics
         self._seeds = list(seeds)
@@ -200,14 +187,11 @@ class Explorer:
         return lambda frame: noise.around(mean)
 
     def _preferred(self, generator: np.random.Generator) -> NDArray:
-        """That of a good episode before, or a new one; half the dimensions rest, as a brake on stops all the others."""
-        good = self._statistics.good_actions
-        if good and generator.random() < self._config.repeat_good:
-            return good[generator.integers(len(good))]
+        """(A,), half of it at rest: a brake that is always on keeps all other controls from having an effect."""
         low, high = np.array(self._action.low), np.array(self._action.high)
         rest = np.where((low <= 0.0) & (high >= 0.0), 0.0, (low + high) / 2)
-        shrink = np.maximum(generator.uniform(-1.0, 1.0, len(rest)), 0.0)
-        return rest + shrink * (generator.uniform(low, high) - rest)
+        share = np.maximum(generator.uniform(-1.0, 1.0, len(rest)), 0.0)
+        return rest + share * (generator.uniform(low, high) - rest)
 
     def _bump_and_turn(self, generator: np.random.Generator, noise: float) -> Act:
         config = self._config

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamenv.episodes import Episode
-from dreamenv.explore import ActionStatistics, CorrelatedNoise, ExplorationConfig, Explorer
+from dreamenv.explore import BumpStatistics, CorrelatedNoise, ExplorationConfig, Explorer
 from dreamenv.spaces import ActionSpec
 
 LEFT, RIGHT, FORWARD = range(3)
@@ -66,11 +66,11 @@ def play(explorer, frames):
 
 
 def explorer(action, config, seeds):
-    return Explorer(action, config, ActionStatistics(action), seeds)
+    return Explorer(action, config, BumpStatistics(action), seeds)
 
 
 def test_main_action_probabilities_follow_p_times_one_minus_p():
-    statistics = ActionStatistics(DISCRETE)
+    statistics = BumpStatistics(DISCRETE)
     turns = episode([LEFT] * 9, range(10))
     waits = episode([RIGHT] * 9, [0] * 10)
     walks = episode([FORWARD] * 9, [0, 1, 2, 3, 4, 5, 5, 5, 5, 5])
@@ -83,7 +83,7 @@ def test_main_action_probabilities_follow_p_times_one_minus_p():
 
 
 def test_the_moving_action_is_found():
-    statistics = ActionStatistics(DISCRETE)
+    statistics = BumpStatistics(DISCRETE)
     turns = episode([LEFT] * 500 + [RIGHT] * 500, np.arange(1001) % 256)
     walks = episode([FORWARD] * 500, (np.arange(501) // 5) % 256)
 
@@ -94,12 +94,12 @@ def test_the_moving_action_is_found():
 
 
 def test_nothing_seen_means_uniform():
-    np.testing.assert_allclose(ActionStatistics(DISCRETE).main_action_probabilities, np.ones(3) / 3)
+    np.testing.assert_allclose(BumpStatistics(DISCRETE).main_action_probabilities, np.ones(3) / 3)
 
 
 def test_statistics_add_up_over_updates():
     parts = [episode([0, 1, 2], [0, 0, 1, 1]), episode([2, 2, 0], [0, 1, 1, 2])]
-    together, one_by_one = ActionStatistics(DISCRETE), ActionStatistics(DISCRETE)
+    together, one_by_one = BumpStatistics(DISCRETE), BumpStatistics(DISCRETE)
 
     together.update(parts)
     for part in parts:
@@ -108,32 +108,13 @@ def test_statistics_add_up_over_updates():
     np.testing.assert_array_equal(together.main_action_probabilities, one_by_one.main_action_probabilities)
 
 
-def drive(action, rewards, length=5):
-    """An episode of a Box with one action throughout."""
-    actions = np.tile(np.array(action, np.float32), (length, 1))
-    rewards = np.full(length, rewards, np.float32)
-    return Episode(np.zeros((length + 1, 2, 2, 3), np.uint8), actions, rewards, False, True, 0, "")
+def test_continuous_actions_are_not_counted():
+    statistics = BumpStatistics(BOX)
+    continuous = Episode(np.zeros((3, 2, 2, 3), np.uint8), np.zeros((2, 2), np.float32), *([None] * 5))
 
+    statistics.update([continuous])
 
-def test_the_best_quarter_of_continuous_episodes_is_good_the_longer_of_equals_first():
-    statistics = ActionStatistics(BOX)
-
-    statistics.update([drive((0.1, 1.0), 0.0), drive((0.2, 2.0), 1.0), drive((0.3, 3.0), 0.0, 9)])
-    assert statistics.good_actions == []
-    statistics.update([drive((0.4, 4.0), 0.0)] * 5)
-
-    np.testing.assert_allclose(statistics.good_actions, [(0.2, 2.0), (0.3, 3.0)], rtol=1e-6)
-
-
-def test_clipping_at_a_bound_does_not_shift_what_a_good_episode_did():
-    statistics = ActionStatistics(PEDALS)
-    at_rest = CorrelatedNoise(PEDALS, 0.5, (1.0, 1.0), np.random.default_rng(0))
-    actions = np.array([at_rest.around(np.zeros(3)) for _ in range(2000)])
-
-    statistics.update([dataclasses.replace(drive((0, 0, 0), 1.0, 2000), actions=actions)] * 4)
-
-    assert actions[:, 1:].mean() > 0.08
-    np.testing.assert_allclose(statistics.good_actions[0], 0.0, atol=0.05)
+    assert len(statistics._tries) == 0
 
 
 @ACTIONS
@@ -254,7 +235,7 @@ def test_patience_is_drawn_for_each_episode_from_its_values():
 
 @pytest.mark.parametrize("name", ["bump_and_turn", "preference"])
 def test_policies_favour_the_moving_action(name):
-    statistics = ActionStatistics(DISCRETE)
+    statistics = BumpStatistics(DISCRETE)
     turns = episode([LEFT] * 500 + [RIGHT] * 500, np.arange(1001) % 256)
     statistics.update([turns, episode([FORWARD] * 500, np.arange(501) // 5)])
     acting = Explorer(DISCRETE, POLICIES[name], statistics, range(50))
@@ -312,15 +293,15 @@ def test_correlated_noise_stays_within_any_box(high):
     assert chosen.dtype == np.float32 and all(action.space.contains(one) for one in chosen)
 
 
-def medians(action, episodes=300, statistics=None):
+def preferred(action, episodes=300):
     """(episodes, A): what every episode prefers, seen through little noise."""
     config = dataclasses.replace(CORRELATED, spread=(1e-3, 1e-3))
-    policy = Explorer(action, config, statistics or ActionStatistics(action), range(episodes))
+    policy = Explorer(action, config, BumpStatistics(action), range(episodes))
     return policy.predict(np.stack([frame(0)] * episodes), None, np.ones(episodes, bool))[0]
 
 
 def test_every_episode_of_a_box_prefers_an_action_and_leaves_half_its_dimensions_at_rest():
-    steer, gas, brake = medians(PEDALS).T
+    steer, gas, brake = preferred(PEDALS).T
     at_rest = np.abs([steer, gas, brake]) < 0.005
 
     np.testing.assert_allclose(at_rest.mean(1), 0.5, atol=0.1)
@@ -329,17 +310,9 @@ def test_every_episode_of_a_box_prefers_an_action_and_leaves_half_its_dimensions
 
 
 def test_a_box_without_zero_rests_in_its_middle():
-    preferred = medians(ActionSpec(low=(2.0,), high=(4.0,)))[:, 0]
+    chosen = preferred(ActionSpec(low=(2.0,), high=(4.0,)))[:, 0]
 
-    assert (np.abs(preferred - 3.0) < 0.01).mean() == pytest.approx(0.5, abs=0.1)
-
-
-def test_half_of_the_episodes_of_a_box_do_what_good_ones_did():
-    statistics = ActionStatistics(PEDALS)
-    statistics.update([drive((0.25, 0.75, 0.5), 1.0)] * 4)
-    near = (np.abs(medians(PEDALS, statistics=statistics) - (0.25, 0.75, 0.5)) < 0.005).all(1)
-
-    assert near.mean() == pytest.approx(0.5, abs=0.1)
+    assert (np.abs(chosen - 3.0) < 0.01).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_correlated_noise_takes_its_share_of_the_episodes_of_a_box_only():
