@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Any
@@ -64,9 +65,11 @@ class Options:
     Attributes:
         imports: Modules to import first, such as one that registers the environment of the world; those that the
             environment variable DREAMENV_IMPORT lists, separated by commas, are imported as well.
+        debug: Print the traceback of an error before its line.
     """
 
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = ()
+    debug: bool = False
 
 
 def _import_modules(modules: Sequence[str]) -> None:
@@ -138,8 +141,13 @@ def _defer(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
     def parsed(*args: Any, options: Options, **kwargs: Any) -> Callable[[], None]:
         def run() -> None:
-            _import_modules(options.imports)
-            command(*args, **kwargs)
+            try:
+                _import_modules(options.imports)
+                command(*args, **kwargs)
+            except WRONG_INPUT:  # any other error keeps its traceback
+                if options.debug:
+                    traceback.print_exc()
+                raise
 
         return run
 

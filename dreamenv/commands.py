@@ -23,7 +23,7 @@ from dreamenv.bundle import copy_bundle, load, world_id
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.endings import ending_kinds
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.episodes import EpisodeStore
+from dreamenv.episodes import FAILURES, EpisodeStore
 from dreamenv.errors import SettingsError
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, compare
@@ -73,6 +73,8 @@ def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat
     store = collect(env, world / "episodes", config)
     successes = ending_kinds(store).count("better")
     _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
+    if store.failures:
+        _say(f"{len(store.failures)} episodes failed and are set aside, see {store.folder / FAILURES}")
     if not successes:
         _say("no episode ended with more reward than its steps pay: where the task has a goal, dreams will not have it")
     _next(["train", "--world", world])

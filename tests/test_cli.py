@@ -616,3 +616,28 @@ def test_recorded_episodes_are_asked_for_with_the_command_that_collects_them(cap
     monkeypatch.chdir(tmp_path)
     assert main(["trust", "--world", "sidewalk", "--agent", "sidewalk/ppo"]) == 2
     assert "dreamenv collect --env MiniWorld-Sidewalk-v0 --world runs/sidewalk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_debug_prints_the_traceback_of_an_environments_mistake(tmp_path, monkeypatch, capsys, debug):
+    def lost(self, action):
+        raise RuntimeError("connection\nlost")
+
+    monkeypatch.setattr("dot_env.DotEnv.step", lost)
+    command = ["collect", "--env", "dot_env:Dot-v0", "--world", str(tmp_path), *["--debug"][: int(debug)]]
+
+    assert main(command) == 2
+
+    *before, line = capsys.readouterr().err.strip().splitlines()
+    assert "dot_env:Dot-v0 failed in step 1 of the episode with seed 1000004: RuntimeError: connection lost" in line
+    assert any("in lost" in text for text in before) == debug
+    assert any("Traceback" in text for text in before) == debug
+
+
+@pytest.mark.filterwarnings("ignore:.*FragileDot-v0 failed")
+def test_collect_says_how_many_episodes_failed(tmp_path, capsys):
+    command = ["collect", "--env", "dot_env:FragileDot-v0", "--world", str(tmp_path), "--frames", "100"]
+
+    assert main(command) == 0
+
+    assert f"episodes failed and are set aside, see {tmp_path}/episodes/set_aside.json" in capsys.readouterr().out
