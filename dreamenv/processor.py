@@ -1,8 +1,9 @@
-"""What the processor of this machine is fast at, and how not to slow it down."""
+"""What the processor of this machine is fast at, how not to slow it down, and torch's threads in forked processes."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from functools import lru_cache
 from pathlib import Path
@@ -54,3 +55,16 @@ def keep_freed_memory() -> None:
 
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # <malloc.h>
+
+
+def _use_one_thread() -> None:
+    """Keeps torch from waiting for threads that a forked process does not have.
+
+    OpenMP's threads do not survive a fork, and GNU's OpenMP waits for them without end once the parent has used them.
+    PyTorch's DataLoader does the same in its workers.
+    """
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_use_one_thread)

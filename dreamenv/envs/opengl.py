@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
+
+from dreamenv.errors import RenderingError
 
 
 @functools.cache
@@ -16,6 +20,9 @@ def part_drawings(library: ModuleType, base: str) -> None:
     process share their OpenGL objects, so each one drew the walls of whichever was reset last. Here the number stands
     for a list of the environment's own, known by its OpenGL context. And nothing was freed by closing, some 36 MB per
     environment.
+
+    In a forked process whose parent has drawn with threads or on a screen, drawing would wait without end; there,
+    environments raise an error.
 
     Args:
         library: The module that calls OpenGL, ``miniworld.miniworld``.
@@ -46,6 +53,31 @@ def part_drawings(library: ModuleType, base: str) -> None:
     }
     vars(library).update(patches)
     cls._render_static, cls.close = compile_own_list, close_and_free
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: None if _survives_fork() else _refuse(cls))
+
+
+def _survives_fork() -> bool:
+    """Whether OpenGL works on in this process, which was just forked: Mesa does, headless and without threads."""
+    import pyglet
+
+    tasks = Path(f"/proc/{os.getppid()}/task").glob("*/comm")  # of the parent, as a forked process has one thread
+    threads = any("llvmpipe-" in task.read_text() for task in tasks)
+    mesa = "llvmpipe" in pyglet.gl.gl_info.get_renderer()
+    return mesa and pyglet.options["headless"] and not threads
+
+
+def _refuse(cls: Any) -> None:
+    """Replaces what draws, in this process, by an error."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise RenderingError(
+            "expected to draw in a process that was not forked from one that draws, as its threads and its screen are "
+            "missing here: start processes by 'spawn' or 'forkserver', or set LP_NUM_THREADS=0 and unset DISPLAY"
+        )
+
+    cls.__init__ = cls.reset = cls.step = cls.render = refuse
+    cls.close = lambda env: None
 
 
 def _free(env: Any) -> None:

@@ -32,21 +32,35 @@ class TakeCoverFrames(gym.Wrapper):
         super().__init__(env)
         self.observation_space = gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
         self._frame = np.zeros((SIDE, SIDE, 3), np.uint8)
+        self._process = os.getpid()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begins an episode."""
+        """Begins an episode.
+
+        Raises:
+            UnsupportedEnvironmentError: In a process that was forked later, which would share the running game.
+        """
+        self._check_process()
         observation, info = self.env.reset(seed=seed, options=options)
         self._frame = _prepare(observation["screen"])
         return self._frame.copy(), info
 
     def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-        """Takes a step: 0 goes left, 1 stays, 2 goes right."""
+        """Takes a step: 0 goes left, 1 stays, 2 goes right; refuses forked processes as :meth:`reset` does."""
+        self._check_process()
         observation, reward, terminated, truncated, info = self.env.step(_BUTTONS[action])
         if not terminated:
             self._frame = _prepare(observation["screen"])
         return self._frame.copy(), float(reward), terminated, truncated, info
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise UnsupportedEnvironmentError(
+                "expected a game that was made in this process, got one that a parent process made and still plays: "
+                "make the environment after the fork"
+            )
 
 
 def make_takecover(render_mode: str | None = None) -> gym.Env:
