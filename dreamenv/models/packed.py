@@ -67,4 +67,8 @@ def _affine(embedding: nn.Module, weight: Tensor, bias: Tensor, dtype: torch.dty
     """What actions add to (B, M) gates: W e(a) + b, computed in advance for every discrete action."""
     if isinstance(embedding, nn.Embedding):
         return partial(F.embedding, weight=F.linear(embedding.weight.detach(), weight, bias).to(dtype))
-    return lambda action: F.linear(embedding(action), weight, bias).to(dtype)
+    return partial(_continuous, embedding, weight, bias, dtype)  # no lambda, which could not be pickled
+
+
+def _continuous(embedding: nn.Module, weight: Tensor, bias: Tensor, dtype: torch.dtype, action: Tensor) -> Tensor:
+    return F.linear(embedding(action), weight, bias).to(dtype)

@@ -28,6 +28,10 @@ class MatrixProduct:
         else:
             self._weight = weight.to(dtype).T
 
+    def __reduce__(self) -> tuple[type[MatrixProduct], tuple[Tensor, torch.dtype]]:
+        """Copies and pickles W itself: oneDNN's layout of it can be neither, and the reader's processor may differ."""
+        return MatrixProduct, (self._weight.to_dense() if self._onednn else self._weight.T, self.dtype)
+
     def onto(self, start: Tensor, x: Tensor) -> Tensor:
         """Adds the product with (B, K) float32 ``x`` to (B, M) ``start``, whose memory it takes; float32."""
         if self._onednn:
