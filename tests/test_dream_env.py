@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import TimeLimit
+from gymnasium.wrappers import TimeAwareObservation, TimeLimit
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
@@ -120,11 +120,11 @@ def test_observations_are_z_and_h_within_the_space(dream, random_actions):
     assert observations[1, 8:].any()
 
 
-def test_values_have_python_types(dream):
-    dream.reset(seed=0)
+def test_values_have_python_types_and_infos_those_of_numpy(dream):
+    assert type(dream.reset(seed=0)[1]["temperature"]) is np.float64  # TorchRL reads the dtype
     _, reward, terminated, truncated, info = dream.step(STAY)
     assert (type(reward), type(terminated), type(truncated)) == (float, bool, bool)
-    assert type(info["temperature"]) is float
+    assert type(info["temperature"]) is np.float64
 
 
 def test_seed_fixes_the_whole_episode(dot_world, dream, random_actions):
@@ -362,6 +362,36 @@ def test_episodes_are_truncated_at_the_limit_and_only_there(dream):
         lengths[bool(truncated[-1])].add(len(terminated) - 1)
     assert lengths[True] == {20}
     assert lengths[False] and max(lengths[False]) <= 20
+
+
+@pytest.mark.parametrize(("name", "steps"), [("sidewalk", 150), ("takecover", 2100)])
+def test_the_specs_of_shipped_worlds_have_their_time_limits(name, steps):
+    limit = json.loads((Path(dreamenv.__file__).parent / "worlds" / name / "config.json").read_text())
+    assert limit["max_episode_steps"] == steps
+    kind = {"sidewalk": "Sidewalk", "takecover": "TakeCover"}[name]
+    assert {gym.spec(f"{prefix}{kind}-v0").max_episode_steps for prefix in ("Dream", "Latent")} == {steps}
+
+
+def test_the_spec_of_a_dream_has_its_time_limit_and_wrappers_read_it(dot_folder):
+    env = gym.make("dreamenv:Dream-v0", world=str(dot_folder))
+    assert env.spec.max_episode_steps == env.unwrapped.spec.max_episode_steps == 20
+    assert TimeAwareObservation(env, flatten=False).observation_space["time"].high == 20
+    assert gym.make("dreamenv:Dream-v0", world=str(dot_folder), max_episode_steps=5).spec.max_episode_steps == 5
+    for asked, limit in ((None, 20), (5, 5), (50, 20)):
+        vector = gym.make_vec("dreamenv:Dream-v0", num_envs=2, world=str(dot_folder), max_episode_steps=asked)
+        assert vector.spec.max_episode_steps == limit
+
+
+def test_a_registered_time_limit_truncates_no_earlier_and_means_what_the_argument_means(dot_folder, monkeypatch):
+    gym.register("Limited-v0", DreamEnv, max_episode_steps=20, vector_entry_point=DreamVectorEnv)
+    monkeypatch.setitem(gym.registry, "Limited-v0", gym.registry.pop("Limited-v0"))
+    for asked in ({}, {"max_episode_steps": 5}):
+        settings = {"world": str(dot_folder), "branched_starts": 0.5}
+        envs = (gym.make("Limited-v0", **settings, **asked), DreamEnv(**settings, **asked))
+        assert all(same(play(envs[0], [STAY] * 30, seed=i), play(envs[1], [STAY] * 30, seed=i)) for i in range(20))
+        assert gym.make_vec("Limited-v0", num_envs=2, **settings, **asked)._own_steps == asked.get(
+            "max_episode_steps", 20
+        )
 
 
 def test_an_ending_at_the_limit_is_terminated_and_not_truncated(dot_world):

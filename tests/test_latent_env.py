@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import AddRenderObservation
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
@@ -422,10 +423,58 @@ def test_a_full_reset_forgets_that_episodes_were_done(dot_world):
     assert (observation[:, 8:] != 0).any(1).all()
 
 
-def test_the_vector_twin_refuses_environments_that_reset_in_the_same_step(dot_world):
-    env = SyncVectorEnv([DotEnv], autoreset_mode=AutoresetMode.SAME_STEP)
-    with pytest.raises(UnsupportedEnvironmentError, match="expected.*NEXT_STEP or DISABLED, got.*SAME_STEP"):
+def test_a_vector_that_resets_in_the_same_step_hands_out_final_features(dot_world, random_actions):
+    num_envs, mode, ends = 4, AutoresetMode.SAME_STEP, 0
+    batch = VectorLatentObservation(SyncVectorEnv([DotEnv] * num_envs, autoreset_mode=mode), dot_world)
+    singles = SyncVectorEnv([lambda: LatentObservation(DotEnv(), dot_world)] * num_envs, autoreset_mode=mode)
+    assert np.allclose(batch.reset(seed=2)[0], singles.reset(seed=2)[0], atol=1e-5)
+    for action in random_actions(batch.action_space, 80, seed=4):
+        mine, theirs = batch.step(action), singles.step(action)
+        assert all(np.allclose(one, other, atol=1e-5) for one, other in zip(mine[:4], theirs[:4], strict=True))
+        done = mine[2] | mine[3]
+        ends += done.sum()
+        if done.any():
+            assert np.array_equal(mine[4]["_final_obs"], done)
+            final, expected = mine[4]["final_obs"], theirs[4]["final_obs"]
+            assert [value is None for value in final] == [value is None for value in expected]
+            assert all(np.allclose(final[row], expected[row], atol=1e-5) for row in np.flatnonzero(done))
+            assert not mine[0][done, 8:].any()
+    assert ends > 10
+
+
+def test_stable_baselines3_learns_in_a_batch_of_reality(dot_world):
+    vec_env = dreamenv.as_vec_env(make_latent_vector(dot_world, 2, "SameStep"))
+    model = PPO("MlpPolicy", vec_env, n_steps=32, batch_size=32, seed=0)
+    model.learn(64)
+    assert model.num_timesteps == 64
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_vector_says_its_mode_and_what_it_draws(dot_world, mode):
+    env = VectorLatentObservation(SyncVectorEnv([DotEnv], autoreset_mode=mode), dot_world)
+    assert env.autoreset_mode is env.metadata["autoreset_mode"] is mode
+    assert env.metadata["render_modes"] == ["rgb_array"]
+    assert dreamenv.VectorActionPenalty(env).autoreset_mode is mode
+
+
+def test_a_vector_without_an_autoreset_mode_is_refused(dot_world):
+    env = SyncVectorEnv([DotEnv])
+    env.metadata = {}
+    with pytest.raises(UnsupportedEnvironmentError, match="AutoresetMode in its metadata, got None"):
         VectorLatentObservation(env, dot_world)
+
+
+def test_other_render_modes_are_refused(dot_folder):
+    for make, number in ((gym.make, {}), (gym.make_vec, {"num_envs": 2})):
+        with pytest.raises(ValueError, match="expected render_mode None or 'rgb_array', got 'human'"):
+            make("dreamenv:Latent-v0", world=str(dot_folder), render_mode="human", **number)
+
+
+def test_the_spec_of_reality_has_the_time_limit_of_the_world(dot_folder):
+    for make, number in ((gym.make, {}), (gym.make_vec, {"num_envs": 2})):
+        assert make("dreamenv:Latent-v0", world=str(dot_folder), **number).spec.max_episode_steps == 20
+        asked = make("dreamenv:Latent-v0", world=str(dot_folder), max_episode_steps=3, **number)
+        assert asked.spec.max_episode_steps == 3
 
 
 def test_the_vector_twin_refuses_step_and_render_before_reset(dot_world):

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
@@ -30,6 +31,8 @@ class DreamEnv(gym.Env):
         start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
         first_frames: The real frame at ``start``, (1, H, W, 3) uint8, see :class:`DreamVectorEnv`.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
+        max_episode_steps: Truncate after so many steps of its own, see :class:`DreamVectorEnv`. Given to
+            ``gymnasium.make``, which keeps it for a wrapper, it means the same.
         dtype: Of M's matrix products, see :class:`DreamVectorEnv`.
         batch_invariant: Give an episode the bits it has in every batch, see :class:`DreamVectorEnv`.
         device: Where to compute, see :class:`DreamVectorEnv`.
@@ -54,6 +57,7 @@ class DreamEnv(gym.Env):
         start: State | None = None,
         first_frames: NDArray[np.uint8] | None = None,
         dropout: float = 0.0,
+        max_episode_steps: int | None = None,
         dtype: str = "float32",
         batch_invariant: bool = False,
         device: str | torch.device | None = None,
@@ -66,6 +70,7 @@ class DreamEnv(gym.Env):
             start=start,
             first_frames=first_frames,
             dropout=dropout,
+            max_episode_steps=max_episode_steps,
             dtype=dtype,
             batch_invariant=batch_invariant,
             device=device,
@@ -75,6 +80,15 @@ class DreamEnv(gym.Env):
         self.world, self.render_mode = self._dreams.world, render_mode
         self.observation_space = self._dreams.single_observation_space
         self.action_space = self._dreams.single_action_space
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What made it, by ``gymnasium.make``; ``max_episode_steps`` is the most steps of a dream."""
+        return self._dreams.spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._dreams.spec = spec
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -88,7 +102,7 @@ class DreamEnv(gym.Env):
         check_reset_options(options, 1)
         super().reset(seed=seed)
         observation, info = self._dreams.reset(seed=seed, options=options)
-        return observation[0], {"temperature": float(info["temperature"][0])}
+        return observation[0], {"temperature": info["temperature"][0]}  # of NumPy, as TorchRL reads its dtype
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Dreams one step.
@@ -99,7 +113,7 @@ class DreamEnv(gym.Env):
         """
         actions = check_action(action, self.action_space)
         observation, reward, terminated, truncated, info = self._dreams.step(actions)
-        information = {"temperature": float(info["temperature"][0])}
+        information = {"temperature": info["temperature"][0]}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), information
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -23,12 +24,14 @@ from dreamenv.envs.settings import (
     check_first_frames,
     check_flag,
     check_mask,
+    check_render_mode,
     check_reset_options,
     check_share,
     check_start,
     check_temperature,
     matrix_dtype,
     time_limit,
+    with_time_limit,
 )
 from dreamenv.envs.streams import StreamsState
 from dreamenv.errors import SettingsError
@@ -93,6 +96,7 @@ class DreamVectorEnv(VectorEnv):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -115,10 +119,7 @@ class DreamVectorEnv(VectorEnv):
         num_envs = check_count("num_envs", num_envs)
         branched_starts = check_share("branched_starts", branched_starts)
         dropout = check_share("dropout", dropout, below_one=True)
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise SettingsError(
-                f"expected render_mode None or one of {self.metadata['render_modes']}, got {render_mode!r}"
-            )
+        render_mode = check_render_mode(render_mode)
         self.world = as_world(world)
         self.world = self.world if device is None else self.world.to(device)
         self._device = self.world.device
@@ -148,6 +149,15 @@ class DreamVectorEnv(VectorEnv):
         self._in_batch = np.ones(num_envs, bool)
         self._done = np.zeros(num_envs, bool)
         self._state: State | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What made it, by ``gymnasium.make_vec``; ``max_episode_steps`` is the most steps of a dream."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_time_limit(spec, self._own_steps)
 
     @torch.inference_mode()
     def reset(

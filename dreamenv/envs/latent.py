@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -21,9 +23,12 @@ from dreamenv.envs.settings import (
     check_actions,
     check_count,
     check_options,
+    check_render_mode,
     check_reset_mask,
     check_seed,
     matrix_dtype,
+    time_limit,
+    with_time_limit,
 )
 from dreamenv.envs.streams import NoiseStreams, seeds_of
 from dreamenv.errors import UnsupportedEnvironmentError
@@ -59,7 +64,7 @@ class LatentObservation(gym.Wrapper):
 
     def __init__(self, env: gym.Env, world: World | str | Path) -> None:
         super().__init__(env)
-        self.render_mode = env.render_mode
+        self.render_mode = env.render_mode and "rgb_array"
         self.world = as_world(world)
         check_spaces(self.world, env.observation_space, env.action_space)
         self.observation_space = observation_space(self.world)
@@ -68,6 +73,11 @@ class LatentObservation(gym.Wrapper):
         self._done = False
         self._state: State | None = None
         self._frame: NDArray[np.uint8] | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """What made it; ``max_episode_steps`` is the world's where no smaller one was asked for."""
+        return _limited(super().spec, self.world)
 
     @torch.inference_mode()
     def reset(
@@ -145,12 +155,12 @@ class VectorLatentObservation(VectorWrapper):
     """Replaces the frames of a real vector environment by (N, Z + H) features; V sees all frames as one batch.
 
     Args:
-        env: A vector environment that resets in the next step, or by hand.
+        env: A vector environment, of any autoreset mode; with ``SAME_STEP``, ``info["final_obs"]`` has [z, h] as well.
         world: A world, the name of a shipped one, or a folder.
         dtype: Of the matrix products of V and M, see :class:`DreamVectorEnv`; with ``"int8"`` V keeps to float32.
 
     Raises:
-        UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
+        UnsupportedEnvironmentError: If frames or actions do not fit, or its metadata have no autoreset mode.
         SettingsError: If there is no such type.
     """
 
@@ -161,10 +171,12 @@ class VectorLatentObservation(VectorWrapper):
         self.world = as_world(world)
         self._packed = self.world.packed(matrix_dtype(dtype))
         check_spaces(self.world, env.single_observation_space, env.single_action_space)
-        if env.metadata.get("autoreset_mode") not in (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED):
+        self.autoreset_mode = env.metadata.get("autoreset_mode")
+        if not isinstance(self.autoreset_mode, AutoresetMode):
             raise UnsupportedEnvironmentError(
-                f"expected autoreset mode NEXT_STEP or DISABLED, got {env.metadata.get('autoreset_mode')}"
+                f"expected an environment with an AutoresetMode in its metadata, got {self.autoreset_mode!r}"
             )
+        self.metadata = {**LatentObservation.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(self.world)
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self.single_action_space = self.world.config.action.space
@@ -173,6 +185,11 @@ class VectorLatentObservation(VectorWrapper):
         self._rows = np.arange(env.num_envs)
         self._streams = NoiseStreams(env.num_envs, self.world.latent_size)
         self._state: State | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """What made it; ``max_episode_steps`` is the world's where no smaller one was asked for."""
+        return _limited(super().spec, self.world)
 
     @torch.inference_mode()
     def reset(
@@ -209,17 +226,23 @@ class VectorLatentObservation(VectorWrapper):
         """
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before step")
-        if self._done.any() and self.env.metadata["autoreset_mode"] is AutoresetMode.DISABLED:
+        if self._done.any() and self.autoreset_mode is AutoresetMode.DISABLED:
             raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(self._done)}, which are done")
         action = check_actions(actions, self.world.config.action, self.num_envs)
         real = _real_actions(action.cpu().numpy(), self.env.single_action_space)
         frames, reward, terminated, truncated, info = self.env.step(real)
         device, noise = self.world.device, self._streams.draw(self._rows).to(self.world.device)
-        self._state = self._advance(self._state, action.to(device), as_tensor(frames, device), noise)
+        done = terminated | truncated
+        reset = done if self.autoreset_mode is AutoresetMode.SAME_STEP else np.zeros(self.num_envs, bool)
+        last = _with_rows(frames, reset, info["final_obs"]) if reset.any() else frames
+        self._state = self._advance(self._state, action.to(device), as_tensor(last, device), noise)
         self._frames = frames
         if self._done.any():
             self._start(frames, self._rows[self._done], noise.normal[self._done])
-        self._done = terminated | truncated
+        if reset.any():
+            info = {**info, "final_obs": self._final(reset)}
+            self._start(frames, self._rows[reset], self._streams.draw(self._rows[reset]).to(device).normal)
+        self._done = done & ~reset
         return self._observation(), reward, terminated, truncated, info
 
     def render(self) -> tuple[NDArray[np.uint8], ...]:
@@ -239,6 +262,13 @@ class VectorLatentObservation(VectorWrapper):
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         return self._packed.observe(state, action, frames, noise.normal)
 
+    def _final(self, done: NDArray[np.bool_]) -> NDArray:
+        """The last observations of episodes that are over, as Gymnasium gives them: (N,) objects, None elsewhere."""
+        observation, final = self._observation(), np.full(self.num_envs, None, dtype=object)
+        for row in np.flatnonzero(done):
+            final[row] = observation[row].copy()
+        return final
+
     def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], normal: torch.Tensor) -> None:
         start = self._packed.start(as_tensor(frames[rows], self.world.device), normal)
         index = as_tensor(rows, self.world.device)
@@ -251,7 +281,7 @@ class VectorLatentObservation(VectorWrapper):
 
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
-    world = as_world(world)
+    render_mode, world = check_render_mode(render_mode), as_world(world)
     real = make_real(named_by_world(world.config.env_id), **kwargs)
     try:
         env = LatentObservation(real, world)
@@ -271,10 +301,10 @@ def make_latent_vector(
     **kwargs: Any,
 ) -> VectorLatentObservation:
     """Makes N real environments of a world in this process, seen through it as one batch; ``kwargs`` go to them."""
-    num_envs = check_count("num_envs", num_envs)
+    num_envs, render_mode = check_count("num_envs", num_envs), check_render_mode(render_mode)
     world = as_world(world)
-    env_id = named_by_world(world.config.env_id)
-    envs = SyncVectorEnv([lambda: make_real(env_id, **kwargs)] * num_envs, autoreset_mode=autoreset_mode)
+    make = functools.partial(make_real, named_by_world(world.config.env_id), **kwargs)  # no lambda, to be picklable
+    envs = SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
     try:
         env = VectorLatentObservation(envs, world, dtype)
     except Exception:
@@ -287,6 +317,20 @@ def make_latent_vector(
 def as_tensor(array: NDArray, device: torch.device) -> torch.Tensor:
     """Copies an array, which may be a read-only or flipped view, to a device."""
     return torch.from_numpy(np.array(array)).to(device)
+
+
+def _limited(spec: EnvSpec | None, world: World) -> EnvSpec | None:
+    if spec is None:
+        return None
+    steps = time_limit(world.config.max_episode_steps, spec.kwargs.get("max_episode_steps"))  # by make_vec
+    return with_time_limit(spec, time_limit(steps, spec.max_episode_steps))
+
+
+def _with_rows(frames: NDArray, mask: NDArray[np.bool_], rows: NDArray) -> NDArray:
+    """A copy of frames in which those of a mask are others, from an array of objects."""
+    frames = frames.copy()
+    frames[mask] = np.stack(rows[mask].tolist())
+    return frames
 
 
 def _real_actions(actions: NDArray, space: gym.Space) -> NDArray:

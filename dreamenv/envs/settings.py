@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from numbers import Real
 from typing import Any, TypeGuard
 
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
@@ -190,6 +192,22 @@ def time_limit(real: int, asked: int | None) -> int:
     if asked is None or (isinstance(asked, int) and asked == -1):  # gymnasium.make's way to ask for no limit of its own
         return real
     return min(real, check_count("max_episode_steps", asked))
+
+
+def with_time_limit(spec: EnvSpec | None, steps: int) -> EnvSpec | None:
+    """The spec of an environment, if it has one, with the time limit that wrappers and libraries read there."""
+    return None if spec is None else dataclasses.replace(spec, max_episode_steps=steps)
+
+
+def check_render_mode(mode: Any) -> str | None:
+    """Checks how to draw.
+
+    Raises:
+        SettingsError: If it is neither None nor ``"rgb_array"``.
+    """
+    if mode not in (None, "rgb_array"):
+        raise SettingsError(f"expected render_mode None or 'rgb_array', got {_shown(mode)}")
+    return mode
 
 
 @torch.inference_mode()  # in which NumPy reads tensors whether or not they require gradients

@@ -48,7 +48,7 @@ class ActionPenalty(gym.Wrapper):
         shaped = float(reward) - float(_cost(self._penalty, action)) * self._discount**self._step
         self._step += 1
         self._return += float(reward)
-        return observation, shaped, terminated, truncated, {**info, "unshaped_return": self._return}
+        return observation, shaped, terminated, truncated, {**info, "unshaped_return": np.float64(self._return)}
 
 
 class VectorActionPenalty(VectorWrapper):
@@ -66,6 +66,7 @@ class VectorActionPenalty(VectorWrapper):
 
     def __init__(self, env: VectorEnv, penalty: float | Sequence[float] = 0.001, discount: float = 0.99) -> None:
         super().__init__(env)
+        self.autoreset_mode = env.metadata.get("autoreset_mode")
         self._penalty, self._discount = _check(penalty, discount, env.single_action_space)
         self._step = np.zeros(env.num_envs, np.int64)
         self._return = np.zeros(env.num_envs)
@@ -88,7 +89,7 @@ class VectorActionPenalty(VectorWrapper):
         """Takes steps that cost a little; a step that only resets costs nothing."""
         self._clear(self._done)
         observation, reward, terminated, truncated, info = self.env.step(actions)
-        resets = self._done & (self.env.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP)
+        resets = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         shaped = reward - np.where(resets, 0.0, _cost(self._penalty, actions) * self._discount**self._step)
         self._step += ~resets
         self._return += reward

@@ -13,9 +13,9 @@ _LATENT: dict[str, Any] = {
     "vector_entry_point": "dreamenv.envs.latent:make_latent_vector",
 }
 
-register("DreamSidewalk-v0", **_DREAM, kwargs={"world": "sidewalk"})
-register("LatentSidewalk-v0", **_LATENT, kwargs={"world": "sidewalk"})
+register("DreamSidewalk-v0", **_DREAM, max_episode_steps=150, kwargs={"world": "sidewalk"})
+register("LatentSidewalk-v0", **_LATENT, max_episode_steps=150, kwargs={"world": "sidewalk"})
 
 register("TakeCover-v0", "dreamenv.worlds.takecover.real:make_takecover", max_episode_steps=2100)
-register("DreamTakeCover-v0", **_DREAM, kwargs={"world": "takecover"})
-register("LatentTakeCover-v0", **_LATENT, kwargs={"world": "takecover"})
+register("DreamTakeCover-v0", **_DREAM, max_episode_steps=2100, kwargs={"world": "takecover"})
+register("LatentTakeCover-v0", **_LATENT, max_episode_steps=2100, kwargs={"world": "takecover"})
