@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamenv.endings import Kind
 from dreamenv.errors import SettingsError
@@ -33,8 +34,8 @@ class WorldConfig:
         ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
         success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
             reality; halfway between an ordinary reward and the least of a better ending. None if none was seen.
-        action_prior: Share of each discrete action in the collected episodes that ended well, from which agents start;
-            empty for continuous actions.
+        action_prior: Share of each discrete action, or mean action of a Box, in the collected episodes that ended
+            well, from which agents start; empty if unknown.
         temperature: The dream's default temperature.
     """
 
@@ -61,11 +62,16 @@ class WorldConfig:
             raise SettingsError(f"expected max_episode_steps from 1 to {2**31 - 1:,}, got {self.max_episode_steps}")
         if not np.isfinite([self.ordinary_reward, self.success_reward or 0.0]).all():
             raise SettingsError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
-        prior = np.asarray(self.action_prior)
-        if prior.size and not (len(prior) == self.action.n and (prior >= 0).all() and abs(prior.sum() - 1) < 0.01):
-            raise SettingsError(
-                f"expected the shares of {self.action.n} actions as action_prior, got {self.action_prior}"
-            )
+        if self.action_prior:
+            _check_prior(np.asarray(self.action_prior), self.action)
+
+
+def _check_prior(prior: NDArray, action: ActionSpec) -> None:
+    low, high = (np.zeros(action.n), np.ones(action.n)) if action.discrete else (action.low, action.high)
+    within = len(prior) == action.size and ((prior >= low) & (prior <= high)).all()
+    if not within or (action.discrete and abs(prior.sum() - 1) >= 0.01):
+        wanted = "the shares of the actions" if action.discrete else "a mean action"
+        raise SettingsError(f"expected {wanted} of {action} as action_prior, got {tuple(prior)}")
 
 
 def build_vision(config: VisionConfig) -> Vision:

@@ -12,6 +12,7 @@ import dreamenv
 from dreamenv import BundleError, EvolveConfig, ResumeError, evolve
 from dreamenv.agents import evolve as module
 from dreamenv.agents.evolve import initial_parameters
+from dreamenv.spaces import ActionSpec
 
 TINY = EvolveConfig(
     generations=6,
@@ -209,6 +210,17 @@ def test_the_search_begins_at_the_action_prior(dot_world):
     assert not parameters[:, :-1].any()
     shares = np.exp(parameters[:, -1])
     assert shares / shares.sum() == pytest.approx(dot_world.config.action_prior, abs=1e-6)
+
+
+@pytest.mark.parametrize(("prior", "expected"), [((0.9,), 0.9), ((), 0.025), ((1.0,), 0.975)], ids=str)
+def test_the_search_of_box_actions_begins_at_the_prior_or_at_rest(continuous_world, prior, expected):
+    config = dataclasses.replace(
+        continuous_world.config, action=ActionSpec(low=(0.0,), high=(1.0,)), action_prior=prior
+    )
+    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    agent = dreamenv.LinearAgent.from_parameters(initial_parameters(world), config.action)
+    action, _ = agent.predict(np.zeros((1, world.feature_size), np.float32))
+    assert action == pytest.approx(expected, abs=1e-6)
 
 
 def test_candidates_get_better(dot_world, dot_agent_folder):

@@ -12,6 +12,7 @@ import dreamenv
 from dreamenv import DreamVectorEnv, PPOConfig, ResumeError, load_agent, train_ppo
 from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import ppo as module
+from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import alone_in, checkpoints
 
 QUICK = PPOConfig(timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,))
@@ -148,6 +149,50 @@ def test_train_ppo_begins_with_the_action_prior(dot_world, tmp_path):
     with torch.no_grad():
         shares = agent.policy.get_distribution(observation).distribution.probs.mean(0)
     assert shares.numpy() == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
+
+
+def test_train_ppo_begins_at_the_prior_of_a_box_with_the_spread_asked_for(continuous_world, tmp_path):
+    """The middle of (0, 3) is 1.5, where an agent without a prior of 2.4 would begin."""
+    box = ActionSpec(low=(0.0,), high=(3.0,))
+    config = dataclasses.replace(continuous_world.config, action=box, action_prior=(2.4,))
+    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    settings = dataclasses.replace(QUICK, learning_rate=0.0, log_std=-2.0, timesteps=256)
+    agent = train_ppo(world, tmp_path, settings)
+    assert np.allclose(greedy(agent, observations_of(world)), 2.4, atol=0.1)
+    assert np.allclose(greedy(load_agent(tmp_path), observations_of(world)), 2.4, atol=0.1)
+    assert agent.policy.log_std.tolist() == [-2.0]
+    assert agent.config.scaled_actions
+
+
+def test_train_ppo_begins_at_rest_where_a_box_has_no_prior(continuous_world, tmp_path):
+    config = dataclasses.replace(continuous_world.config, action=ActionSpec(low=(0.0,), high=(1.0,)))
+    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    agent = train_ppo(world, tmp_path, dataclasses.replace(QUICK, learning_rate=0.0, timesteps=256))
+    assert greedy(agent, observations_of(world)).max() < 0.06
+
+
+@pytest.mark.parametrize("fixture", ["dot_world", "continuous_world"])
+def test_train_ppo_goes_on_from_the_weights_of_another_agent(request, tmp_path, fixture):
+    world = request.getfixturevalue(fixture)
+    short = dataclasses.replace(QUICK, timesteps=256)
+    first = train_ppo(world, tmp_path / "first", short)
+    still = dataclasses.replace(short, learning_rate=0.0, seed=1)
+    warm = train_ppo(world, tmp_path / "warm", still, source=load_agent(tmp_path / "first"))
+    own, given = warm.policy.state_dict(), first.policy.state_dict()
+    assert all(torch.equal(own[name], given[name]) for name in given if name != "log_std")
+    if fixture == "continuous_world":
+        assert own["log_std"].tolist() == pytest.approx([QUICK.log_std])
+    with pytest.raises(ResumeError, match="source .* there, None here"):
+        train_ppo(world, tmp_path / "warm", still)
+
+
+def test_a_source_that_does_not_fit_is_refused(dot_world, tmp_path):
+    short = dataclasses.replace(QUICK, timesteps=256)
+    source = train_ppo(dot_world, tmp_path / "first", short)
+    for change in ({"net_arch": (8,)}, {"inputs": ("z",)}):
+        with pytest.raises(ValueError, match="expected a source with"):
+            train_ppo(dot_world, tmp_path / "warm", dataclasses.replace(short, **change), source=source)
+    assert not (tmp_path / "warm").exists()
 
 
 def test_train_ppo_takes_continuous_actions(continuous_world, tmp_path):

@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 import dreamenv
-from dreamenv import BundleError, DreamVectorEnv, PPOConfig, as_vec_env, load_agent, save_sb3
+from dreamenv import BundleError, DreamVectorEnv, PPOConfig, VectorActionPenalty, as_vec_env, load_agent, save_sb3
 from dreamenv.agents.sb3 import read_sb3
 from dreamenv.agents.store import AgentConfig
 from dreamenv.manifest import read_files, write_files
@@ -60,24 +60,85 @@ def test_steps_are_those_of_the_vector_environment(dreams, twin, random_actions)
     assert ends > limits > 0
 
 
-def test_rewards_of_a_held_action_add_up_to_the_end_of_its_episode(dreams, twin, random_actions):
-    env, cut = as_vec_env(dreams, action_repeat=3), 0
+def test_episodes_of_held_actions_end_at_once_and_begin_with_a_decision(dot_world, random_actions):
+    dreams, twin = (DreamVectorEnv(dot_world, 4, autoreset_mode=AutoresetMode.DISABLED) for _ in range(2))
+    env, cut, steps = as_vec_env(dreams, action_repeat=3), 0, np.zeros(4, int)
     seeds = env.seed(3)
     assert np.array_equal(env.reset(), twin.reset(seed=seeds)[0])
     for action in random_actions(twin.action_space, 60, seed=6):
         observation, reward, done, infos = env.step(action)
         total, ended = np.zeros(4), np.zeros(4, bool)
         for repeat in range(3):
+            if ended.all():
+                break
+            twin.leave(ended)
             expected = twin.step(action)
-            total[~ended] += expected[1][~ended]
-            for row in np.flatnonzero((expected[2] | expected[3]) & ~ended):
-                assert np.array_equal(infos[row]["terminal_observation"], expected[4]["final_obs"][row])
+            total, steps = total + expected[1], steps + ~ended
+            for row in np.flatnonzero(expected[2] | expected[3]):
+                assert np.array_equal(infos[row]["terminal_observation"], expected[0][row])
                 assert infos[row]["TimeLimit.truncated"] is bool(expected[3][row])
                 cut += repeat < 2
             ended |= expected[2] | expected[3]
-        assert np.array_equal(observation, expected[0]) and np.array_equal(done, ended)
+        steps[ended] = 0
+        seen = twin.reset(options={"reset_mask": ended})[0] if ended.any() else expected[0]
+        assert np.array_equal(observation, seen) and np.array_equal(done, ended)
         assert np.allclose(reward, total) and [not info for info in infos] == (~ended).tolist()
+        assert not (steps % 3).any(), "a decision in the middle of a held action"
     assert cut > 0
+
+
+def test_only_environments_that_wait_hold_actions(dot_world):
+    with pytest.raises(ValueError, match="expected autoreset mode DISABLED, got AutoresetMode.SAME_STEP"):
+        as_vec_env(DreamVectorEnv(dot_world, 2, autoreset_mode=AutoresetMode.SAME_STEP), action_repeat=2)
+    envs = SyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2, autoreset_mode=AutoresetMode.DISABLED)
+    with pytest.raises(ValueError, match=r"expected an environment with leave\(\)"):
+        as_vec_env(envs, action_repeat=2)
+
+
+def test_an_action_penalty_is_summed_over_a_held_action(dot_world):
+    dreams = DreamVectorEnv(dot_world, 2, autoreset_mode=AutoresetMode.DISABLED)
+    env = as_vec_env(VectorActionPenalty(dreams, 0.5, discount=1.0), action_repeat=2)
+    free = as_vec_env(DreamVectorEnv(dot_world, 2, autoreset_mode=AutoresetMode.DISABLED), action_repeat=2)
+    for one in (env, free):
+        one.seed(1)
+        one.reset()
+    costly, plain = (one.step(np.zeros(2, int))[1] for one in (env, free))
+    np.testing.assert_allclose(plain - costly, [1.0, 1.0], atol=1e-5)
+
+
+@pytest.fixture
+def gas_world(continuous_world):
+    """A world whose action, from 0 to 3, is not on the scale of -1 to 1."""
+    action = ActionSpec(low=(0.0,), high=(3.0,))
+    config = dataclasses.replace(continuous_world.config, action=action, action_prior=(2.4,))
+    return dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+
+
+def test_actions_are_scaled_to_their_box(gas_world, tmp_path):
+    dreams, twin = (DreamVectorEnv(gas_world, 3, autoreset_mode=AutoresetMode.SAME_STEP) for _ in range(2))
+    env = as_vec_env(dreams, scale_actions=True)
+    assert env.action_space == gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    seeds = env.seed(0)
+    env.reset()
+    twin.reset(seed=seeds)
+    expected = twin.step(np.array([[0.0], [1.5], [3.0]], np.float32))
+    assert np.array_equal(env.step(np.array([[-1.0], [0.0], [1.0]], np.float32))[0], expected[0])
+
+    model = sb3.A2C("MlpPolicy", env, policy_kwargs=dict(SMALL), device="cpu")
+    with torch.no_grad():
+        model.policy.action_net.bias.fill_(0.5)
+        model.policy.action_net.weight.zero_()
+    with pytest.raises(ValueError, match="expected a model of observations and actions"):
+        save_sb3(model, tmp_path, gas_world)
+    saved = save_sb3(model, tmp_path, gas_world, scaled_actions=True)
+    observation = observations_of(gas_world, 2)
+    for agent in (saved, load_agent(tmp_path)):
+        assert agent.predict(observation, deterministic=True)[0] == pytest.approx(2.25)
+
+
+def test_discrete_actions_have_no_scale(dreams):
+    with pytest.raises(ValueError, match=r"expected actions of a Box to scale, got Discrete\(3\)"):
+        as_vec_env(dreams, scale_actions=True)
 
 
 def test_spaces_and_number_are_those_of_the_vector_environment(dreams):

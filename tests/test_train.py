@@ -327,8 +327,26 @@ def test_the_action_prior_of_episodes_without_goals_is_that_of_all():
     np.testing.assert_allclose(action_prior(episodes, ActionSpec(n=3)), shares)
 
 
-def test_continuous_actions_have_no_prior():
-    assert action_prior([make_episode(0)], ActionSpec(low=(-1.0,), high=(1.0,))) == ()
+def driving(seed, level, length=12):
+    """An episode of a Box action."""
+    episode, actions = make_episode(seed), np.full((length, 1), level, np.float32)
+    frames, rewards = np.repeat(episode.observations[:1], length + 1, 0), np.zeros(length, np.float32)
+    rewards[-1] = episode.rewards[-1]
+    return dataclasses.replace(episode, observations=frames, actions=actions, rewards=rewards)
+
+
+def test_the_prior_of_a_box_is_the_mean_action_of_good_or_else_of_long_episodes():
+    box = ActionSpec(low=(0.0,), high=(1.0,))
+    good, plain, long = driving(0, 0.25), driving(1, 0.5), driving(2, 0.75, length=20)
+    assert action_prior([good, plain, long], box) == pytest.approx((0.25,))
+    assert action_prior([plain, long], box) == pytest.approx((0.75,))
+    assert action_prior([plain, driving(1, 0.9)], box) == pytest.approx((0.7,))
+
+
+@pytest.mark.parametrize("prior", [(1.5,), (0.5, 0.5), (float("nan"),)], ids=str)
+def test_a_prior_that_is_no_action_of_the_box_is_refused(prior):
+    with pytest.raises(ValueError, match="expected a mean action of"):
+        WorldConfig("x", (HEIGHT, WIDTH, 3), ActionSpec(low=(0.0,), high=(1.0,)), 20, action_prior=prior)
 
 
 @pytest.mark.parametrize(("better", "share"), [(2, 0.5), (None, 0.1), (3, 0.1)])

@@ -26,7 +26,7 @@ from tabulate import tabulate
 
 import dreamenv
 from benchmarks.study import ENV, Row, both_ways, once, real_scores, stored
-from dreamenv.agents.evolve import log_action_prior
+from dreamenv.agents.prior import log_action_prior
 from dreamenv.envs.real import make_real, make_real_vector
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.files import write_json

@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.linear import LinearAgent, act, unpack
+from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.agents.store import check_kind, save_linear
 from dreamenv.bundle import as_world, world_id
-from dreamenv.config import WorldConfig
 from dreamenv.errors import DivergenceError, ResumeError, SettingsError
 from dreamenv.files import write_json
 from dreamenv.progress import progress
@@ -214,15 +214,8 @@ def initial_parameters(world: World, hidden: int = 0, one_output: bool = False) 
             raise SettingsError(f"expected discrete actions to cut a single output into, got {action}")
         return np.zeros(world.feature_size)
     outputs = np.zeros((action.size, (hidden or world.feature_size) + 1))
-    if world.config.action_prior:
-        outputs[:, -1] = log_action_prior(world.config)
+    outputs[:, -1] = log_action_prior(world.config) if action.discrete else np.arctanh(mean_action_prior(world.config))
     return np.concatenate([np.zeros(hidden * (world.feature_size + 1)), outputs.flatten()])
-
-
-def log_action_prior(config: WorldConfig) -> NDArray[np.float64]:
-    """(A,) logits, with mean 0, whose softmax is the world's action prior."""
-    logits = np.log(np.maximum(config.action_prior, 1e-3))
-    return logits - logits.mean()
 
 
 def _score(

@@ -7,10 +7,12 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import safetensors.torch
 import stable_baselines3
 import torch
 from gymnasium.vector import AutoresetMode
@@ -20,10 +22,11 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from torch import Tensor, nn
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
-from dreamenv.agents.evolve import log_action_prior
+from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
 from dreamenv.agents.store import check_kind
 from dreamenv.bundle import as_world, world_id
+from dreamenv.config import WorldConfig
 from dreamenv.errors import SettingsError
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
@@ -50,6 +53,8 @@ class PPOConfig(DreamConfig):
         normalize_reward: Divide rewards by the running standard deviation of the discounted return, for worlds that pay
             more than about 1 an episode (VecNormalize of Stable-Baselines3; a resumed run measures it anew).
         action_repeat: Steps that the agent holds every action for, in the dream and in reality.
+        log_std: Logarithm of the standard deviation of Box actions at the start, of a warm one too; a Box is scaled to
+            go from -1 to 1.
     """
 
     timesteps: int = 1_600_000
@@ -62,6 +67,7 @@ class PPOConfig(DreamConfig):
     net_arch: tuple[int, ...] = (128, 128)
     normalize_reward: bool = False
     action_repeat: int = 1
+    log_std: float = -0.7
 
     def __post_init__(self) -> None:
         """Refuses settings that no training can have."""
@@ -71,17 +77,22 @@ class PPOConfig(DreamConfig):
         check_range(self, 2, math.inf, "batch_size")
         check_range(self, 0, math.inf, "learning_rate", "ent_coef")
         check_range(self, 0, 1, "gamma")
+        check_range(self, -10, 2, "log_std")
         if self.num_envs * self.n_steps < 2:
             raise SettingsError(f"expected num_envs * n_steps of at least 2, got {self.num_envs} * {self.n_steps}")
 
 
-def train_ppo(world: World | str | Path, folder: str | Path, config: PPOConfig | None = None) -> SB3Agent:
+def train_ppo(
+    world: World | str | Path, folder: str | Path, config: PPOConfig | None = None, *, source: SB3Agent | None = None
+) -> SB3Agent:
     """Trains PPO (Schulman et al. 2017) in a world's dream; goes on from the checkpoint of an earlier call.
 
     Args:
         world: The world to dream in, the name of a shipped one, or a folder.
         folder: Takes the agent, two generations of checkpoints and TensorBoard's event files.
         config: Settings.
+        source: An agent of PPO whose weights, those of the value too, the training begins with; fresh ones, at the
+            world's action prior, if None.
 
     Returns:
         The agent as it was saved.
@@ -91,19 +102,40 @@ def train_ppo(world: World | str | Path, folder: str | Path, config: PPOConfig |
             there.
         DivergenceError: If a reward, an observation, the loss or a weight is not finite. No checkpoint ever holds
             such a number: the last one stays, and the same command goes on from it.
+        SettingsError: If ``source`` has other inputs, actions or layers.
     """
     config, folder = config or PPOConfig(), Path(folder)
     seen = as_world(world).showing(config.inputs)
+    if source is not None:
+        _check_source(source, seen, config)
     with alone_in(folder):
         check_kind(folder, "sb3")
-        return _train_ppo(seen, folder, config)
+        return _train_ppo(seen, folder, config, source)
 
 
-def _train_ppo(world: World, folder: Path, config: PPOConfig) -> SB3Agent:
-    env: VecEnv = VecMonitor(as_vec_env(make_dreams(world, config, AutoresetMode.SAME_STEP), config.action_repeat))
+def _train_ppo(world: World, folder: Path, config: PPOConfig, source: SB3Agent | None) -> SB3Agent:
+    model = _make_model(world, folder, config)
+    _begin(model, world.config, config, source)
+    origin = {"seeding": SEEDING, "source": None if source is None else _sha256(source)}
+    fingerprint = json.dumps([dataclasses.asdict(config), world_id(world), origin])
+    done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
+    if done:  # else the dreams of the beginning would come again
+        model.set_random_seed(spawn_short(config.seed, "ppo", done))
+    if done < config.timesteps:
+        progress = _Progress(folder, fingerprint, config, done)
+        model.num_timesteps = done
+        model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
+        save_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
+    return save_sb3(model, folder, world, config.action_repeat, _scaled(world))
+
+
+def _make_model(world: World, folder: Path, config: PPOConfig) -> stable_baselines3.PPO:
+    mode = AutoresetMode.SAME_STEP if config.action_repeat == 1 else AutoresetMode.DISABLED
+    dreams = make_dreams(world, config, mode)
+    env: VecEnv = VecMonitor(as_vec_env(dreams, config.action_repeat, _scaled(world)))
     if config.normalize_reward:
         env = VecNormalize(env, norm_obs=False, gamma=config.gamma)
-    model = stable_baselines3.PPO(
+    return stable_baselines3.PPO(
         "MlpPolicy",
         env,
         learning_rate=lambda remaining: config.learning_rate * remaining,
@@ -117,20 +149,40 @@ def _train_ppo(world: World, folder: Path, config: PPOConfig) -> SB3Agent:
         seed=spawn_short(config.seed, "ppo", 0),
         device=world.device,
     )
-    if world.config.action_prior:
-        with torch.no_grad():
-            bias = model.policy.get_parameter("action_net.bias")
-            bias.add_(torch.as_tensor(log_action_prior(world.config)).to(bias))
-    fingerprint = json.dumps([dataclasses.asdict(config), world_id(world), {"seeding": SEEDING}])
-    done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
-    if done:  # else the dreams of the beginning would come again
-        model.set_random_seed(spawn_short(config.seed, "ppo", done))
-    if done < config.timesteps:
-        progress = _Progress(folder, fingerprint, config, done)
-        model.num_timesteps = done
-        model.learn(config.timesteps - done, callback=progress, reset_num_timesteps=False, tb_log_name="ppo")
-        save_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint, config.timesteps)
-    return save_sb3(model, folder, world, config.action_repeat)
+
+
+def _scaled(world: World) -> bool:
+    """Whether actions are scaled: all of a Box, which PPO draws with one standard deviation whatever their bounds."""
+    return not world.config.action.discrete
+
+
+@torch.no_grad()
+def _begin(model: stable_baselines3.PPO, world: WorldConfig, config: PPOConfig, source: SB3Agent | None) -> None:
+    """Puts the policy at the world's action prior, or where the source stands."""
+    policy = model.policy
+    if source is not None:
+        policy.load_state_dict(source.policy.state_dict())
+    elif world.action.discrete:
+        bias = policy.get_parameter("action_net.bias")
+        bias.add_(torch.as_tensor(log_action_prior(world)).to(bias))
+    else:
+        policy.get_parameter("action_net.bias").copy_(torch.as_tensor(mean_action_prior(world)))
+    if not world.action.discrete:
+        policy.get_parameter("log_std").fill_(config.log_std)
+
+
+def _check_source(source: SB3Agent, world: World, config: PPOConfig) -> None:
+    facts = source.config
+    came = (facts.algorithm, facts.inputs, facts.feature_size, facts.action, facts.net_arch, facts.scaled_actions)
+    wanted = ("PPO", world.inputs, world.feature_size, world.config.action, tuple(config.net_arch), _scaled(world))
+    if came != wanted:
+        raise SettingsError(f"expected a source with algorithm, inputs, actions and layers {wanted}, got {came}")
+
+
+def _sha256(agent: SB3Agent) -> str:
+    """Of an agent's weights."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in agent.policy.state_dict().items()}
+    return sha256(safetensors.torch.save(tensors)).hexdigest()
 
 
 class _Progress(BaseCallback):

@@ -20,6 +20,8 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor
 
 from dreamenv.agents.hold import Held, hold
+from dreamenv.agents.prior import to_box, unit_box
+from dreamenv.agents.raw import check_raw
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
 from dreamenv.errors import BundleError, SettingsError
@@ -62,11 +64,15 @@ class SB3Agent:
         """Chooses actions; see :class:`dreamenv.rollout.Policy`. Without ``state`` it decides at every step."""
         decided, _ = self.policy.predict(np.atleast_2d(observation), deterministic=deterministic)
         decided = _clip(decided, self.policy.action_space)
+        if self.config.scaled_actions:
+            decided = to_box(decided, self.config.action)
         actions, state = hold(decided, self.config.action_repeat, state, episode_start)
         return (actions if np.ndim(observation) > 1 else actions[0]), state
 
 
-def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repeat: int = 1) -> SB3Agent:
+def save_sb3(
+    model: BaseAlgorithm, folder: str | Path, world: World, action_repeat: int = 1, scaled_actions: bool = False
+) -> SB3Agent:
     """Writes the policy of any Stable-Baselines3 model with an ``MlpPolicy``.
 
     Args:
@@ -74,22 +80,20 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
         folder: Made when missing.
         world: The world it belongs to.
         action_repeat: Steps that it was trained to hold every action for.
+        scaled_actions: Whether it was trained with ``as_vec_env(..., scale_actions=True)``.
 
     Returns:
         The agent.
 
     Raises:
-        SettingsError: If the policy has settings other than a plain ``net_arch``, or sees observations that
-            VecNormalize scaled, which could not be read back, or does not fit the world.
+        SettingsError: If the policy has settings other than a plain ``net_arch``, or sees observations that a
+            wrapper changed, which could not be read back, or does not fit the world.
     """
     name = type(model).__name__
     if name not in ALGORITHMS:
         raise SettingsError(f"expected one of the algorithms {', '.join(ALGORITHMS)}, got {name}")
     if getattr(model, "use_sde", False):
         raise SettingsError("expected a model without state-dependent exploration, got use_sde=True")
-    normalizer = model.get_vec_normalize_env()
-    if normalizer is not None and normalizer.norm_obs:
-        raise SettingsError("expected a model that sees observations as they are, got VecNormalize with norm_obs=True")
     own = {"use_sde": False, **_POLICY_DEFAULTS.get(name, {})}  # what the algorithm sets itself
     optimizer = ("optimizer_class", "optimizer_kwargs")
     extra = {key: value for key, value in model.policy_kwargs.items() if key not in ("net_arch", *optimizer)}
@@ -99,10 +103,12 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
         raise SettingsError(
             f"expected policy_kwargs with at most a list of widths as net_arch, got {model.policy_kwargs}"
         )
-    expected = ((world.feature_size,), world.config.action.space)
+    space = unit_box(world.config.action) if scaled_actions else world.config.action.space
+    expected = ((world.feature_size,), space)
     came = (model.observation_space.shape, ActionSpec.from_space(model.action_space).space)
     if came != expected:
         raise SettingsError(f"expected a model of observations and actions {expected}, got {came}")
+    check_raw(model, world)
     facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
     config = AgentConfig(
         "sb3",
@@ -111,6 +117,7 @@ def save_sb3(model: BaseAlgorithm, folder: str | Path, world: World, action_repe
         net_arch=None if net_arch is None else tuple(net_arch),
         inputs=world.inputs,
         action_repeat=action_repeat,
+        scaled_actions=scaled_actions,
     )
     save_agent(Path(folder), config, {name: tensor.cpu() for name, tensor in model.policy.state_dict().items()})
     return SB3Agent(model.policy, config)
@@ -133,30 +140,35 @@ def read_sb3(config: AgentConfig, tensors: dict[str, Tensor]) -> SB3Agent:
         raise BundleError(f"expected the weights of layers {widths}, got fewer numbers than those have")
     space = gym.spaces.Box(-np.inf, np.inf, (config.feature_size,), np.float32)
     try:
-        policy = kind(space, config.action.space, lambda _: 0.0, **settings)
+        actions = unit_box(config.action) if config.scaled_actions else config.action.space
+        policy = kind(space, actions, lambda _: 0.0, **settings)
         policy.load_state_dict(tensors)
     except (AttributeError, RuntimeError, TypeError) as error:  # the first where an algorithm has no such actions
         raise BundleError(f"not the weights of a {config.algorithm} policy: {error}") from None
     return SB3Agent(policy, config)
 
 
-def as_vec_env(env: VectorEnv, action_repeat: int = 1) -> VecEnv:
+def as_vec_env(env: VectorEnv, action_repeat: int = 1, scale_actions: bool = False) -> VecEnv:
     """Gives Stable-Baselines3 a Gymnasium vector environment as it is: one batch, no process per environment.
 
     The ``seed`` of a model gives every environment a seed that it has with no other ``seed``.
 
     Args:
-        env: A vector environment that resets in the same step.
-        action_repeat: Steps that every action is held for; their rewards add up. Where an episode ends before, the rest
-            of the steps are the first ones of the next, whose rewards do not count.
+        env: A vector environment that resets in the same step; with held actions one that never resets itself and
+            takes finished environments out (``leave``), as dreams do with autoreset disabled.
+        action_repeat: Steps that every action is held for; their rewards add up. Where an episode ends before, its
+            environment waits: every episode begins with a decision, as it does in an evaluation.
+        scale_actions: Give actions of a Box on a scale of -1 to 1, for algorithms that do not scale them (PPO, A2C).
 
     Returns:
         A ``VecEnv``; ``terminal_observation`` and ``TimeLimit.truncated`` are in the infos of finished episodes.
 
     Raises:
-        SettingsError: If the autoreset mode is another one.
+        SettingsError: If the autoreset mode is another one, or actions to be scaled are not of a Box.
     """
-    return _VecEnv(env, action_repeat)
+    if scale_actions and not isinstance(env.single_action_space, gym.spaces.Box):
+        raise SettingsError(f"expected actions of a Box to scale, got {env.single_action_space}")
+    return _VecEnv(env, scale_actions) if action_repeat == 1 else _HoldingVecEnv(env, scale_actions, action_repeat)
 
 
 def _clip(actions: NDArray, space: gym.Space) -> NDArray:
@@ -165,11 +177,15 @@ def _clip(actions: NDArray, space: gym.Space) -> NDArray:
 
 
 class _VecEnv(VecEnv):
-    def __init__(self, env: VectorEnv, action_repeat: int) -> None:
-        if env.metadata.get("autoreset_mode") is not AutoresetMode.SAME_STEP:
-            raise SettingsError(f"expected autoreset mode SAME_STEP, got {env.metadata.get('autoreset_mode')}")
-        self.env, self._action_repeat = env, action_repeat
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+    mode = AutoresetMode.SAME_STEP
+
+    def __init__(self, env: VectorEnv, scale_actions: bool) -> None:
+        if env.metadata.get("autoreset_mode") is not self.mode:
+            raise SettingsError(f"expected autoreset mode {self.mode.name}, got {env.metadata.get('autoreset_mode')}")
+        self.env = env
+        self._scaled = ActionSpec.from_space(env.single_action_space) if scale_actions else None
+        actions = unit_box(self._scaled) if self._scaled else env.single_action_space
+        super().__init__(env.num_envs, env.single_observation_space, actions)
 
     def reset(self) -> NDArray:
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
@@ -193,20 +209,16 @@ class _VecEnv(VecEnv):
 
     def step_async(self, actions: NDArray) -> None:
         self._actions = _clip(actions, self.action_space)
+        if self._scaled:
+            self._actions = to_box(self._actions, self._scaled)
 
     def step_wait(self) -> tuple[NDArray, NDArray, NDArray, list[dict[str, Any]]]:
-        total, done = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        observation, reward, terminated, truncated, info = self.env.step(self._actions)
+        done = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for _ in range(self._action_repeat):
-            observation, reward, terminated, truncated, info = self.env.step(self._actions)
-            total += np.where(done, 0.0, reward)
-            for row in np.flatnonzero((terminated | truncated) & ~done):
-                infos[row] = {
-                    "terminal_observation": info["final_obs"][row],
-                    "TimeLimit.truncated": bool(truncated[row] and not terminated[row]),
-                }
-            done |= terminated | truncated
-        return observation, total, done, infos
+        for row in np.flatnonzero(done):
+            infos[row] = _ended(info["final_obs"][row], terminated[row])
+        return observation, reward.astype(np.float32), done, infos
 
     def close(self) -> None:
         self.env.close()
@@ -228,3 +240,38 @@ class _VecEnv(VecEnv):
 
     def _rows(self, indices: None | int | Iterable[int]) -> list[int]:
         return list(self._get_indices(indices))
+
+
+class _HoldingVecEnv(_VecEnv):
+    """Holds actions. Environments that end meanwhile leave the batch, and all begin their next decision together."""
+
+    mode = AutoresetMode.DISABLED
+
+    def __init__(self, env: VectorEnv, scale_actions: bool, action_repeat: int) -> None:
+        super().__init__(env, scale_actions)
+        if getattr(env, "leave", None) is None:
+            raise SettingsError(f"expected an environment with leave() to hold actions, got {type(env).__name__}")
+        self._action_repeat = action_repeat
+
+    def step_wait(self) -> tuple[NDArray, NDArray, NDArray, list[dict[str, Any]]]:
+        total, done = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for _ in range(self._action_repeat):
+            observation, reward, terminated, truncated, _ = self.env.step(self._actions)
+            total += np.where(done, 0.0, reward)
+            ended = (terminated | truncated) & ~done
+            for row in np.flatnonzero(ended):
+                infos[row] = _ended(observation[row].copy(), terminated[row])
+            done |= ended
+            if ended.any():
+                self.env.leave(ended)  # type: ignore[attr-defined]
+            if done.all():
+                break
+        if done.any():
+            observation, _ = self.env.reset(options={"reset_mask": done})
+        return observation, total, done, infos
+
+
+def _ended(final_observation: NDArray, terminated: np.bool_) -> dict[str, Any]:
+    """The infos of an environment whose episode ended in this step."""
+    return {"terminal_observation": final_observation, "TimeLimit.truncated": not terminated}

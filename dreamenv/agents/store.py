@@ -41,6 +41,7 @@ class AgentConfig:
         members: How many vote, for an agent of the kind "vote".
         inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
         action_repeat: Steps that it holds every action for.
+        scaled_actions: Whether its policy chooses Box actions on a scale of -1 to 1.
     """
 
     kind: Literal["linear", "sb3", "vote"]
@@ -53,6 +54,7 @@ class AgentConfig:
     members: int = 0
     inputs: tuple[Input, ...] = ("z", "h")
     action_repeat: int = 1
+    scaled_actions: bool = False
 
     def __post_init__(self) -> None:
         """Refuses sizes that no agent has."""

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from pydantic import TypeAdapter
+from stable_baselines3.common.base_class import BaseAlgorithm
 
+from dreamenv.agents.raw import check_raw
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
@@ -162,10 +164,17 @@ def check_agent(world: World, agent: Policy) -> None:
     """Asks the agent for one action, before hours are spent on it.
 
     Raises:
-        SettingsError: If the agent cannot act on the world's features, or acts outside of its action space.
+        SettingsError: If the agent cannot act on the world's features or was trained on others that wrappers made of
+            them, or acts outside of its action space.
     """
     world = world.seen_by(agent)
     space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
+    if isinstance(agent, BaseAlgorithm):
+        check_raw(agent, world)
+        if agent.action_space != space:
+            raise SettingsError(
+                f"expected a model with actions {space}, got {agent.action_space}; save_sb3 scales them"
+            )
     try:
         actions, _ = agent.predict(observation, None, np.ones(2, bool), True)
     except (ValueError, RuntimeError) as error:
@@ -205,7 +214,9 @@ def _lineup(world: World, agent: Policy) -> list[tuple[str, Policy, bool]]:
     if getattr(agent, "stochastic", True):
         rows.append(("agent, sampling", agent, False))
     rows.append(("uniform random", UniformPolicy(space), False))
-    if world.config.action_prior:
+    if world.config.action_prior and world.config.action.discrete:
         likeliest = int(np.argmax(world.config.action_prior))
         rows.append((f"always action {likeliest}", ConstantPolicy(likeliest), True))
+    elif world.config.action_prior:
+        rows.append(("always the mean action", ConstantPolicy(np.asarray(world.config.action_prior, np.float32)), True))
     return rows

@@ -168,12 +168,20 @@ def time_limit(store: EpisodeStore) -> int:
 
 
 def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float, ...]:
-    """Shares of the discrete actions in the episodes that ended better than an ordinary step, or in all if none did."""
-    if not action.discrete:
-        return ()
+    """What acted in the episodes that ended better than an ordinary step.
+
+    Returns:
+        Shares of discrete actions, of all episodes if none ended so; or the mean action of a Box, of the longest tenth
+        of the episodes if none ended so.
+    """
     better = [e for e, kind in zip(episodes, ending_kinds(episodes), strict=True) if kind == "better"]
-    actions = np.concatenate([episode.actions for episode in better or episodes])
-    return tuple(float(share) for share in np.bincount(actions, minlength=action.n) / len(actions))
+    if action.discrete:
+        actions = np.concatenate([episode.actions for episode in better or episodes])
+        return tuple(float(share) for share in np.bincount(actions, minlength=action.n) / len(actions))
+    long = np.quantile([len(episode) for episode in episodes], 0.9)
+    good = better or [episode for episode in episodes if len(episode) >= long]
+    mean = np.concatenate([episode.actions for episode in good]).mean(0, dtype=np.float64)
+    return tuple(float(value) for value in np.clip(mean, action.low, action.high))
 
 
 def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], better: int | None, branches: int) -> StartBank:
