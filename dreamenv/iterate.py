@@ -12,9 +12,10 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from dreamenv.agents.evolve import EvolveConfig, evolve
-from dreamenv.agents.load import load_agent
+from dreamenv.agents.load import Agent, load_agent
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.ppo import PPOConfig, train_ppo
+from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.collect import CollectConfig, collect
 from dreamenv.episodes import EpisodeStore
@@ -26,7 +27,6 @@ from dreamenv.evaluate.tables import write_comparison
 from dreamenv.files import write_json
 from dreamenv.manifest import MANIFEST
 from dreamenv.ranges import check_range
-from dreamenv.rollout import Policy
 from dreamenv.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.world import TrainConfig, train
@@ -43,11 +43,14 @@ class IterateConfig:
         frames: Real frames that exploring policies collect before the first agent; the last episode is finished.
         rounds: Rounds after the first world and its agent.
         round_frames: Real frames that every round's agent adds, and what is needed to finish the last episode.
-        noise: The collecting agent is greedy but for random actions with one of these probabilities, drawn for each
-            episode.
+        noise: The collecting agent is greedy but for noise of one of these strengths, drawn for each episode: the
+            probability of a random discrete action, or the standard deviation of correlated noise in shares of half a
+            Box.
         target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.
-        agent: Who is trained in the dream, anew in every round.
-        episodes: Real episodes that a round is judged by, with seeds from 80,000 on.
+        agent: Who is trained in the dream.
+        warm: Whether PPO begins with the agent of the round before; if None, where actions are a Box. CMA-ES always
+            begins anew.
+        episodes: Real episodes in which a round's agent is judged, greedy, with seeds from 80,000 on.
         seed: Of everything random, in place of the parts' own seeds.
         collect: The exploring policies; ``frames`` above counts, not its own.
         train: The first world.
@@ -63,6 +66,7 @@ class IterateConfig:
     noise: tuple[float, ...] = (0.0, 0.1, 0.3)
     target: float = 1.0
     agent: Literal["ppo", "linear"] = "ppo"
+    warm: bool | None = None
     episodes: int = 100
     seed: int = 0
     collect: CollectConfig = field(default_factory=CollectConfig)
@@ -138,24 +142,25 @@ def _play(env_id: str, folder: Path, before: list[Round], config: IterateConfig)
     number, place = len(before), _place(folder, len(before))
     source = load(before[-1].folder) if before else None
     frames = before[-1].frames + config.round_frames if before else config.frames
-    store = _collect(env_id, folder, frames, source, config)
+    previous = load_agent(before[-1].folder / "agents" / config.agent) if before else None
+    store = _collect(env_id, folder, frames, source, previous, config)
     write_json(place / FRAMES, store.num_frames)
     world = train(place, _training(number, config), episodes=store.folder, source=source)
-    agent = _dream(world, place / "agents" / config.agent, _seed(number, config), config)
+    agent = _dream(world, place / "agents" / config.agent, _seed(number, config), previous, config)
     settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
     name, baselines = str(place / "agents" / config.agent), folder / "baselines"
-    write_comparison(compare(world, agent, settings, name=name, baselines=baselines), place)
+    write_comparison(compare(world, agent, settings, name=name, baselines=baselines, sampling=False), place)
     return _read(folder, number)
 
 
-def _collect(env_id: str, folder: Path, frames: int, source: World | None, config: IterateConfig) -> EpisodeStore:
-    """Adds episodes of the agent that belongs to ``source``, of exploring policies if there is none."""
+def _collect(
+    env_id: str, folder: Path, frames: int, source: World | None, previous: Agent | None, config: IterateConfig
+) -> EpisodeStore:
+    """Adds episodes of the ``previous`` agent, which sees through ``source``; of exploring policies without one."""
     settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
     make_actor = None
-    if source is not None:
-        assert source.path is not None
-        agent = load_agent(source.path / "agents" / config.agent)
-        make_actor = functools.partial(ObservingAgent, source, agent, config.noise)
+    if source is not None and previous is not None:
+        make_actor = functools.partial(ObservingAgent, source, previous, config.noise)
     return collect(env_id, folder / "episodes", settings, make_actor=make_actor)
 
 
@@ -171,9 +176,11 @@ def _training(number: int, config: IterateConfig) -> TrainConfig:
     )
 
 
-def _dream(world: World, folder: Path, seed: int, config: IterateConfig) -> Policy:
+def _dream(world: World, folder: Path, seed: int, previous: Agent | None, config: IterateConfig) -> Agent:
     if config.agent == "ppo":
-        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed))
+        warm = not world.config.action.discrete if config.warm is None else config.warm
+        source = previous if warm and isinstance(previous, SB3Agent) else None
+        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed), source=source)
     return evolve(world, folder, dataclasses.replace(config.evolve, seed=seed))
 
 

@@ -22,6 +22,7 @@ from dreamenv.evaluate.tables import rounds_table
 from dreamenv.training.fit import warm_start
 
 module = sys.modules["dreamenv.iterate"]
+compare_module = sys.modules["dreamenv.evaluate.compare"]
 
 CONFIG = IterateConfig(
     frames=1500,
@@ -240,22 +241,75 @@ def test_training_on_begins_with_the_sources_weights(dot_folder, dot_world, tmp_
     assert json.loads((tmp_path / "warm" / "config.json").read_text())["env_id"] == "dot_env:Dot-v0"
 
 
-def test_ppo_iterates_too(tmp_path):
-    hasty = {"fit": dataclasses.replace(DOT_TRAIN.vision.fit, steps=3)}
-    train = dataclasses.replace(
+HASTY = {"fit": dataclasses.replace(DOT_TRAIN.vision.fit, steps=3)}
+QUICK = IterateConfig(
+    300,
+    1,
+    20,
+    episodes=2,
+    collect=dataclasses.replace(DOT_COLLECT, shard_episodes=16),
+    train=dataclasses.replace(
         DOT_TRAIN,
-        vision=dataclasses.replace(DOT_TRAIN.vision, **hasty),
-        memory=dataclasses.replace(DOT_TRAIN.memory, **hasty),
-    )
-    ppo = PPOConfig(timesteps=128, num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(8,))
-    large = dataclasses.replace(DOT_COLLECT, shard_episodes=64)  # more than a round asks for
-    config = IterateConfig(600, 1, 20, agent="ppo", episodes=2, collect=large, train=train, ppo=ppo)
+        vision=dataclasses.replace(DOT_TRAIN.vision, **HASTY),
+        memory=dataclasses.replace(DOT_TRAIN.memory, **HASTY),
+    ),
+    vision_steps=1,
+    memory_steps=1,
+    ppo=PPOConfig(timesteps=128, num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(8,)),
+)
 
-    first, second = iterate("dot_env:Dot-v0", tmp_path, config)
 
-    assert first.frames > 620 and second.frames >= first.frames + 20
+def test_ppo_iterates_too(tmp_path):
+    first, second = iterate("dot_env:Dot-v0", tmp_path, QUICK)
+
+    assert first.frames >= 300 and second.frames >= first.frames + 20
     assert second.frames == EpisodeStore(tmp_path / "episodes").num_frames
     assert isinstance(load_agent(tmp_path / "agents" / "ppo"), SB3Agent)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "warm", "begins_warm"),
+    [
+        ("dot_env:Dot-v0", None, False),
+        ("dot_env:Dot-v0", True, True),
+        ("dot_env:ContinuousDot-v0", None, True),
+        ("dot_env:ContinuousDot-v0", False, False),
+    ],
+)
+def test_rounds_of_continuous_actions_begin_with_the_agent_before(tmp_path, monkeypatch, env_id, warm, begins_warm):
+    trained, began = [], []
+    train_ppo = module.train_ppo
+
+    def spied(world, folder, config, *, source=None):
+        began.append(source)
+        trained.append(train_ppo(world, folder, config, source=source))
+        return trained[-1]
+
+    monkeypatch.setattr(module, "train_ppo", spied)
+    iterate(env_id, tmp_path, dataclasses.replace(QUICK, warm=warm))
+
+    assert began[0] is None
+    assert (began[1] is not None) == begins_warm
+    if begins_warm:
+        assert all(
+            torch.equal(one, other)
+            for one, other in zip(trained[0].policy.parameters(), began[1].policy.parameters(), strict=True)
+        )
+
+
+def test_a_round_plays_the_greedy_agent_alone_and_what_sees_nothing_once(tmp_path, monkeypatch):
+    played = []
+    score = compare_module.score
+    monkeypatch.setattr(compare_module, "score", lambda *a, **how: played.append(how) or score(*a, **how))
+
+    rounds = iterate("dot_env:Dot-v0", tmp_path, QUICK)
+
+    real = [how["name"] for how in played if how["temperature"] is None]
+    assert [name for name in real if name.startswith("agent")] == ["agent, greedy"] * 2
+    assert real.count("uniform random") == 1
+    for one in rounds:
+        assert {"agent, greedy", "uniform random"} <= {row.policy for row in one.comparison.scores}
+    assert "sampling" not in rounds_table(rounds)
 
 
 def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, monkeypatch, capsys):

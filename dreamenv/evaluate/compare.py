@@ -93,6 +93,7 @@ def compare(
     *,
     name: str = "agent",
     baselines: Path | None = None,
+    sampling: bool = True,
 ) -> Comparison:
     """Scores an agent in the dream at several temperatures and in reality, beside two policies that see nothing.
 
@@ -104,6 +105,7 @@ def compare(
         config: Settings.
         name: Of the agent, for the record.
         baselines: Folder in which the scores of the policies that see nothing are kept for other comparisons.
+        sampling: Whether a stochastic agent acts by its draws too, which takes as many real episodes again.
 
     Returns:
         The comparison.
@@ -122,10 +124,10 @@ def compare(
     rows: list[Row] = []
     with contextlib.ExitStack() as opened:
         places = _places(world, config, opened)
-        total = steps * len(places) * len(_lineup(world, agent))
+        total = steps * len(places) * len(_lineup(world, agent, sampling))
         bar = opened.enter_context(progress(desc="compare", total=total, unit="step"))
         for place, env, temperature in places:
-            for policy_name, policy, deterministic in _lineup(world, agent):
+            for policy_name, policy, deterministic in _lineup(world, agent, sampling):  # drawing anew in every place
                 bar.set_postfix_str(f"{policy_name}, {place}", refresh=False)
                 play = functools.partial(
                     _play, env, policy, seeds, world.config,
@@ -207,11 +209,11 @@ def _facts(world: World, env: VectorEnv, temperature: float | None) -> list[Any]
     return [env.num_envs, source(env), {name: value for name, value in config.items() if name not in _OF_DREAMS}]
 
 
-def _lineup(world: World, agent: Policy) -> list[tuple[str, Policy, bool]]:
+def _lineup(world: World, agent: Policy, sampling: bool) -> list[tuple[str, Policy, bool]]:
     """Names, policies, and whether each acts greedily."""
     space = world.config.action.space
     rows: list[tuple[str, Policy, bool]] = [("agent, greedy", agent, True)]
-    if getattr(agent, "stochastic", True):
+    if sampling and getattr(agent, "stochastic", True):
         rows.append(("agent, sampling", agent, False))
     rows.append(("uniform random", UniformPolicy(space), False))
     if world.config.action_prior and world.config.action.discrete:

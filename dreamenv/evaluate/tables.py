@@ -26,7 +26,7 @@ _LISTS = ("returns", "lengths", "successes", "seeds")
 _ROUND_COLUMNS = {
     "dream, greedy": ("agent, greedy", "dream"),
     "real, greedy": ("agent, greedy", "real"),
-    "real, sampling": ("agent, sampling", "real"),
+    "real, sampling": ("agent, sampling", "real"),  # of rounds from before
 }
 
 
@@ -84,13 +84,18 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
     """A row per round of an iteration, the best marked; success and mean return."""
     kept = best_round(rounds)
-    rows = []
-    for one in rounds:
-        named = {(score.policy, score.place): score for score in one.comparison.scores}
-        cells = [named.get(key) for key in _ROUND_COLUMNS.values()]
-        mark = "kept" if one is kept else ""
-        rows.append((one.number, f"{one.frames:,}", *("-" if s is None else _brief(s) for s in cells), mark))
-    return tabulate(rows, ("round", "frames", *_ROUND_COLUMNS, ""), tablefmt=style, disable_numparse=True)
+    scores = [{(score.policy, score.place): _brief(score) for score in one.comparison.scores} for one in rounds]
+    columns = {name: key for name, key in _ROUND_COLUMNS.items() if any(key in named for named in scores)}
+    rows = [
+        (
+            one.number,
+            f"{one.frames:,}",
+            *(named.get(key, "-") for key in columns.values()),
+            "kept" if one is kept else "",
+        )
+        for one, named in zip(rounds, scores, strict=True)
+    ]
+    return tabulate(rows, ("round", "frames", *columns, ""), tablefmt=style, disable_numparse=True)
 
 
 def open_loop_table(results: Sequence[OpenLoop]) -> str:
