@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from dreamenv.errors import SettingsError, UnsupportedEnvironmentError
 
 _LARGEST = float(np.finfo(np.float32).max)  # a Box has float32 bounds
+_MOST = 2**14  # actions or dimensions
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,26 @@ class ActionSpec:
     high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what is neither of the two spaces."""
-        box = len(self.low) == len(self.high) > 0 and all(
-            -_LARGEST <= low < high <= _LARGEST for low, high in zip(self.low, self.high, strict=True)
-        )
-        discrete = self.n > 0 and not self.low and not self.high
-        if not (discrete or (self.n == 0 and box)) or max(self.n, len(self.low)) > 2**14:
-            raise SettingsError(f"expected n > 0 actions, or bounds low < high of a Box, up to {2**14:,}; got {self}")
+        """Refuses what is neither of the two spaces, naming what is wrong."""
+        problem = self._size_problem() or self._bounds_problem()
+        if problem:
+            raise SettingsError(f"{problem}; got {self}")
+
+    def _size_problem(self) -> str | None:
+        if (self.n > 0) == bool(self.low or self.high) or self.n < 0 or len(self.low) != len(self.high):
+            return "expected n > 0 actions, or bounds low < high of a Box"
+        if self.size > _MOST:
+            return f"expected at most {_MOST:,} actions or dimensions, not {self.size:,}"
+        return None
+
+    def _bounds_problem(self) -> str | None:
+        for dimension, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            if not -_LARGEST <= low < high <= _LARGEST:
+                return (
+                    f"expected bounds low < high within float32 in every dimension, not {low} and {high} in dimension "
+                    f"{dimension}"
+                )
+        return None
 
     @classmethod
     def from_space(cls, space: gym.Space) -> ActionSpec:
@@ -43,14 +56,17 @@ class ActionSpec:
 
         Raises:
             UnsupportedEnvironmentError: If the space is neither ``Discrete`` from 0 nor a bounded 1-D ``Box`` of
-                floats.
+                floats, or has too many actions or an empty range.
         """
-        with contextlib.suppress(ValueError):
+        try:
             if isinstance(space, gym.spaces.Discrete) and space.start == 0:
                 return cls(n=int(space.n))
             if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
                 if np.issubdtype(space.dtype, np.floating):
                     return cls(low=tuple(map(float, space.low)), high=tuple(map(float, space.high)))
+        except SettingsError as error:
+            problem = str(error).partition(";")[0]
+            raise UnsupportedEnvironmentError(f"{problem}; got the action space {space}") from None
         raise UnsupportedEnvironmentError(
             "expected an action space Discrete(n) starting at 0 or a bounded one-dimensional Box of floats, "
             f"got {space}"

@@ -8,13 +8,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from dot_env import DotEnv
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import TimeAwareObservation, TimeLimit
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
-from dreamenv import DreamEnv, DreamVectorEnv
+from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation
 from dreamenv.bank import StartBank
 from dreamenv.config import build_models
 from dreamenv.envs.counters import CounterStreams
@@ -282,6 +283,38 @@ def test_a_bad_continuous_action_is_refused(continuous_world, action):
     with pytest.raises(gym.error.InvalidAction, match="expected an action in Box"):
         env.step(action)
     assert np.isfinite(env.step(np.float32([0.0]))[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("action", "problem"),
+    [
+        (1.0, "the type is float64, not one of integers"),
+        (np.array([1]), r"the shape is \(1,\), not \(\)"),
+        (3, "3 is out of bounds"),
+        (torch.tensor(1, dtype=torch.int32), "the type is torch.int32, not torch.int64"),
+        (torch.empty((), dtype=torch.int64, device="meta"), "not one of values in memory"),
+    ],
+)
+def test_a_refused_action_names_what_is_wrong(dream, action, problem):
+    dream.reset(seed=0)
+    with pytest.raises(gym.error.InvalidAction, match=problem):
+        dream.step(action)
+
+
+@pytest.mark.parametrize("action", [True, np.int8(1), np.uint64(1), np.array(1), torch.tensor(1)], ids=repr)
+def test_integers_of_any_type_are_actions(dot_world, dream, action):
+    assert same(play(dream, [action] * 5, seed=2), play(DreamEnv(dot_world), [1] * 5, seed=2))
+
+
+@pytest.mark.parametrize(
+    "action", [[0.5], (0.5,), np.array([0.5]), np.float16([0.5]), [np.float64(0.5)], torch.tensor([0.5])], ids=repr
+)
+def test_numbers_of_any_type_are_continuous_actions(continuous_world, action):
+    env, other = DreamEnv(continuous_world), LatentObservation(DotEnv(continuous=True), continuous_world)
+    expected = play(env, [np.float32([0.5])] * 5, seed=2)
+    assert same(play(env, [action] * 5, seed=2), expected)
+    other.reset(seed=0)
+    other.step(action)
 
 
 def test_continuous_actions_at_the_bounds_are_taken(continuous_world):

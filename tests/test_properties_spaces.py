@@ -63,6 +63,21 @@ def test_a_space_is_described_or_refused(space):
     assert all(space.contains(described.sample().astype(space.dtype)) for _ in range(10))
 
 
+@pytest.mark.parametrize(
+    ("space", "problem"),
+    [
+        (gym.spaces.Discrete(2**14 + 1), "at most 16,384 actions or dimensions, not 16,385"),
+        (gym.spaces.Box(-1.0, 1.0, (2**14 + 1,)), "at most 16,384 actions or dimensions, not 16,385"),
+        (gym.spaces.Box(np.float32([0, 1]), np.float32([1, 1])), "low < high.*not 1.0 and 1.0 in dimension 1"),
+        (gym.spaces.Box(-1e300, 1.0, (1,), np.float64), "within float32.*not -1e.300 and 1.0 in dimension 0"),
+    ],
+    ids=str,
+)
+def test_a_refused_space_is_told_what_it_lacks(space, problem):
+    with pytest.raises(UnsupportedEnvironmentError, match=problem):
+        ActionSpec.from_space(space)
+
+
 @given(SPECS, st.integers(0, 1000))
 def test_every_action_that_is_drawn_is_in_the_space(spec, seed):
     generator = np.random.default_rng(seed)

@@ -111,7 +111,7 @@ class DreamEnv(gym.Env):
             InvalidAction: If the space does not contain the action; the episode goes on as if it had not come.
             ResetNeeded: Before the first reset, and after an end.
         """
-        actions = check_action(action, self.action_space)
+        actions = check_action(action, self.world.config.action)
         observation, reward, terminated, truncated, info = self._dreams.step(actions)
         information = {"temperature": info["temperature"][0]}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), information

@@ -109,7 +109,7 @@ class LatentObservation(gym.Wrapper):
             raise gym.error.ResetNeeded("expected reset before step")
         if self._done:
             raise gym.error.ResetNeeded("expected reset before step: the episode has ended")
-        actions = check_action(action, self.action_space)
+        actions = check_action(action, self.world.config.action)
         real = _real_actions(actions[0], self.env.action_space)
         self._frame, reward, terminated, truncated, info = self.env.step(real)
         self._state = self.world.observe(

@@ -82,7 +82,8 @@ def check_count(name: str, value: Any) -> int:
         SettingsError: If it is not an integer, or below 1.
     """
     if not is_integer(value) or isinstance(value, bool) or not 1 <= value < 2**63:
-        raise SettingsError(f"expected {name} >= 1, got {_shown(value)}")
+        limit = " and below 2**63" if is_integer(value) and value >= 1 else ""
+        raise SettingsError(f"expected {name} >= 1{limit}, an integer, got {_shown(value)}")
     return int(value)
 
 
@@ -104,7 +105,7 @@ def check_share(name: str, value: Any, *, below_one: bool = False) -> float:
         SettingsError: If it is not a number in [0, 1], or in [0, 1).
     """
     if not (_is_number(value) and 0.0 <= value <= 1.0 and (value < 1.0 or not below_one)):
-        raise SettingsError(f"expected {name} in [0, 1{')' if below_one else ']'}, got {_shown(value)}")
+        raise SettingsError(f"expected {name} in [0, 1{')' if below_one else ']'}, a number, got {_shown(value)}")
     return float(value)
 
 
@@ -210,19 +211,17 @@ def check_render_mode(mode: Any) -> str | None:
     return mode
 
 
-@torch.inference_mode()  # in which NumPy reads tensors whether or not they require gradients
-def check_action(action: Any, space: gym.Space) -> NDArray:
+def check_action(action: Any, spec: ActionSpec) -> NDArray:
     """Turns an action of one environment into a batch of one: (1,) int64 or (1, A) float32.
+
+    Like Gymnasium's own environments it reads integers of any type, also as arrays without dimensions, and for a Box
+    arrays and sequences of any type of number.
 
     Raises:
         InvalidAction: If the space does not contain it.
     """
-    try:
-        if space.contains(action):
-            return np.asarray(action, space.dtype)[None]
-    except Exception as error:  # whatever a foreign object's own conversion to an array raises
-        raise InvalidAction(f"expected an action in {space}, got {_shown(action)}: {error}") from error
-    raise InvalidAction(f"expected an action in {space}, got {_shown(action)}")
+    values = _as_numbers(int(action) if isinstance(action, bool) else action)  # True is 1, as for Gymnasium
+    return _checked(values, spec, () if spec.discrete else (spec.size,), "an action")[None].numpy()
 
 
 def check_actions(actions: Any, spec: ActionSpec, num_envs: int) -> torch.Tensor:
@@ -235,20 +234,34 @@ def check_actions(actions: Any, spec: ActionSpec, num_envs: int) -> torch.Tensor
         InvalidAction: If there are not N of them, or one is not in the space.
     """
     shape = (num_envs,) if spec.discrete else (num_envs, spec.size)
-    values = _as_numbers(actions)
-    if isinstance(values, torch.Tensor):
-        exact = values.dtype is (torch.int64 if spec.discrete else torch.float32)
-        fits = exact and values.layout is torch.strided and not values.is_meta
-    else:
+    return _checked(_as_numbers(actions), spec, shape, f"{num_envs} actions")
+
+
+def _checked(values: NDArray | torch.Tensor, spec: ActionSpec, shape: tuple[int, ...], what: str) -> torch.Tensor:
+    """Actions of a space as int64 or float32; an error says what is wrong with others."""
+    problem = _type_problem(values, spec)
+    if not problem and tuple(values.shape) != shape:
+        problem = f"the shape is {tuple(values.shape)}, not {shape}"
+    if not problem:
+        low, high = (0, spec.n - 1) if spec.discrete else (_like(values, spec.low), _like(values, spec.high))
+        inside = (values >= low) & (values <= high)
+        if inside.all():
+            dtype = np.int64 if spec.discrete else np.float32
+            return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values, dtype))
+        problem = f"{values[~inside].ravel()[0]} is out of bounds"
+    raise InvalidAction(f"expected {what} in {spec.space}, got {_shown(values)}: {problem}")
+
+
+def _type_problem(values: NDArray | torch.Tensor, spec: ActionSpec) -> str | None:
+    """What is wrong with the type of actions, if anything."""
+    if not isinstance(values, torch.Tensor):
         fits = values.dtype.kind in ("iu" if spec.discrete else "iuf")
-    if tuple(values.shape) != shape or not fits:
-        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {values.dtype}{tuple(values.shape)}")
-    low, high = (0, spec.n - 1) if spec.discrete else (_like(values, spec.low), _like(values, spec.high))
-    if not ((values >= low) & (values <= high)).all():
-        raise InvalidAction(f"expected {num_envs} actions in {spec.space}, got {_shown(values)}")
-    if isinstance(values, torch.Tensor):
-        return values
-    return torch.from_numpy(values.astype(np.int64 if spec.discrete else np.float32))
+        return None if fits else f"the type is {values.dtype}, not one of {'integers' if spec.discrete else 'numbers'}"
+    exact = torch.int64 if spec.discrete else torch.float32
+    if values.dtype is not exact:
+        return f"the type is {values.dtype}, not {exact}"
+    dense = values.layout is torch.strided and not values.is_meta
+    return None if dense else f"the tensor is {values.layout} on {values.device}, not one of values in memory"
 
 
 def _as_numbers(actions: Any) -> NDArray | torch.Tensor:
