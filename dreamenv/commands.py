@@ -280,7 +280,7 @@ def trust_command(
     out: Path | None = None,
     config: Annotated[TrustConfig, Flat] = TrustConfig(),  # noqa: B008
 ) -> None:
-    """Say whether an agent's dream can be believed: green, amber or red, with reasons.
+    """Say whether an agent's dream can be believed: green, amber, red, or that the records cannot tell, with reasons.
 
     Args:
         world: Folder of a world, or the name of one that ships, such as sidewalk.

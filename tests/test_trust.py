@@ -13,10 +13,13 @@ from dreamenv.agents.observing import ObservingAgent
 from dreamenv.cli import main
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.failures import failures
+from dreamenv.evaluate.offpolicy import Experience
 from dreamenv.evaluate.scores import ConstantPolicy, is_success
 from dreamenv.evaluate.signals import (
     FEW_SUCCESSES,
+    Records,
     exceedance,
+    excess,
     haste,
     neighbour_distance,
     novelty,
@@ -24,9 +27,10 @@ from dreamenv.evaluate.signals import (
     shortfall,
     strangest_moments,
 )
-from dreamenv.evaluate.tables import trust_table
-from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, light
-from dreamenv.rollout import Outcome, rollout
+from dreamenv.evaluate.tables import trust_facts, trust_table
+from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, evidence, light
+from dreamenv.files import to_json
+from dreamenv.rollout import Outcome, Trajectory, rollout
 from dreamenv.world import World
 
 FEW = TrustConfig(dreams=40, gamma=0.95)
@@ -117,7 +121,7 @@ def test_a_lying_dream_is_not(lying_world, store):
     result = trust(lying_world, ConstantPolicy(2), store, FEW)
     assert result.dream.success == 1.0
     assert result.light == "red"
-    assert [sign.light for sign in result.signs] == ["red", "red"]
+    assert {sign.name: sign.light for sign in result.signs} == {"shortfall": "red", "excess": "green", "haste": "red"}
     assert set(result.reasons) == {LIMITS["haste"].says, LIMITS["shortfall"].says}
     assert result.believed < 0.2 * result.dream.mean
 
@@ -194,8 +198,9 @@ def test_missing_episodes_are_asked_for(dot_world, tmp_path, capsys):
     stays = LinearAgent(np.zeros((3, 40)), np.array([0.0, 0.0, 1.0]), dot_world.config.action)
     save_linear(stays, tmp_path / "agent", dot_world)
     command = ["trust", "--world", str(dot_world.path), "--agent", str(tmp_path / "agent")]
-    assert main([*command, "--episodes", str(tmp_path / "none")]) == 2
-    assert "none" in capsys.readouterr().err
+    assert main([*command, "--episodes", str(tmp_path / "elsewhere")]) == 2
+    said = capsys.readouterr().err
+    assert f"expected recorded episodes in {tmp_path / 'elsewhere'}" in said and "--env dot_env:Dot-v0" in said
 
 
 def test_a_verdict_against_the_dream_says_why_and_what_is_left(lying_world, store):
@@ -235,12 +240,103 @@ def test_what_remains_of_a_promise():
     assert believed(0.8, -0.5, 0.0) == 0.8
     assert believed(0.8, 0.25, 0.0) == pytest.approx(0.6)
     assert believed(0.8, 1.1, 0.0) == 0.0  # no recorded episode had less
-    assert believed(10.0, 2.0, -50.0) == -10.0
+    assert believed(10.0, 0.5, -50.0) == pytest.approx(-20.0)  # half of the way from the smallest recorded return
+    assert believed(10.0, 2.0, -50.0) == -50.0
+    assert believed(0.8, float("nan"), 0.1) == 0.1
     assert believed(-100.0, 9.0, -1000.0) == -1000.0
 
 
 def test_doubt_that_is_no_number_is_no_green_light():
-    assert [light(doubt) for doubt in (-0.1, 0.0, 0.9, 1.0, float("nan"))] == ["green", "amber", "amber", "red", "red"]
+    assert light(float("nan")) == "cannot tell"
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_sign_that_is_no_number_leaves_no_green_light_and_says_so(dot_world, agent, store, name):
+    found = trust(dot_world, agent, store, FEW)
+    assert found.light == "green"
+    broken = {sign.name: dataclasses.replace(sign, value=float("nan")) for sign in found.signs if sign.name == name}
+    result = dataclasses.replace(found, signs=tuple(broken.get(sign.name, sign) for sign in found.signs))
+
+    assert result.light == "cannot tell" and np.isnan(result.doubt)
+    said = trust_table(result).splitlines()[-1]
+    assert said.startswith("CANNOT TELL") and f"{name} is not a number" in said
+    values = {sign["name"]: sign["value"] for sign in json.loads(to_json(trust_facts(result)))["signs"]}
+    assert values[name] is None and None not in {value for key, value in values.items() if key != name}
+    worse = (*result.signs, Sign("haste", 1.0, LIMITS["haste"]))
+    assert dataclasses.replace(result, signs=worse).light == "red"
+
+
+def recorded(*returns):
+    """Records of episodes of two steps that paid these returns at their ends."""
+    reward = torch.tensor([part for paid in returns for part in (0.0, paid)])
+    rows = len(reward)
+    data = Experience(
+        features=torch.ones(rows, 2),
+        next_features=torch.ones(rows, 2),
+        action=torch.zeros(rows, dtype=torch.int64),
+        reward=reward,
+        last=torch.arange(rows) % 2 == 1,
+        elapsed=torch.arange(rows) % 2 / 2,
+        starts=torch.arange(0, rows, 2),
+    )
+    return Records(data, torch.full((len(returns),), 2), torch.zeros(len(returns), dtype=torch.bool), data.features)
+
+
+def dreamed(paid):
+    """One dreamed episode of this return."""
+    steps = Trajectory(np.ones((3, 2), np.float32), np.zeros(2, np.int64), np.array([0.0, paid], np.float32))
+    return [Outcome(0, 0, paid, paid, 2, True, steps)]
+
+
+@pytest.mark.parametrize(
+    ("returns", "promise", "expected"),
+    [
+        ((0.0, 0.5, 1.0), 0.5, "green"),
+        ((100.0, 600.0, 890.0), 1259.0, "amber"),
+        ((100.0, 300.0, 500.0), 1259.0, "red"),
+        ((-100.0, -50.0, -10.0), -60.0, "green"),
+        ((-100.0, -50.0, -10.0), -5.0, "amber"),
+        ((-100.0, -50.0, -10.0), 200.0, "red"),
+        ((-50.0, 0.0, 50.0), 40.0, "green"),
+        ((-50.0, 0.0, 50.0), 200.0, "red"),
+        ((0.0, 0.0, 0.0), 0.0, "green"),
+        ((0.0, 0.0, 0.0), 0.5, "red"),
+    ],
+)
+def test_a_dream_that_promises_more_than_any_recorded_episode_is_told(returns, promise, expected):
+    value = excess(recorded(*returns), dreamed(promise))
+    assert Sign("excess", value, LIMITS["excess"]).light == expected
+
+
+@pytest.mark.parametrize("shift", [0.0, -100.0, -30.0])
+def test_a_promise_is_measured_alike_wherever_returns_lie(dot_world, shift):
+    """Returns from 0 to 90, or all lowered by 100, or by 30; with no weight on the records all of it is in doubt."""
+    config = dataclasses.replace(dot_world.config, max_episode_steps=2)
+    world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
+    records = recorded(*(shift + paid for paid in (0.0, 30.0, 60.0, 90.0)))
+    found = [
+        shortfall(world, ConstantPolicy(0), records, dreamed(shift + promise), gamma=1.0, ridge=ridge)
+        for promise, ridge in ((45.0, 1e-3), (90.0, 1e-3), (90.0, 1e6))
+    ]
+    assert found == pytest.approx([0.0, 0.5, 1.0], abs=0.02)
+
+
+def test_few_records_and_dreams_without_a_promise_say_nothing_for_a_dream(dot_world, agent, store):
+    assert evidence(0.5, [0.0, 0.4] * 25) == ()
+    assert "only 49 recorded episodes" in evidence(0.5, [0.0] * 49)[0]
+    for promise in (-60.6, -50.0, float("nan")):
+        (missing,) = evidence(promise, [-80.0, -20.0] * 25)
+        assert "no more than the mean of the recorded episodes, -50" in missing
+
+    found = trust(dot_world, agent, store, FEW)
+    result = dataclasses.replace(found, missing=("there is nothing",))
+    assert (found.light, result.light, result.reasons) == ("green", "cannot tell", ("there is nothing",))
+    assert trust_table(result).splitlines()[-1].startswith("CANNOT TELL")
+    assert trust_facts(result)["light"] == "cannot tell"
+
+
+def test_an_agent_that_never_moves_is_not_green(dot_world, store):
+    assert trust(dot_world, ConstantPolicy(2), store, FEW).light == "cannot tell"
 
 
 def test_without_a_known_success_nothing_is_a_failure(dot_world):

@@ -12,8 +12,8 @@ PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 
 
 def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path):
-    printed = run_benchmark("trust.starved", f"--root {tmp_path}/starved --frames 1000 {MEMORY}")
-    starved, shipped = tmp_path / "starved" / "1000-seed0", dreamenv.load("sidewalk")
+    printed = run_benchmark("trust.starved", f"--root {tmp_path}/starved --frames 1400 {MEMORY}")
+    starved, shipped = tmp_path / "starved" / "1400-seed0", dreamenv.load("sidewalk")
     weights, shipped_weights = (world.vision.state_dict() for world in (dreamenv.load(starved), shipped))
     assert all(tensor.equal(shipped_weights[name]) for name, tensor in weights.items())
     assert f"{dreamenv.EpisodeStore(starved / 'episodes').num_frames:,} frames" in printed
@@ -30,7 +30,13 @@ def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path):
 
 
 def member(shortfall, haste, real):
-    signs = {"shortfall": shortfall, "haste": haste, "dream": 1.0 + shortfall, "believed": 1.0 - shortfall}
+    signs = {
+        "shortfall": shortfall,
+        "excess": shortfall - 1.0,
+        "haste": haste,
+        "dream": 1.0 + shortfall,
+        "believed": 1.0 - shortfall,
+    }
     return {**signs, **dict.fromkeys(CANDIDATES, shortfall), "validation greedy": {"mean": real}}
 
 

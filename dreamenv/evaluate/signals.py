@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,14 +91,40 @@ def shortfall(
 ) -> float:
     """Share of the dream's discounted return that recorded episodes do not confirm; negative where they say more.
 
-    A promise is held to be no smaller than a tenth of the largest recorded return: of next to nothing, no share counts.
+    Returns count from the smallest recorded one where that is negative. The estimate counts from there as well, as
+    its regularisation draws it to 0: to the side of doubt, which 0 is not where returns are negative. The share is of
+    at least a tenth of the largest recorded return, as shares of a near-zero promise are meaningless.
     """
     promise = float(np.mean([discounted(outcome, gamma) for outcome in outcomes]))
-    confirmed = off_policy_return(world, agent, records.seen, gamma=gamma, ridge=ridge)
-    rewards = records.seen.reward.numpy()
-    recorded = [_discount(part, gamma) for part in np.split(rewards, records.seen.starts.numpy()[1:])]
-    scale = max(abs(promise), 0.1 * float(np.abs(recorded).max()), 1e-6)
-    return (promise - confirmed) / scale
+    recorded = [_discount(part, gamma) for part in _rewards_by_episode(records)]
+    floor = min(0.0, min(recorded))
+    data = records.seen
+    if floor:  # Q - floor obeys Bellman's equation with these rewards
+        data = dataclasses.replace(data, reward=data.reward - floor * (1.0 - gamma * (~data.last).float()))
+    confirmed = floor + off_policy_return(world, agent, data, gamma=gamma, ridge=ridge)
+    return (promise - confirmed) / _scale(promise, recorded)
+
+
+def excess(records: Records, outcomes: Sequence[Outcome]) -> float:
+    """Share of the dream's mean return by which it is above that of every recorded episode; negative if below."""
+    promise = float(np.mean([outcome.episode_return for outcome in outcomes]))
+    recorded = recorded_returns(records)
+    return (promise - max(recorded)) / _scale(promise, recorded)
+
+
+def recorded_returns(records: Records) -> list[float]:
+    """Return of every episode that M learned from."""
+    return [float(part.sum()) for part in _rewards_by_episode(records)]
+
+
+def _rewards_by_episode(records: Records) -> list[NDArray]:
+    return np.split(records.seen.reward.numpy(), records.seen.starts.numpy()[1:])
+
+
+def _scale(promise: float, recorded: Sequence[float]) -> float:
+    """What shares of a promise are shares of: its distance from 0, or from the smallest recorded return if negative."""
+    floor = min(0.0, min(recorded))
+    return max(abs(promise - floor), 0.1 * float(np.abs(np.subtract(recorded, floor)).max()), 1e-6)
 
 
 def discounted(outcome: Outcome, gamma: float) -> float:

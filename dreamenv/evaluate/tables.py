@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -202,10 +203,12 @@ def trust_table(trust: Trust) -> str:
 
 
 def trust_facts(trust: Trust) -> dict[str, Any]:
-    """Everything but the pictures, as JSON has it."""
+    """Everything but the pictures, as JSON has it; a sign that is not a number has no value."""
     lists = {
         name: [dataclasses.asdict(part) for part in getattr(trust, name)] for name in ("signs", "gaps", "failures")
     }
+    for sign in lists["signs"]:
+        sign["value"] = None if math.isnan(sign["value"]) else sign["value"]
     facts = {
         "light": trust.light,
         "reasons": trust.reasons,
@@ -222,6 +225,8 @@ def _verdict(trust: Trust) -> str:
         fails = trust.dream.success == 0.0
         return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}.{nothing * fails}"
     promise, believed = _short(trust.dream.mean), _short(trust.believed)
+    if trust.light == "cannot tell":
+        return f"CANNOT TELL whether the dreamed return of {promise} can be believed: {'; '.join(trust.reasons)}."
     few = trust.successes is not None and trust.successes < FEW_SUCCESSES
     count = f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."
     return (

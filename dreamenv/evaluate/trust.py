@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.observing import ObservingAgent
@@ -24,8 +27,10 @@ from dreamenv.evaluate.scores import Score, score, summarise
 from dreamenv.evaluate.signals import (
     Records,
     Strip,
+    excess,
     haste,
     read_records,
+    recorded_returns,
     shortfall,
     strangest_moments,
 )
@@ -34,7 +39,9 @@ from dreamenv.ranges import check_seeds
 from dreamenv.rollout import Outcome, Policy, rollout
 from dreamenv.world import World
 
-Light = Literal["green", "amber", "red"]
+Light = Literal["green", "cannot tell", "amber", "red"]
+LIGHTS: tuple[Light, ...] = get_args(Light)  # from good to bad
+FEW_EPISODES = 50  # fewer recorded ones say nothing for a dream
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ class Limits:
 
 LIMITS = {
     "shortfall": Limits(0.13, 0.4, "recorded episodes do not confirm the return that the dream promises"),
+    "excess": Limits(0.02, 0.4, "the dream promises more than any recorded episode got"),
     "haste": Limits(0.28, 0.5, "the dream's successes are quicker than any recorded one"),
 }
 
@@ -124,13 +132,18 @@ class Sign:
 
     @property
     def doubt(self) -> float:
-        """0 where the sign begins to warn, 1 where it says no."""
+        """0 where the sign begins to warn, 1 where it says no; nan if the sign is."""
         return (self.value - self.limits.amber) / (self.limits.red - self.limits.amber)
 
     @property
     def light(self) -> Light:
-        """Green, amber or red."""
+        """Green, amber or red; cannot tell if it is not a number."""
         return light(self.doubt)
+
+    @property
+    def says(self) -> str:
+        """Why it is not green."""
+        return f"{self.name} is not a number" if math.isnan(self.value) else self.limits.says
 
 
 @dataclass(frozen=True)
@@ -144,6 +157,7 @@ class Trust:
         believed: What the records leave of the dream's mean return, see :func:`believed`.
         successes: Recorded episodes that ended well, among those that M learned from; None if the world has no such
             ending. Below :data:`~dreamenv.evaluate.signals.FEW_SUCCESSES` the records confirm hardly any dream.
+        missing: What the records lack to speak for a dream against which no sign speaks; see :func:`evidence`.
         gaps: Dream minus reality; empty where no real episodes were played.
         failures: What the dream promises from the middle of real episodes without success; empty likewise.
         best_temperature: Whose dream predicts the real return best; None likewise.
@@ -154,29 +168,51 @@ class Trust:
     strip: Strip
     believed: float
     successes: int | None
+    missing: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     failures: tuple[Failure, ...] = ()
     best_temperature: float | None = None
 
     @property
     def doubt(self) -> float:
-        """The largest of the signs."""
-        return max(sign.doubt for sign in self.signs)
+        """The largest of the signs; nan if one is."""
+        return float(np.max([sign.doubt for sign in self.signs]))
 
     @property
     def light(self) -> Light:
-        """Green, amber or red: the worst of the signs."""
-        return light(self.doubt)
+        """The worst of the signs; cannot tell instead of green if something is missing."""
+        lights = [sign.light for sign in self.signs] + ["cannot tell"] * bool(self.missing)
+        return max(lights, key=LIGHTS.index)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is not green."""
-        return tuple(sign.limits.says for sign in self.signs if sign.doubt >= 0.0)
+        return (*(sign.says for sign in self.signs if sign.light != "green"), *self.missing)
 
 
 def light(doubt: float) -> Light:
-    """Green below 0, red from 1 on."""
+    """Green below 0, red from 1 on; cannot tell if it is not a number."""
+    if math.isnan(doubt):
+        return "cannot tell"
     return "green" if doubt < 0.0 else "amber" if doubt < 1.0 else "red"
+
+
+def evidence(dreamed: float, recorded: Sequence[float]) -> tuple[str, ...]:
+    """What is missing before records can speak for a dream.
+
+    Args:
+        dreamed: Its mean return.
+        recorded: Returns of the episodes that M learned from.
+
+    Returns:
+        Sentences, none if nothing is missing.
+    """
+    missing = []
+    if len(recorded) < FEW_EPISODES:
+        missing.append(f"there are only {len(recorded)} recorded episodes to learn from, of {FEW_EPISODES} at least")
+    if not dreamed > (mean := float(np.mean(recorded))):
+        missing.append(f"the dream promises no more than the mean of the recorded episodes, {mean:.4g}")
+    return tuple(missing)
 
 
 def believed(promise: float, missing: float, worst: float) -> float:
@@ -184,13 +220,17 @@ def believed(promise: float, missing: float, worst: float) -> float:
 
     Args:
         promise: The dreamed mean return.
-        missing: The share of it that recorded episodes do not confirm; where negative, the promise remains.
+        missing: The share of it that recorded episodes do not confirm, see
+            :func:`~dreamenv.evaluate.signals.shortfall`; where negative, the promise remains, where nan, nothing.
         worst: The smallest recorded return; no less remains, unless less was promised.
 
     Returns:
         A mean return.
     """
-    return max(promise - max(missing, 0.0) * abs(promise), min(worst, promise))
+    least = min(worst, promise)
+    if math.isnan(missing):
+        return least
+    return max(promise - max(missing, 0.0) * abs(promise - min(worst, 0.0)), least)
 
 
 def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config: TrustConfig | None = None) -> Trust:
@@ -231,13 +271,15 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         found = signals(world, agent, records, outcomes, config)
         signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
         strip = strangest_moments(world, records, seen, outcomes)
-        left = believed(dreamed.mean, found["shortfall"], min(float(episode.rewards.sum()) for episode in seen))
+        recorded = recorded_returns(records)
+        left = believed(dreamed.mean, found["shortfall"], min(recorded))
+        missing = evidence(dreamed.mean, recorded)
         successes = int(records.seen_successes.sum()) if "better" in world.config.endings else None
         bar.update()
         if not config.real_episodes:
-            return Trust(dreamed, signs, strip, left, successes)
+            return Trust(dreamed, signs, strip, left, successes, missing)
         bar.set_postfix_str("reality", refresh=True)
-        result = Trust(dreamed, signs, strip, left, successes, *_reality(world, agent, config))
+        result = Trust(dreamed, signs, strip, left, successes, missing, *_reality(world, agent, config))
         bar.update()
         return result
 
@@ -257,6 +299,7 @@ def signals(
         "shortfall": shortfall(
             world, agent, records, outcomes, gamma=config.discount(world.config.max_episode_steps), ridge=config.ridge
         ),
+        "excess": excess(records, outcomes),
         "haste": haste(world, records, outcomes),
     }
 
