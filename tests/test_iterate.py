@@ -297,6 +297,25 @@ def test_rounds_of_continuous_actions_begin_with_the_agent_before(tmp_path, monk
         )
 
 
+def test_a_stopped_warm_round_goes_on_to_the_same_agent(tmp_path, monkeypatch):
+    compared, compare = [], module.compare
+
+    def interrupted(*arguments, **how):
+        compared.append(arguments)
+        if len(compared) == 2:
+            raise KeyboardInterrupt
+        return compare(*arguments, **how)
+
+    monkeypatch.setattr(module, "compare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        iterate("dot_env:ContinuousDot-v0", tmp_path / "stopped", QUICK)
+    runs = [iterate("dot_env:ContinuousDot-v0", tmp_path / name, QUICK) for name in ("stopped", "whole")]
+
+    assert [one.real.returns for one in runs[0]] == [one.real.returns for one in runs[1]]
+    stopped, whole = (load_agent(rounds[1].folder / "agents" / "ppo").policy.state_dict() for rounds in runs)
+    assert all(torch.equal(stopped[name], whole[name]) for name in whole)
+
+
 def test_a_round_plays_the_greedy_agent_alone_and_what_sees_nothing_once(tmp_path, monkeypatch):
     played = []
     score = compare_module.score
