@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dreamenv.evaluate.memory_report import SUMMED_STEPS
 from dreamenv.inspection.page import Plate, Row, Section
 from dreamenv.inspection.page_curves import gradient_plates, losses_plate
 from dreamenv.inspection.plots import draw_mixture, draw_open_loop, draw_strip, draw_weights
@@ -41,7 +42,8 @@ def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Secti
 
 def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
     """The numbers."""
-    memory, samples, error = inspection.memory, inspection.samples, inspection.memory.report.reward_error
+    memory, samples, report = inspection.memory, inspection.samples, inspection.memory.report
+    error = report.reward_error
     low, middle, high = memory.scale
     assumed = " (default settings assumed)" if samples.assumed else ""
     return (
@@ -52,6 +54,11 @@ def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
             "Reward error of ordinary steps",
             "-" if error is None else f"{error:.4f}",
             "small beside the rewards of the task",
+        ),
+        Row(
+            f"R2 of these rewards: per step, over {SUMMED_STEPS} steps",
+            ", ".join("-" if r2 is None else f"{r2:.2f}" for r2 in (report.reward_r2, report.reward_sum_r2)),
+            "1 is perfect, 0 no better than their mean; returns depend on the sums; a dash where rewards do not vary",
         ),
         Row(
             "Entropy of the weights, nats",
