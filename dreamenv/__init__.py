@@ -44,6 +44,7 @@ from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.models.memory import MemoryConfig, State
 from dreamenv.models.vision import VisionConfig
 from dreamenv.noise import Noise
+from dreamenv.recipe import EnvRecipe
 from dreamenv.rollout import Policy, rollout
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
@@ -64,6 +65,7 @@ __all__ = [
     "DreamEnv",
     "DreamVectorEnv",
     "DreamenvError",
+    "EnvRecipe",
     "Episode",
     "EpisodeStore",
     "EvolveConfig",

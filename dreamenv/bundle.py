@@ -20,6 +20,7 @@ from dreamenv.errors import BundleError, SettingsError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.models.memory import State
+from dreamenv.recipe import to_plain
 from dreamenv.world import World
 
 WEIGHTS = "world.safetensors"
@@ -110,8 +111,7 @@ def world_id(world: World) -> str:
 
 
 def _contents(world: World) -> dict[str, bytes]:
-    config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")
-    return {CONFIG: to_json(config), WEIGHTS: safetensors.torch.save(_tensors(world))}
+    return {CONFIG: to_json(to_plain(world.config)), WEIGHTS: safetensors.torch.save(_tensors(world))}
 
 
 def _identity(contents: dict[str, bytes]) -> str:
@@ -218,12 +218,12 @@ def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
 def _card(world: World) -> str:
     config = world.config
     return (
-        f"# A dream of {config.env_id}\n\n"
+        f"# A dream of {config.recipe}\n\n"
         f"Frames {config.frame_shape}, z {world.latent_size}, h {world.memory.hidden_size}, "
         f"{config.memory.components} Gaussians ({config.memory.mixture}), "
         f"endings {', '.join(config.endings) or 'none'}, "
         f"{len(world.bank.mean)} real first frames.\n\n"
         "```python\nimport dreamenv, gymnasium\n"
         'env = gymnasium.make("dreamenv:Dream-v0", world="this folder")\n```\n\n'
-        f"Config:\n\n```json\n{json.dumps(TypeAdapter(WorldConfig).dump_python(config, mode='json'), indent=2)}\n```\n"
+        f"Config:\n\n```json\n{json.dumps(to_plain(config), indent=2)}\n```\n"
     )

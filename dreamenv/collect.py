@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import math
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,13 +16,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dreamenv.endings import ending_kinds
-from dreamenv.envs.real import describe, make_real_vector
+from dreamenv.envs.real import describe, make_real_vector, taken
 from dreamenv.episodes import FAILURES, Episode, EpisodeStore
 from dreamenv.errors import EpisodeError, UnsupportedEnvironmentError
 from dreamenv.explore import BumpStatistics, ExplorationConfig, Explorer
 from dreamenv.player import Actor, InOrder, Player
 from dreamenv.progress import progress
 from dreamenv.ranges import check_range
+from dreamenv.recipe import EnvRecipe
 
 FAILURES_IN_A_ROW = 5  # episodes that may fail one after the other, before the environment as a whole is to blame
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
@@ -56,7 +58,7 @@ class CollectConfig:
 
 
 def collect(
-    env_id: str,
+    env_id: str | EnvRecipe,
     folder: str | Path,
     config: CollectConfig | None = None,
     *,
@@ -71,7 +73,8 @@ def collect(
     kept in ``set_aside.json``, and neither this call nor a later one tries it again.
 
     Args:
-        env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
+        env_id: A Gymnasium environment with pictures as observations and Discrete or Box actions: its id, or a recipe
+            with arguments and wrappers.
         folder: The store; made when missing.
         config: Settings.
         make_actor: Makes who acts in the episodes with the given seeds; exploring policies if None.
@@ -91,6 +94,8 @@ def collect(
     try:
         with contextlib.closing(EpisodeStore.create(Path(folder), describe(player.env, env_id))) as store:
             with progress(total=config.frames, unit="frame", desc="collect") as bar:
+                if picture := taken(player.env):
+                    bar.write(f"frames: {picture}", file=sys.stderr)
                 _Collection(store, config, player, bar, make_actor).run()
             return store
     finally:

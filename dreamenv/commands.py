@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import os
 import shlex
 import sys
@@ -53,6 +55,7 @@ from dreamenv.inspection.table import inspection_table
 from dreamenv.iterate import IterateConfig, iterate
 from dreamenv.latents import encode_episodes
 from dreamenv.manifest import MANIFEST
+from dreamenv.recipe import EnvRecipe, parse_kwargs
 from dreamenv.rollout import Policy
 from dreamenv.seeds import spawn
 from dreamenv.training.world import TrainConfig, train
@@ -60,17 +63,27 @@ from dreamenv.world import World
 
 DREAMS = 100  # that a finished training is tried in
 Flat = tyro.conf.arg(name="")
+Texts = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]  # several at once, or the option again
 
 
-def collect_command(env: str, world: Path, config: Annotated[CollectConfig, Flat] = CollectConfig()) -> None:  # noqa: B008
+def collect_command(
+    env: str,
+    world: Path,
+    env_kwargs: Texts = (),
+    wrappers: Texts = (),
+    config: Annotated[CollectConfig, Flat] = CollectConfig(),  # noqa: B008
+) -> None:
     """Collect real episodes with exploring policies.
 
     Args:
         env: Gymnasium id of the real environment; module:id for one that a module registers.
         world: Folder of the world to be.
+        env_kwargs: Arguments of the environment, key=value; values are JSON, else strings.
+        wrappers: Functions or classes that wrap the environment, module:name, such as
+            gymnasium.wrappers:AddRenderObservation.
         config: Settings.
     """
-    store = collect(env, world / "episodes", config)
+    store = collect(_recipe(env, env_kwargs, wrappers), world / "episodes", config)
     successes = ending_kinds(store).count("better")
     _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
     if store.failures:
@@ -223,15 +236,23 @@ def _sb3_agent(name: str) -> SB3Agent:
     return agent
 
 
-def iterate_command(env: str, world: Path, config: Annotated[IterateConfig, Flat] = IterateConfig()) -> None:  # noqa: B008
+def iterate_command(
+    env: str,
+    world: Path,
+    env_kwargs: Texts = (),
+    wrappers: Texts = (),
+    config: Annotated[IterateConfig, Flat] = IterateConfig(),  # noqa: B008
+) -> None:
     """Collect, train, dream and compare in rounds; the agent of a round collects for the next.
 
     Args:
         env: Gymnasium id of the real environment; module:id for one that a module registers.
         world: Folder of the world to be; keeps the round that was best in reality.
+        env_kwargs: Arguments of the environment, key=value; values are JSON, else strings.
+        wrappers: Functions or classes that wrap the environment, module:name.
         config: Settings.
     """
-    rounds = iterate(env, world, config)
+    rounds = iterate(_recipe(env, env_kwargs, wrappers), world, config)
     plot_rounds(rounds, world / "rounds.png")
     agent = world / "agents" / config.agent
     _say(f"\n{rounds_table(rounds)}\n")
@@ -365,12 +386,24 @@ def _episodes_of(world: World, folder: Path) -> EpisodeStore:
         SettingsError: If there are none, as worlds that ship have none.
     """
     if not folder.is_dir():
-        collect = _shell_command(["collect", "--env", world.config.env_id, "--world", folder.parent])
+        collect = _shell_command(["collect", *_env_options(world.config.recipe), "--world", folder.parent])
         raise SettingsError(
             f"expected recorded episodes in {folder}, got none: collect some with {collect}, or say where they are "
             "with --episodes"
         )
     return EpisodeStore(folder)
+
+
+def _env_options(recipe: EnvRecipe) -> list[str]:
+    """The options of collect that say how an environment is made."""
+    kwargs = [f"{name}={json.dumps(value)}" for name, value in recipe.kwargs.items()]
+    options = {"--env": [recipe.id], "--env-kwargs": kwargs, "--wrappers": recipe.wrappers}
+    return [text for option, values in options.items() if values for text in (option, *values)]
+
+
+def _recipe(env: str, kwargs: Sequence[Sequence[str]], wrappers: Sequence[Sequence[str]]) -> EnvRecipe:
+    """What the options of a command say of an environment."""
+    return EnvRecipe(env, parse_kwargs(list(itertools.chain(*kwargs))), tuple(itertools.chain(*wrappers)))
 
 
 def _say(text: str) -> None:

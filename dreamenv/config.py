@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from dreamenv.endings import Kind
 from dreamenv.errors import SettingsError
@@ -15,6 +16,7 @@ from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig
 from dreamenv.models.paper import PaperMDNRNN, PaperVAE
 from dreamenv.models.unet import UNetVAE
 from dreamenv.models.vision import ConvVAE, Vision, VisionConfig
+from dreamenv.recipe import EnvRecipe
 from dreamenv.spaces import ActionSpec
 
 
@@ -37,6 +39,8 @@ class WorldConfig:
         action_prior: Share of each discrete action, or mean action of a Box, in the collected episodes that ended
             well, from which agents start; empty if unknown.
         temperature: The dream's default temperature.
+        env_kwargs: Arguments with which the real environment is made.
+        wrappers: What wraps it, see :class:`dreamenv.recipe.EnvRecipe`.
     """
 
     env_id: str
@@ -51,6 +55,8 @@ class WorldConfig:
     success_reward: float | None = None
     action_prior: tuple[float, ...] = ()
     temperature: float = 1.0
+    env_kwargs: dict[str, JsonValue] = field(default_factory=dict, hash=False)
+    wrappers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what no world has."""
@@ -64,6 +70,12 @@ class WorldConfig:
             raise SettingsError(f"expected finite rewards, got {self.ordinary_reward} and {self.success_reward}")
         if self.action_prior:
             _check_prior(np.asarray(self.action_prior), self.action)
+        object.__setattr__(self, "env_kwargs", self.recipe.kwargs)  # in the form that they have in files
+
+    @property
+    def recipe(self) -> EnvRecipe:
+        """How the real environment is made."""
+        return EnvRecipe(self.env_id, self.env_kwargs, self.wrappers)
 
 
 def _check_prior(prior: NDArray, action: ActionSpec) -> None:

@@ -27,6 +27,7 @@ from dreamenv.evaluate.tables import write_comparison
 from dreamenv.files import write_json
 from dreamenv.manifest import MANIFEST
 from dreamenv.ranges import check_range
+from dreamenv.recipe import EnvRecipe, as_recipe
 from dreamenv.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.world import TrainConfig, train
@@ -83,14 +84,14 @@ class IterateConfig:
         check_range(self, 0, 1, "noise")
 
 
-def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
+def iterate(env_id: str | EnvRecipe, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
     """Collects, trains, dreams and compares in rounds; goes on where an earlier call stopped.
 
     Held-out episodes stay held out, whatever is added later. The folder always holds the best of the finished rounds,
     by mean return in reality on the validation seeds.
 
     Args:
-        env_id: A Gymnasium environment with RGB observations and Discrete or Box actions.
+        env_id: As for :func:`dreamenv.collect.collect`.
         folder: Takes ``episodes/``, ``rounds/NN/`` with the world and agent of every round, and the best of them.
         config: Settings.
 
@@ -104,16 +105,16 @@ def iterate(env_id: str, folder: str | Path, config: IterateConfig | None = None
     """
     config, folder = config or IterateConfig(), Path(folder)
     with alone_in(folder):
-        return _iterate(env_id, folder, config)
+        return _iterate(as_recipe(env_id), folder, config)
 
 
-def _iterate(env_id: str, folder: Path, config: IterateConfig) -> list[Round]:
-    _check_settings(folder / "iterate.json", env_id, config)
+def _iterate(env: EnvRecipe, folder: Path, config: IterateConfig) -> list[Round]:
+    _check_settings(folder / "iterate.json", env, config)
     rounds = _finished(folder)
     if rounds:
         _keep(best_round(rounds), folder, config)
     while len(rounds) <= config.rounds and not any((one.real.success or 0.0) >= config.target for one in rounds):
-        rounds.append(_play(env_id, folder, rounds, config))
+        rounds.append(_play(env, folder, rounds, config))
         _keep(best_round(rounds), folder, config)
     return rounds
 
@@ -137,13 +138,13 @@ def _keep(best: Round, folder: Path, config: IterateConfig) -> None:
     copy_bundle(best.folder / "agents" / config.agent, folder / "agents" / config.agent)
 
 
-def _play(env_id: str, folder: Path, before: list[Round], config: IterateConfig) -> Round:
+def _play(env: EnvRecipe, folder: Path, before: list[Round], config: IterateConfig) -> Round:
     """One round more."""
     number, place = len(before), _place(folder, len(before))
     source = load(before[-1].folder) if before else None
     frames = before[-1].frames + config.round_frames if before else config.frames
     previous = load_agent(before[-1].folder / "agents" / config.agent) if before else None
-    store = _collect(env_id, folder, frames, source, previous, config)
+    store = _collect(env, folder, frames, source, previous, config)
     write_json(place / FRAMES, store.num_frames)
     world = train(place, _training(number, config), episodes=store.folder, source=source)
     agent = _dream(world, place / "agents" / config.agent, _seed(number, config), previous, config)
@@ -154,14 +155,14 @@ def _play(env_id: str, folder: Path, before: list[Round], config: IterateConfig)
 
 
 def _collect(
-    env_id: str, folder: Path, frames: int, source: World | None, previous: Agent | None, config: IterateConfig
+    env: EnvRecipe, folder: Path, frames: int, source: World | None, previous: Agent | None, config: IterateConfig
 ) -> EpisodeStore:
     """Adds episodes of the ``previous`` agent, which sees through ``source``; of exploring policies without one."""
     settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
     make_actor = None
     if source is not None and previous is not None:
         make_actor = functools.partial(ObservingAgent, source, previous, config.noise)
-    return collect(env_id, folder / "episodes", settings, make_actor=make_actor)
+    return collect(env, folder / "episodes", settings, make_actor=make_actor)
 
 
 def _training(number: int, config: IterateConfig) -> TrainConfig:
@@ -193,10 +194,12 @@ def _place(folder: Path, number: int) -> Path:
     return folder / "rounds" / f"{number:02d}"
 
 
-def _check_settings(path: Path, env_id: str, config: IterateConfig) -> None:
+def _check_settings(path: Path, env: EnvRecipe, config: IterateConfig) -> None:
     """Writes the settings where none are; ``rounds`` and ``target`` may change later."""
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
-    expected = TypeAdapter(dict).dump_python({"env_id": env_id, "seeding": SEEDING, **settings}, mode="json")
+    made = {"env_id": env.id, "env_kwargs": env.kwargs, "wrappers": env.wrappers}
+    named = {name: value for name, value in made.items() if value}  # as in files of before there were more than ids
+    expected = TypeAdapter(dict).dump_python({**named, "seeding": SEEDING, **settings}, mode="json")
     if not path.exists():
         if (path.parent / MANIFEST).exists():
             raise ResumeError(f"{path.parent} holds a world that other commands made; choose another folder")

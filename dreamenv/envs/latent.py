@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dreamenv.bundle import as_world
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
-from dreamenv.envs.real import make_real, named_by_world
+from dreamenv.envs.frames import check_frames
+from dreamenv.envs.real import make_reality
 from dreamenv.envs.settings import (
     check_action,
     check_actions,
@@ -91,7 +92,9 @@ class LatentObservation(gym.Wrapper):
         """
         check_seed(seed)
         check_options(options)
-        self._frame, info = self.env.reset(seed=seed, options=options)
+        frame, info = self.env.reset(seed=seed, options=options)
+        check_frames(frame, self.world.config.frame_shape)
+        self._frame = frame
         self._done = False
         self._streams.reset(_FIRST, seed)
         self._state = self.world.start(self._there(self._frame[None]), self._normal())
@@ -111,7 +114,9 @@ class LatentObservation(gym.Wrapper):
             raise gym.error.ResetNeeded("expected reset before step: the episode has ended")
         actions = check_action(action, self.world.config.action)
         real = _real_actions(actions[0], self.env.action_space)
-        self._frame, reward, terminated, truncated, info = self.env.step(real)
+        frame, reward, terminated, truncated, info = self.env.step(real)
+        check_frames(frame, self.world.config.frame_shape)
+        self._frame = frame
         self._state = self.world.observe(
             self._state, self._there(actions), self._there(self._frame[None]), self._normal()
         )
@@ -209,6 +214,7 @@ class VectorLatentObservation(VectorWrapper):
             raise gym.error.ResetNeeded("expected a reset of all environments first, got a reset_mask")
         whole: Any = seed if seed is None or isinstance(seed, int) else seeds  # not every environment takes a list
         frames, info = self.env.reset(seed=whole, options=None if options is None else given)
+        check_frames(frames, (self.num_envs, *self.world.config.frame_shape))
         self._frames = frames
         rows = self._rows[mask]
         self._streams.reset(rows, seeds)
@@ -231,6 +237,7 @@ class VectorLatentObservation(VectorWrapper):
         action = check_actions(actions, self.world.config.action, self.num_envs)
         real = _real_actions(action.cpu().numpy(), self.env.single_action_space)
         frames, reward, terminated, truncated, info = self.env.step(real)
+        check_frames(frames, (self.num_envs, *self.world.config.frame_shape))
         device, noise = self.world.device, self._streams.draw(self._rows).to(self.world.device)
         done = terminated | truncated
         reset = done if self.autoreset_mode is AutoresetMode.SAME_STEP else np.zeros(self.num_envs, bool)
@@ -282,7 +289,7 @@ class VectorLatentObservation(VectorWrapper):
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
     render_mode, world = check_render_mode(render_mode), as_world(world)
-    real = make_real(named_by_world(world.config.env_id), **kwargs)
+    real = make_reality(world.config, **kwargs)
     try:
         env = LatentObservation(real, world)
     except Exception:
@@ -303,7 +310,7 @@ def make_latent_vector(
     """Makes N real environments of a world in this process, seen through it as one batch; ``kwargs`` go to them."""
     num_envs, render_mode = check_count("num_envs", num_envs), check_render_mode(render_mode)
     world = as_world(world)
-    make = functools.partial(make_real, named_by_world(world.config.env_id), **kwargs)  # no lambda, to be picklable
+    make = functools.partial(make_reality, world.config, **kwargs)  # no lambda, to be picklable
     envs = SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
     try:
         env = VectorLatentObservation(envs, world, dtype)

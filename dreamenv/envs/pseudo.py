@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from dreamenv.envs.latent import VectorLatentObservation
-from dreamenv.envs.real import make_real_vector, named_by_world
+from dreamenv.envs.real import make_reality_vector
 from dreamenv.envs.settings import check_count, check_one_temperature
 from dreamenv.models.memory import State
 from dreamenv.noise import Noise
@@ -50,5 +50,5 @@ class PseudoDream(VectorLatentObservation):
 
 def make_pseudo_dream(world: World, num_envs: int, *, every: int, temperature: float | None = None) -> PseudoDream:
     """Makes the real environments of a world in this process, autoreset disabled, seen at every k-th step only."""
-    envs = make_real_vector(named_by_world(world.config.env_id), num_envs)
+    envs = make_reality_vector(world.config, num_envs)
     return PseudoDream(envs, world, every=every, temperature=temperature)

@@ -21,14 +21,22 @@ from gymnasium.envs.registration import find_highest_version, get_env_id, parse_
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
+from dreamenv.config import WorldConfig
+from dreamenv.envs.frames import RGBObservation
+from dreamenv.envs.named import check_named_by_world, wrap
 from dreamenv.envs.opengl import part_drawings
 from dreamenv.envs.workers import WorkerVectorEnv
 from dreamenv.episodes import StoreSpec
 from dreamenv.errors import DreamenvError, EpisodeError, RenderingError, SettingsError, UnsupportedEnvironmentError
+from dreamenv.recipe import EnvRecipe, as_recipe
 from dreamenv.spaces import ActionSpec
 
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
-_REGISTERED_BY = {"MiniWorld-": "miniworld"}  # id prefix -> the module whose import registers it
+_REGISTERED_BY = {  # id prefix -> the module whose import registers it
+    "MiniWorld-": "miniworld",
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+}
 _DRAWN_BY = {"miniworld.miniworld": "MiniWorldEnv"}  # the module that draws -> its class of all environments
 _TARGET_OF = {"MiniWorld-": "box"}  # id prefix -> the environment's attribute that is to be reached
 _LEAVE = "leave"  # option of a reset
@@ -50,54 +58,87 @@ class Sight:
     in_view: bool
 
 
-def make_real(env_id: str, **kwargs: Any) -> gym.Env:
+def make_real(env_id: str | EnvRecipe, **kwargs: Any) -> gym.Env:
     """Makes a real environment, without a window where there is no display.
 
     Args:
-        env_id: A Gymnasium id, ``module:id`` for environments that a module registers on import.
-        **kwargs: For ``gymnasium.make``.
+        env_id: A Gymnasium id, ``module:id`` for environments that a module registers on import; or a recipe, whose
+            wrappers are imported and applied.
+        **kwargs: For ``gymnasium.make``; they precede those of the recipe.
 
     Returns:
-        An environment with (H, W, 3) uint8 observations and a Discrete or Box action space.
+        An environment with (H, W, 3) uint8 observations, see :class:`RGBObservation`, and a Discrete or Box action
+        space.
 
     Raises:
-        UnsupportedEnvironmentError: If the id is unknown, an argument is missing or the spaces do not fit.
+        UnsupportedEnvironmentError: If the id is unknown, an argument is missing, a wrapper does not fit or the spaces
+            do not.
         RenderingError: If OpenGL is missing; names the Debian packages.
         TypeError: If the environment does not have an argument, as from ``gymnasium.make``.
     """
+    recipe = as_recipe(env_id)
     _prepare_headless()
-    try:
+    with _explained(recipe), contextlib.ExitStack() as closing:
         with contextlib.redirect_stdout(io.StringIO()):  # Miniworld prints its number of anti-aliasing samples
-            _register(env_id)
-            env = gym.make(env_id, **kwargs)
+            _register(recipe.id)
+            made = gym.make(recipe.id, **{**recipe.kwargs, **kwargs})
+        closing.callback(made.close)
         for name, base in _DRAWN_BY.items():
             if library := sys.modules.get(name):
                 part_drawings(library, base)
+        frames = RGBObservation(wrap(made, recipe.wrappers))
+        describe(frames, recipe)
+        closing.pop_all()
+        return frames
+
+
+@contextlib.contextmanager
+def _explained(recipe: EnvRecipe) -> Iterator[None]:
+    """Turns the errors of making an environment into those that say what to do."""
+    try:
+        yield
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise UnsupportedEnvironmentError(
-            f"expected the id of an installed environment, got {env_id!r}: {error}"
+            f"expected the id of an installed environment, got {recipe.id!r}: {error}"
         ) from None
     except TypeError as error:
-        if " missing " not in str(error):
+        if " missing " not in str(error) and not any(name in str(error) for name in recipe.kwargs):
             raise
-        raise UnsupportedEnvironmentError(f"expected the arguments that {env_id!r} needs: {error}") from None
+        raise UnsupportedEnvironmentError(f"expected the arguments that {recipe.id!r} needs: {error}") from None
     except Exception as error:
         if _is_gl_failure(error):
             raise RenderingError(
-                f"{env_id} cannot draw: OpenGL is missing or broken ({error}). "
+                f"{recipe.id} cannot draw: OpenGL is missing or broken ({error}). "
                 f"On Debian or Ubuntu: apt-get install {GL_PACKAGES}"
             ) from error
         raise
-    try:
-        describe(env, env_id)
-    except UnsupportedEnvironmentError:
-        env.close()
-        raise
-    return env
 
 
-def make_real_vector(env_id: str, num_envs: int, processes: bool = False, **kwargs: Any) -> VectorEnv:
-    """Makes ``num_envs`` copies that are reset by hand (autoreset disabled).
+def make_reality(config: WorldConfig, **kwargs: Any) -> gym.Env:
+    """Makes the real environment of a world, see :func:`make_real`; imports no module that the world names.
+
+    Raises:
+        UnsupportedEnvironmentError: If it needs one, too.
+    """
+    return make_real(_recipe_of(config), **kwargs)
+
+
+def make_reality_vector(config: WorldConfig, num_envs: int) -> VectorEnv:
+    """Makes the real environments of a world in this process, see :func:`make_real_vector`."""
+    return make_real_vector(_recipe_of(config), num_envs)
+
+
+def _recipe_of(config: WorldConfig) -> EnvRecipe:
+    """What a world says of its environment, checked after the modules that this package knows are imported."""
+    _prepare_headless()
+    with _explained(config.recipe):
+        _register(config.env_id)
+    check_named_by_world(config.recipe)
+    return config.recipe
+
+
+def make_real_vector(env_id: str | EnvRecipe, num_envs: int, processes: bool = False, **kwargs: Any) -> VectorEnv:
+    """Makes ``num_envs`` copies that are reset by hand (autoreset disabled); infos are left out.
 
     Args:
         env_id: As for :func:`make_real`; processes need ``module:id`` where a module registers the id.
@@ -126,7 +167,9 @@ class _Idlers(VectorWrapper):
 
 
 class _Idler(gym.Wrapper):
-    """Shows its latest frame while it has left. A reset that is none tells it to: vectors step none that is done.
+    """Repeats its latest frame after a reset with the option ``leave``, as vectors do not step finished environments.
+
+    Infos are left out: nobody reads them, and Gymnasium's vectors cannot batch arrays of changing shape or None.
 
     What goes wrong within the environment becomes an :class:`EpisodeError`, as only here its seed is known for sure.
     """
@@ -145,20 +188,19 @@ class _Idler(gym.Wrapper):
             return self._frame, {}
         self._seed, self._steps = seed, 0
         with self._blame():
-            self._frame, info = _checked("reset", self.env.reset(seed=seed, options=options), "observation, info")
-        return self._frame, info
+            self._frame, _ = self.env.reset(seed=seed, options=options)
+        return self._frame, {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         if self._left:
             return self._frame, 0.0, False, False, {}
         self._steps += 1
         with self._blame():
-            result = _checked("step", self.env.step(action), "observation, reward, terminated, truncated, info")
-            self._frame, reward, terminated, truncated, info = result
+            self._frame, reward, terminated, truncated, _ = self.env.step(action)
             finite = math.isfinite(reward)
         if not finite:
             raise EpisodeError(self._env_id, self._seed, self._steps, f"expected a finite reward, got {reward}")
-        return self._frame, reward, terminated, truncated, info
+        return self._frame, reward, terminated, truncated, {}
 
     @contextlib.contextmanager
     def _blame(self) -> Iterator[None]:
@@ -172,65 +214,44 @@ class _Idler(gym.Wrapper):
             raise EpisodeError(self._env_id, self._seed, self._steps, reason) from error
 
 
-def _checked(method: str, result: Any, names: str) -> tuple[Any, ...]:
-    """Refuses what methods returned before Gymnasium."""
-    count = len(result) if isinstance(result, tuple) else 1
-    if count != len(names.split(", ")):
-        kind = f"{count} values" if isinstance(result, tuple) else type(result).__name__
-        raise TypeError(f"expected {method} to return ({names}), as Gymnasium asks, got {kind}")
-    return result
+def _make_idler(env_id: str | EnvRecipe, **kwargs: Any) -> gym.Env:
+    return _Idler(make_real(env_id, **kwargs), as_recipe(env_id).id)
 
 
-def _make_idler(env_id: str, **kwargs: Any) -> gym.Env:
-    return _Idler(make_real(env_id, **kwargs), env_id)
+def taken(env: VectorEnv) -> str:
+    """Says what of the observations a vector of real environments takes; empty if all of it, as it is."""
+    found: Any = env.unwrapped
+    return str(found.get_attr("taken")[0])
 
 
-def named_by_world(env_id: str) -> str:
-    """Passes the id that a world gives its environment, unless making it would import a module that the world names.
-
-    Args:
-        env_id: As a file says, which may come from a stranger; ``module:id`` only passes once ``module`` is imported.
-
-    Raises:
-        UnsupportedEnvironmentError: If it is not.
-    """
-    module, colon, _ = env_id.rpartition(":")
-    if colon and module not in sys.modules:
-        raise UnsupportedEnvironmentError(
-            f"this world names {env_id!r}, and a world may not import anything: if you know {module!r}, import it "
-            f"first; on the command line with --import {module}"
-        )
-    return env_id
-
-
-def describe(env: gym.Env | VectorEnv, env_id: str) -> StoreSpec:
+def describe(env: gym.Env | VectorEnv, env_id: str | EnvRecipe) -> StoreSpec:
     """Says what a world has to know of a real environment, its id as it was asked for (with the module, if any).
 
     Args:
-        env: An environment, or a vector of alike ones.
-        env_id: Its id.
+        env: What :func:`make_real` or :func:`make_real_vector` returned.
+        env_id: Its id, or the recipe that it was made by.
 
     Raises:
-        UnsupportedEnvironmentError: If frames are not (H, W, 3) uint8, or actions not Discrete or a bounded Box.
+        UnsupportedEnvironmentError: If actions are not Discrete or a bounded Box.
     """
-    if isinstance(env, VectorEnv):
-        space, actions = env.single_observation_space, env.single_action_space
-    else:
-        space, actions = env.observation_space, env.action_space
-    if not (
-        isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3 and space.dtype == np.uint8
-    ):
-        raise UnsupportedEnvironmentError(
-            f"expected RGB observations Box(0, 255, (height, width, 3), uint8), got {space}; "
-            "wrap the environment, for example in gymnasium.wrappers.AddRenderObservation"
-        )
+    space, actions = (
+        (env.single_observation_space, env.single_action_space)
+        if isinstance(env, VectorEnv)
+        else (env.observation_space, env.action_space)
+    )
+    assert space.shape is not None
     height, width, _ = space.shape
-    return StoreSpec(env_id, (height, width, 3), ActionSpec.from_space(actions), _time_limit(env_id))
+    recipe = as_recipe(env_id)
+    facts = (recipe.id, (height, width, 3), ActionSpec.from_space(actions), _time_limit(recipe))
+    return StoreSpec(*facts, recipe.kwargs, recipe.wrappers)
 
 
-def _time_limit(env_id: str) -> int | None:
-    """The time limit that is registered for an id; without a version it stands for the latest one, as in Gymnasium."""
-    namespace, name, version = parse_env_id(env_id.rpartition(":")[2])
+def _time_limit(recipe: EnvRecipe) -> int | None:
+    """The time limit asked for, else the registered one; an id without a version has the latest, as in Gymnasium."""
+    asked = recipe.kwargs.get("max_episode_steps")
+    if isinstance(asked, int):
+        return asked if asked > 0 else None  # -1 is Gymnasium's way to ask for none
+    namespace, name, version = parse_env_id(recipe.id.rpartition(":")[2])
     version = find_highest_version(namespace, name) if version is None else version
     registered = gym.registry.get(get_env_id(namespace, name, version))
     return registered.max_episode_steps if registered else None

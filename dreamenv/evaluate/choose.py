@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dreamenv.bundle import as_world
 from dreamenv.envs.latent import VectorLatentObservation
-from dreamenv.envs.real import make_real_vector, named_by_world
+from dreamenv.envs.real import make_reality_vector
 from dreamenv.errors import SettingsError
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
@@ -64,7 +64,7 @@ def choose(
     world = as_world(world)
     for agent in agents.values():
         check_agent(world, agent)
-    real = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.episodes))
+    real = make_reality_vector(world.config, min(config.num_envs, config.episodes))
     seeds = range(config.seed, config.seed + config.episodes)
     steps = config.episodes * world.config.max_episode_steps
     scores = {}

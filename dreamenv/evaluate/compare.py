@@ -21,7 +21,8 @@ from dreamenv.agents.raw import check_raw
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.real import make_reality_vector
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.errors import SettingsError
 from dreamenv.evaluate.baselines import Row, kept, source
@@ -190,7 +191,8 @@ def _places(
 ) -> list[tuple[str, VectorEnv, float | None]]:
     dream = DreamVectorEnv(world, min(config.episodes, 256), autoreset_mode=AutoresetMode.DISABLED)
     opened.callback(dream.close)
-    real = SightLog(make_latent_vector(world, min(config.num_envs, config.episodes), AutoresetMode.DISABLED))
+    num_envs = min(config.num_envs, config.episodes)
+    real = SightLog(VectorLatentObservation(make_reality_vector(world.config, num_envs), world))
     opened.callback(real.close)
     return [*(("dream", dream, temperature) for temperature in config.temperatures), ("real", real, None)]
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.real import make_reality_vector
 from dreamenv.files import write_bytes
 from dreamenv.rollout import Policy, rollout
 from dreamenv.world import World
@@ -40,7 +41,8 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
     dream = DreamVectorEnv(
         world, 1, temperature=temperature, autoreset_mode=AutoresetMode.DISABLED, render_mode="rgb_array"
     )
-    with contextlib.closing(dream), contextlib.closing(make_latent_vector(world, 1, AutoresetMode.DISABLED)) as real:
+    real = VectorLatentObservation(make_reality_vector(world.config, 1), world)
+    with contextlib.closing(dream), contextlib.closing(real):
         columns = {
             f"dream, temperature {temperature:g}": _film(dream, agent, seed),
             "reality | as V sees it": _film(real, agent, seed),

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import as_world
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.real import make_real_vector, named_by_world
+from dreamenv.envs.real import make_reality_vector
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.episodes import EpisodeStore
 from dreamenv.errors import SettingsError
@@ -255,8 +255,8 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         raise SettingsError(
             f"expected an agent that sees z and h, got one that sees {', '.join(world.seen_by(agent).inputs)}"
         )
-    if store.spec.env_id != world.config.env_id:
-        raise SettingsError(f"expected episodes of {world.config.env_id}, got {store.spec.env_id} in {store.folder}")
+    if store.spec.recipe != world.config.recipe:
+        raise SettingsError(f"expected episodes of {world.config.recipe}, got {store.spec.recipe} in {store.folder}")
     check_agent(world, agent)
     seen, held_out = store.split()
     with progress(total=4 if config.real_episodes else 3, unit="stage", desc="trust") as bar:
@@ -323,7 +323,7 @@ def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Ga
 def _play(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
     """Real episodes with their frames."""
     seeds = range(config.real_seed, config.real_seed + config.real_episodes)
-    env = make_real_vector(named_by_world(world.config.env_id), min(config.num_envs, config.real_episodes))
+    env = make_reality_vector(world.config, min(config.num_envs, config.real_episodes))
     with contextlib.closing(env):
         return list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
 

@@ -49,9 +49,9 @@ def inspect(
     config, folder = config or InspectConfig(), Path(folder)
     world = as_world(world).to("cpu")
     expected, spec = world.config, store.spec
-    if (spec.env_id, spec.frame_shape, spec.action) != (expected.env_id, expected.frame_shape, expected.action):
+    if (spec.recipe, spec.frame_shape, spec.action) != (expected.recipe, expected.frame_shape, expected.action):
         raise SettingsError(
-            f"expected episodes of {expected.env_id} with frames {expected.frame_shape} and {expected.action}; got "
+            f"expected episodes of {expected.recipe} with frames {expected.frame_shape} and {expected.action}; got "
             f"{spec} in {store.folder}"
         )
     place = Path(logs) if logs is not None else world.path or folder

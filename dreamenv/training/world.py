@@ -144,6 +144,8 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Tr
         success_reward=0.5 * (ordinary + min(better)) if better else None,
         action_prior=action_prior(episodes, store.spec.action),
         temperature=config.temperature,
+        env_kwargs=store.spec.env_kwargs,
+        wrappers=store.spec.wrappers,
     )
 
 
