@@ -87,7 +87,7 @@ def collect_command(
     successes = ending_kinds(store).count("better")
     _say(f"{store.num_frames:,} frames, {len(store):,} episodes, {successes} successes in {store.folder}")
     if store.failures:
-        _say(f"{len(store.failures)} episodes failed and are set aside, see {store.folder / FAILURES}")
+        _say(f"failed episodes, set aside: {len(store.failures)}, see {store.folder / FAILURES}")
     if not successes:
         _say("no episode ended with more reward than its steps pay: where the task has a goal, dreams will not have it")
     _next(["train", "--world", world])

@@ -19,7 +19,7 @@ PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 @pytest.fixture(scope="module")
 def episodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sidewalk") / "episodes"
-    dreamenv.collect("MiniWorld-Sidewalk-v0", folder, dreamenv.CollectConfig(frames=1000, shard_episodes=16))
+    dreamenv.collect("MiniWorld-Sidewalk-v0", folder, dreamenv.CollectConfig(frames=1700, shard_episodes=16))
     return folder
 
 
