@@ -52,6 +52,16 @@ def test_values_are_the_real_returns(dot_world, dot_agent_folder, recorded, who)
     assert estimate == pytest.approx(really(dot_world, agents[who]), abs=0.08)
 
 
+def test_draws_of_z_blur_no_value(dot_world, dot_folder, recorded):
+    """An agent that sees nothing acts alike whatever is drawn, so that its value is the same, too."""
+    episodes, _ = EpisodeStore(dot_folder / "episodes").split()
+    latents = encode_episodes(dot_world.vision, episodes, dot_world.config)
+    blurred = experience(dot_world, [dataclasses.replace(e, log_variance=e.log_variance + 3.0) for e in latents])
+    values = [off_policy_return(dot_world, ConstantPolicy(0), data, gamma=GAMMA) for data in (recorded, blurred)]
+    assert not torch.allclose(recorded.features, blurred.features, atol=0.5)
+    assert values[0] == values[1]
+
+
 def test_a_chain_has_its_value_in_closed_form(dot_world):
     """One state that pays 1 and ends with probability 1/2 after action 0, and pays nothing for ever after action 1."""
     count = 4000

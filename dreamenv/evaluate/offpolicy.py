@@ -30,6 +30,8 @@ class Experience:
         last: After which nothing is paid any more: the episode ended, or its time was up, (N,) bool.
         elapsed: Share of the time limit that was over before the step, (N,) float32.
         starts: Rows at which an episode begins, (E,) int64.
+        means: [z, h] with z at the posterior's mean, of all T + 1 states of each episode, (N + E, F): what values are
+            regressed on, as noise in the regressors draws them to 0; the features if None.
     """
 
     features: Tensor
@@ -39,6 +41,7 @@ class Experience:
     last: Tensor
     elapsed: Tensor
     starts: Tensor
+    means: Tensor | None = None
 
 
 @torch.inference_mode()
@@ -59,6 +62,7 @@ def experience(world: World, episodes: Sequence[LatentEpisode], seed: int = 0) -
         last=(ending > 0) | (step >= world.config.max_episode_steps),
         elapsed=(step - 1) / world.config.max_episode_steps,
         starts=lengths.cumsum(0) - lengths,
+        means=torch.cat([_features(world, episode, episode.mean) for episode in episodes]),
     )
 
 
@@ -73,7 +77,8 @@ def off_policy_return(world: World, agent: Policy, data: Experience, *, gamma: f
 
     LSTD-Q (Lagoudakis and Parr 2003, Least-Squares Policy Iteration): Q is linear in the products of the action
     (one-hot, or 1 and the scaled components) and the standardised [z, h, elapsed, 1]. The dream has no part in it but
-    that h is M's. As every such estimate, it knows nothing of places that the records do not show.
+    that h is M's. The agent acts on z as drawn, as in reality. As every such estimate, it knows nothing of places that
+    the records do not show.
 
     Args:
         world: Knows the action space.
@@ -105,14 +110,24 @@ class _Inputs:
 
     def __init__(self, data: Experience, limit: int) -> None:
         self._data, self._step = data, 1.0 / limit
-        self._mean, self._spread = data.features.mean(0), data.features.std(0).clamp(min=1e-3)
+        everything = self._states(torch.arange(len(data.reward)))
+        self._mean, self._spread = everything.mean(0), everything.std(0).clamp(min=1e-3)
         self.size = data.features.shape[1] + 2
 
     def now(self, rows: Tensor) -> Tensor:
-        return self._standardise(self._data.features[rows], self._data.elapsed[rows])
+        return self._standardise(self._states(rows), self._data.elapsed[rows])
 
     def following(self, rows: Tensor) -> Tensor:
-        return self._standardise(self._data.next_features[rows], self._data.elapsed[rows] + self._step)
+        return self._standardise(self._states(rows, after=True), self._data.elapsed[rows] + self._step)
+
+    def _states(self, rows: Tensor, after: bool = False) -> Tensor:
+        """[z, h] before the steps with these numbers, or after them."""
+        if self._data.means is None:
+            return (self._data.next_features if after else self._data.features)[rows]
+        episodes_before = (
+            torch.searchsorted(self._data.starts, rows, right=True) - 1
+        )  # each has a state more than steps
+        return self._data.means[rows + episodes_before + int(after)]
 
     def _standardise(self, features: Tensor, elapsed: Tensor) -> Tensor:
         scaled = (features - self._mean) / self._spread
