@@ -183,7 +183,7 @@ def test_a_missing_agent_is_refused(capsys, chain, tmp_path):
 @pytest.mark.parametrize("temperature", ["-1", "nan", "inf", "hot"])
 def test_a_bad_temperature_is_refused(capsys, world, command, temperature):
     line = refused(capsys, command, "--world", world, "--temperature", temperature)
-    assert temperature in line
+    assert re.search(f"temperature.*(got {temperature}|'{temperature}')", line)
     assert not (world / "agents").exists()
 
 
@@ -200,11 +200,12 @@ def test_agents_train_at_drawn_temperatures(world):
 @pytest.mark.parametrize("temperature", ["-1", "nan", "hot"])
 def test_a_bad_temperature_to_compare_at_is_refused(capsys, world, dot_agent_folder, temperature):
     command = ["compare", "--world", world, "--agent", dot_agent_folder, "--temperatures", "0.5", temperature]
-    assert temperature in refused(capsys, *command)
+    assert re.search(f"temperature.*(got {temperature}|'{temperature}')", refused(capsys, *command))
 
 
 def test_a_bad_default_temperature_of_a_world_is_refused(capsys, world):
-    assert "temperature" in refused(capsys, "train", "--world", world, *TRAIN, "--temperature", "-1")
+    line = refused(capsys, "train", "--world", world, *TRAIN, "--temperature", "-1")
+    assert "expected a temperature: a finite number >= 0; got -1" in line
     assert dreamenv.load(world).config.temperature == 1.0
 
 
@@ -261,7 +262,7 @@ def test_a_damaged_episode_is_refused_by_the_name_of_its_shard(capsys, world):
 
 def test_an_agent_of_another_world_is_refused(capsys, chain, dot_agent_folder):
     line = refused(capsys, "compare", "--world", chain, "--agent", dot_agent_folder, *COMPARE)
-    assert "expected" in line and "12" in line and "40" in line
+    assert "expected an agent for 12 features, got one for 40" in line
 
 
 @pytest.mark.parametrize("command", ["evolve", "ppo"])

@@ -107,7 +107,9 @@ def test_steps_that_all_end_alike_have_no_curve_and_no_ordinary_reward(dot_world
     (found,) = open_loop(dot_world, ends, HorizonConfig(horizons=(1,)))
     assert found.reward_error is None
     assert [ending.auc for ending in found.endings] == [None] * len(dot_world.config.endings)
-    assert "-" in open_loop_table([found])
+    rows = [line.split() for line in open_loop_table([found]).splitlines()[2:]]
+    assert len(rows) == len(dot_world.config.endings)
+    assert all(row[3] == row[-1] == "-" for row in rows)  # reward error and AUC
 
 
 def test_without_episodes_there_are_no_open_loop_predictions(dot_folder, dot_agent_folder, tmp_path, capsys):

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from dot_settings import DOT_EVOLVE
+from gymnasium.vector import AutoresetMode
 
 import dreamenv
 from dreamenv import DreamVectorEnv, LinearAgent
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import unpack
 from dreamenv.evaluate.choose import ChooseConfig, choose
+from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
 
 THREE = ActionSpec(n=3)
@@ -69,8 +71,13 @@ def test_evolved_controllers_keep_their_inputs_in_their_files_and_are_compared_b
         again.predict(observation, deterministic=True)[0], agent.predict(observation, None, None, True)[0]
     )
     result = dreamenv.compare(dot_world, again, dreamenv.CompareConfig((1.0,), episodes=2, num_envs=2))
-    assert {score.policy for score in result.scores} >= {"agent, greedy"}
-    assert list(choose(dot_world, {"one": again, "other": agent}, ChooseConfig(episodes=2))) != []
+    env = DreamVectorEnv(dot_world.showing(inputs), 2, autoreset_mode=AutoresetMode.DISABLED)
+    outcomes = rollout(env, agent, range(90_000, 90_002), deterministic=True, options={"temperature": 1.0})
+    dreamed = {outcome.seed: outcome.length for outcome in outcomes}
+    (compared,) = (score for score in result.scores if (score.policy, score.place) == ("agent, greedy", "dream"))
+    assert compared.lengths == (dreamed[90_000], dreamed[90_001])
+    chosen = choose(dot_world, {"one": again, "other": agent}, ChooseConfig(episodes=2))
+    assert chosen["one"].returns == chosen["other"].returns
 
 
 def test_ppo_keeps_its_inputs(dot_world, tmp_path):

@@ -121,11 +121,31 @@ def test_a_resumed_run_dreams_on_with_seeds_of_its_own(dot_world, tmp_path, monk
 
 
 def test_a_resumed_run_starts_with_the_weights_of_its_checkpoint(dot_world, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+    original, start, weights = module.save_checkpoint, module._Progress._on_training_start, {}
+
+    def copied(policy):
+        return {name: value.clone() for name, value in policy.state_dict().items()}
+
+    def interrupted(folder, policy, optimizer, fingerprint, step):
+        original(folder, policy, optimizer, fingerprint, step)
+        if step:
+            weights["saved"] = copied(policy)
+            raise KeyboardInterrupt
+
+    def noted(progress):
+        weights["begun"] = copied(progress.model.policy)
+        start(progress)
+
+    monkeypatch.setattr(module._Progress, "_on_training_start", noted)
+    monkeypatch.setattr(module, "save_checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(dot_world, tmp_path, QUICK)
+    fresh = weights["begun"]
+    monkeypatch.setattr(module, "save_checkpoint", original)
     train_ppo(dot_world, tmp_path, QUICK)
-    again = train_ppo(dot_world, tmp_path, QUICK)
-    expected = dreamenv.agents.store.read_agent(tmp_path)[1]
-    for name, value in again.policy.state_dict().items():
-        assert torch.equal(value, expected[name])
+    assert all(torch.equal(weights["begun"][name], value) for name, value in weights["saved"].items())
+    assert not all(torch.equal(fresh[name], value) for name, value in weights["saved"].items())
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"gamma": 0.9}, {"net_arch": (8,)}, {"temperature": 0.5}], ids=str)

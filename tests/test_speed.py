@@ -1,6 +1,7 @@
 """The measurements of speed measure; what they find depends on the machine, and is not asserted."""
 
 import json
+import math
 import re
 
 from benchmark_runs import run_benchmark
@@ -9,9 +10,14 @@ from benchmarks.speed import frames_io
 
 
 def test_reading_frames_is_measured(capsys):
+    frame = math.prod(frames_io.SHAPE)
     frames_io.main(episodes=8, reads=100)
 
-    assert "/s" in capsys.readouterr().out
+    rows = re.findall(r"^(store|memory map) +([\d,]+) +([\d,]+)$", capsys.readouterr().out, re.MULTILINE)
+    assert [row[0] for row in rows] == ["store", "memory map"]
+    sizes = [int(row[2].replace(",", "")) for row in rows]
+    assert all(int(row[1].replace(",", "")) > 0 for row in rows)
+    assert all(frame <= size < 1.1 * frame for size in sizes)  # both hold whole frames, and little else
 
 
 def test_the_speed_of_training_and_reality_is_measured(tmp_path):
