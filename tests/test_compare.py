@@ -459,10 +459,10 @@ def opened(monkeypatch):
         return make
 
     for module, names in {
-        "compare": ("DreamVectorEnv", "make_latent_vector"),
-        "film": ("DreamVectorEnv", "make_latent_vector"),
-        "trust": ("DreamVectorEnv", "make_real_vector"),
-        "choose": ("make_real_vector",),
+        "compare": ("DreamVectorEnv", "make_reality_vector"),
+        "film": ("DreamVectorEnv", "make_reality_vector"),
+        "trust": ("DreamVectorEnv", "make_reality_vector"),
+        "choose": ("make_reality_vector",),
         "horizon": ("make_pseudo_dream",),
     }.items():
         module = sys.modules[f"dreamenv.evaluate.{module}"]
