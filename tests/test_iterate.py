@@ -19,6 +19,7 @@ from dreamenv.collect import collect
 from dreamenv.evaluate.plots import plot_rounds
 from dreamenv.evaluate.rounds import best_round
 from dreamenv.evaluate.tables import rounds_table
+from dreamenv.recipe import EnvRecipe
 from dreamenv.training.fit import warm_start
 
 module = sys.modules["dreamenv.iterate"]
@@ -338,7 +339,7 @@ def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, mo
     assert main(["iterate", "--env", "dot_env:Dot-v0", "--world", str(tmp_path), "--agent", "linear"]) == 0
 
     said = capsys.readouterr().out
-    assert asked == [("dot_env:Dot-v0", tmp_path, IterateConfig(agent="linear"))]
+    assert asked == [(EnvRecipe("dot_env:Dot-v0"), tmp_path, IterateConfig(agent="linear"))]
     assert rounds_table(finished[1]) in said
     assert f"next: dreamenv compare --world {tmp_path} --agent {tmp_path / 'agents' / 'linear'}" in said
     assert (tmp_path / "rounds.png").stat().st_size > 1000
