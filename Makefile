@@ -16,7 +16,7 @@ PRICE := --action-penalty 0.001
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage stress lint sidewalk takecover takecover-rounds takecover-ablation post candidates ship bench clean
+.PHONY: help setup demo test floor third-party coverage stress lint sidewalk takecover takecover-rounds takecover-ablation post candidates ship bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,12 @@ demo: setup  ## evolve a linear agent in the shipped dream, then try it in reali
 
 test: setup  ## run the tests
 	$(BIN)/pytest
+
+floor:  ## run the tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	sh benchmarks/third_party/floor.sh
+
+third-party:  ## run other libraries' trainings and checkers on dreams, each in an environment of its own
+	sh benchmarks/third_party/run.sh
 
 coverage: setup  ## run the tests, and list the lines and branches that none of them reaches
 	$(BIN)/pytest --cov

@@ -11,6 +11,8 @@ from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.envs.blocks import CACHED
 
 STAY = 2
+# Before 1.4, Gymnasium's wrapper drops the first step of all episodes but the first if vectors reset in the same step.
+MISCOUNTS = tuple(map(int, gym.__version__.split(".")[:2])) < (1, 4)
 
 
 @pytest.fixture(params=["dot_world", "continuous_world"])
@@ -232,7 +234,10 @@ def test_instances_do_not_share_their_metadata(dot_world):
     assert "autoreset_mode" not in DreamVectorEnv.metadata
 
 
-@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+SAME_STEP = pytest.param(AutoresetMode.SAME_STEP, marks=pytest.mark.skipif(MISCOUNTS, reason="Gymnasium before 1.4"))
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, SAME_STEP])
 def test_gymnasiums_episode_statistics_add_up(dot_world, mode, random_actions):
     env = RecordEpisodeStatistics(DreamVectorEnv(dot_world, 4, autoreset_mode=mode))
     env.reset(seed=0)
