@@ -7,6 +7,7 @@ here=benchmarks/third_party
 venvs=${VENVS:-$here/.venv}
 . $here/install.sh
 
+export OMP_NUM_THREADS=1  # two threads gain little, and lose much beside other work
 failed=0
 mkdir -p "$venvs"
 echo "| library | | versions | steps | what was checked |"

@@ -4,6 +4,7 @@ import warnings
 from functools import partial
 
 import gymnasium as gym
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import (
     NormalizeObservation,
@@ -40,6 +41,7 @@ def check_id(env_id: str) -> tuple[int, str]:
 
 
 def check_vectors() -> tuple[int, str]:
+    torch.set_num_threads(2)  # forked processes inherit threads that do not run in them
     steps = 0
     for mode in ("sync", "async", "vector_entry_point"):
         envs = gym.make_vec("dreamenv:DreamSidewalk-v0", num_envs=2, vectorization_mode=mode)
