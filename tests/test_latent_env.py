@@ -190,6 +190,14 @@ def test_spec_survives_json_and_makes_the_same_environment(dot_folder):
     assert np.array_equal(env.reset(seed=0)[0], again.reset(seed=0)[0])
 
 
+def test_spec_is_that_of_the_id_though_the_real_environment_is_made_with_a_wrapper(dot_folder, monkeypatch):
+    wrapped = dataclasses.replace(gym.spec("Dot-v0"), entry_point=lambda **kwargs: gym.Wrapper(DotEnv(**kwargs)))
+    monkeypatch.setitem(gym.registry, "Dot-v0", wrapped)
+    env = gym.make("dreamenv:Latent-v0", world=str(dot_folder))
+    assert env.spec.id == "Latent-v0"
+    assert np.array_equal(env.reset(seed=0)[0], env.spec.make().reset(seed=0)[0])
+
+
 def test_render_mode_reaches_the_outermost_environment(dot_folder):
     env = gym.make("dreamenv:Latent-v0", world=str(dot_folder), render_mode="rgb_array")
     assert env.render_mode == "rgb_array"

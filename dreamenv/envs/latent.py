@@ -38,6 +38,7 @@ from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
+_ENTRY_POINT = f"{__name__}:make_latent"
 _FIRST = np.zeros(1, np.int64)  # the only row of a batch of one
 
 
@@ -78,6 +79,11 @@ class LatentObservation(gym.Wrapper):
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """What made it; ``max_episode_steps`` is the world's where no smaller one was asked for."""
+        made = self.unwrapped.spec
+        if (
+            made is not None and made.entry_point == _ENTRY_POINT
+        ):  # wrappers of the real environment may hold an older one
+            return _limited(made, self.world)
         return _limited(super().spec, self.world)
 
     @torch.inference_mode()
