@@ -13,7 +13,7 @@ import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 needs = project["dependencies"] + project["optional-dependencies"]["vizdoom"]
 lowest = [need.replace(">=", "==") for need in needs if not need.startswith("torch>")]
-print(*lowest, "pytest==9.0", "pytest-timeout==2.4", "hypothesis==6.150", "sb3-contrib==2.9", sep="\n")
+print(*lowest, "pydantic-core", "pytest==9.0", "pytest-timeout==2.4", "hypothesis==6.150", "sb3-contrib==2.9", sep="\n")
 PYTHON
 install "$venv" "$venv.txt"
 # The lowest versions meet newer ones of what they need, which deprecate calls of theirs.
