@@ -72,21 +72,21 @@ sidewalk: setup  ## make a world and two agents anew: collect, train, dream, com
 	@cat $(STAGES)
 
 takecover: setup  ## make a world of DoomTakeCover and the table of World Models: dream and reality by temperature (more than three hours)
-	$(BIN)/python -m benchmarks.takecover.temperature
+	$(BIN)/python -m experiments takecover.temperature
 
 takecover-rounds: setup  ## make such a world and its agents in rounds, by what the agents meet (hours)
-	$(BIN)/python -m benchmarks.takecover.rounds
+	$(BIN)/python -m experiments takecover.rounds
 
 takecover-ablation: takecover  ## change data, V or M of that world, one thing at a time, and score agents of each (hours)
-	$(BIN)/python -m benchmarks.takecover.ablation
+	$(BIN)/python -m experiments takecover.ablation
 
 POST := runs/post
 
 post: setup  ## compare the navigation post's ideas: kinds of V, repulsion in M, what a controller sees (about twelve hours of a core)
 	$(BIN)/dreamenv collect --env MiniWorld-Sidewalk-v0 --world $(POST) --frames 40000
-	$(BIN)/python -m benchmarks.post.visions --episodes $(POST)/episodes --root $(POST)/visions
-	$(BIN)/python -m benchmarks.post.repulsion --episodes $(POST)/episodes --root $(POST)/repulsion
-	$(BIN)/python -m benchmarks.post.inputs --episodes $(POST)/episodes --root $(POST)/inputs
+	$(BIN)/python -m experiments post.visions --episodes $(POST)/episodes --root $(POST)/visions
+	$(BIN)/python -m experiments post.repulsion --episodes $(POST)/episodes --root $(POST)/repulsion
+	$(BIN)/python -m experiments post.inputs --episodes $(POST)/episodes --root $(POST)/inputs
 
 # Two trainings side by side, on a core each: faster than one after the other on both.
 .PHONY: $(LINEAR) $(PPO)

@@ -1,10 +1,12 @@
-"""What tests of the benchmarks share: their scripts run as a user runs them, and models are held against each other."""
+"""What tests of benchmarks and experiments share: how they are run, and whether two models are the same."""
 
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from experiments.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,6 +18,13 @@ def run_benchmark(name, settings, cwd=None):
     made = subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, env=environment)
     assert made.returncode == 0, made.stderr
     return made.stdout
+
+
+def run_experiment(capsys, name, settings):
+    """What ``python -m experiments NAME SETTINGS`` prints, run in this process: one that is started takes seconds."""
+    capsys.readouterr()
+    main([name, *shlex.split(settings)])
+    return capsys.readouterr().out
 
 
 def same(one, other):

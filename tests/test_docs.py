@@ -2,7 +2,7 @@
 
 Python blocks run, page by page, in a folder of their own. Two marks exist: a fence ``python no-run`` is compiled only,
 and a comment ``<!-- test: 50_000 -> 256; num_envs=64 -> num_envs=4 -->`` above a block replaces text to make it quick.
-Commands of shell blocks, and of the benchmarks in running text, are read by their own parsers.
+Commands of shell blocks, and of benchmarks and experiments in running text, are read by their own parsers.
 """
 
 import ast
@@ -21,13 +21,14 @@ import tyro
 
 import dreamenv
 from dreamenv import cli
+from experiments.__main__ import STUDIES, parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 REPLACEMENTS = re.compile(r"<!-- test: (.*) -->\n\Z")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-BENCHMARK = re.compile(r"`(python -m\s+benchmarks\.[^`]+)`")
+BENCHMARK = re.compile(r"`(python -m\s+(?:benchmarks\.|experiments )[^`]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -105,15 +106,21 @@ def check_command(words: list[str]) -> None:
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(arguments) <= set(targets), words
     elif program == "python" and arguments[0] == "-m":
-        check_benchmark(*arguments[1:])
+        check_module(*arguments[1:])
     elif program in ("python", "bash"):
         assert (ROOT / arguments[0]).is_file(), words
     else:
         assert (Path(sys.executable).parent / Path(program).name).is_file(), f"{words}: unknown program"
 
 
-def check_benchmark(name: str, *arguments: str) -> None:
+def check_module(name: str, *arguments: str) -> None:
     """Reads the options as the module does; without any it is enough that the module is there."""
+    if name == "experiments":
+        study, *arguments = arguments
+        assert study in STUDIES, study
+        if arguments:
+            parse(study, *arguments)
+        return
     main = importlib.import_module(name).main
     if arguments:
         (settings,) = (kind for part, kind in typing.get_type_hints(main).items() if part != "return")
@@ -157,7 +164,8 @@ WRONG = [
     "dreamenv compose",
     "dreamenv evolve --world x --heat 1",
     "make nothing",
-    "python -m benchmarks.takecover.births --episodes x --world y",
+    "python -m experiments takecover.births --episodes x --world y",
+    "python -m experiments takecover.deaths",
     "source elsewhere",
     "foo",
 ]

@@ -5,44 +5,43 @@ import shlex
 
 import pytest
 import torch
-from benchmark_runs import run_benchmark, same
+from benchmark_runs import run_experiment, same
 
 import dreamenv
-from benchmarks.post.random_features import with_random_features
-from benchmarks.post.visions import _laplacian
-from benchmarks.study import with_fresh_memory
+from experiments.post.random_features import with_random_features
+from experiments.post.visions import _laplacian
+from experiments.worlds import with_fresh_memory
 
+VISION = "--train.vision.model.frame-shape 16 32 3 --train.vision.model.latent-size 8"
 MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2 --train.memory.model.hidden-size 8"
 PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 
 
-@pytest.fixture(scope="module")
-def episodes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sidewalk") / "episodes"
-    dreamenv.collect("MiniWorld-Sidewalk-v0", folder, dreamenv.CollectConfig(frames=1700, shard_episodes=16))
-    return folder
+@pytest.fixture
+def run(tmp_path, dot_folder, capsys):
+    """Runs a study on the episodes of the dot environment; what it prints, and the rows that it writes."""
+
+    def call(name, settings):
+        common = f"--root {tmp_path}/run --episodes {dot_folder}/episodes --seeds 0 --processes 1 --real-episodes 1"
+        printed = run_experiment(capsys, f"post.{name}", f"{common} {settings}")
+        return printed, json.loads((tmp_path / "run" / f"{name}.json").read_text())
+
+    return call
 
 
-def run(name, root, settings):
-    """What a study prints, and the rows that it writes."""
-    printed = run_benchmark(f"post.{name}", f"--root {root} {settings}")
-    return printed, json.loads((root / f"{name}.json").read_text())
-
-
-def test_controllers_are_compared_by_what_they_see_and_not_made_twice(tmp_path, episodes):
+def test_controllers_are_compared_by_what_they_see_and_not_made_twice(run, tmp_path, dot_folder, dot_world):
     names = ["[z]", "[z, h of an untrained M]", "[z, h], dream of an untrained M"]
-    settings = f"""--episodes {episodes} --seeds 0 --settings {shlex.join(names)} --processes 1 --real-episodes 1
-        --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
+    settings = f"""--world {dot_folder} --settings {shlex.join(names)} --evolve.generations 1 --evolve.population 2
+        --evolve.episodes 1 --evolve.evaluation-episodes 1"""
 
-    printed, rows = run("inputs", tmp_path / "run", settings)
+    printed, rows = run("inputs", settings)
 
     assert [row["setting"] for row in rows] == names
-    assert [row["parameters"] for row in rows] == [3 * 65, 3 * 577, 3 * 577]
+    assert [row["parameters"] for row in rows] == [3 * 9, 3 * 41, 3 * 41]
     (tmp_path / "run" / "z-seed0" / "agent.safetensors").unlink()  # nobody asks for it again
-    assert run("inputs", tmp_path / "run", settings) == (printed, rows)
-    shipped = dreamenv.load("sidewalk")
+    assert run("inputs", settings) == (printed, rows)
     random = dreamenv.load(tmp_path / "run" / "z--h---dream-of-an-untrained-M-seed0" / "world")
-    assert same(random.vision, shipped.vision) and not same(random.memory, shipped.memory)
+    assert same(random.vision, dot_world.vision) and not same(random.memory, dot_world.memory)
 
 
 def test_random_weights_of_m_depend_on_the_seed():
@@ -71,10 +70,10 @@ def test_agents_that_see_random_features_are_in_the_same_dream():
     assert not torch.from_numpy(one[:, 64:]).allclose(h[:, -1], atol=0.1)
 
 
-def test_mixtures_are_compared_on_the_latents_of_one_v(tmp_path, episodes):
-    settings = f"--episodes {episodes} --seeds 0 --settings joint 'joint, repulsion' --processes 1 --real-episodes 1"
+def test_mixtures_are_compared_on_the_latents_of_one_v(run, tmp_path, dot_folder):
+    settings = f"--world {dot_folder} --settings joint 'joint, repulsion' --horizons 1 8"
 
-    _, rows = run("repulsion", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
+    _, rows = run("repulsion", f"{settings} {VISION} --train.vision.model.channels 16 32 {MEMORY} {PPO}")
 
     assert [row["setting"] for row in rows] == ["joint", "joint, repulsion"]
     worlds = [dreamenv.load(tmp_path / "run" / name) for name in ("joint-seed0", "joint-repulsion-seed0")]
@@ -83,15 +82,16 @@ def test_mixtures_are_compared_on_the_latents_of_one_v(tmp_path, episodes):
     assert all(0.0 <= row["overlap"] <= 1.0 and 1.0 <= row["live"] <= 5.0 for row in rows)
 
 
-def test_kinds_of_v_are_compared_on_the_same_frames(tmp_path, episodes):
-    settings = f"""--episodes {episodes} --seeds 0 --turns 1 --real-episodes 1 --train.vision.fit.steps 1
-        --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8"""
+def test_kinds_of_v_are_compared_on_the_same_frames(run, tmp_path):
+    settings = "--turns 1 --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 8"
 
-    _, rows = run("visions", tmp_path / "run", f"{settings} {MEMORY} {PPO}")
+    printed, rows = run("visions", f"{settings} {VISION} {MEMORY} {PPO}")
 
     assert [row["vision"] for row in rows] == ["ConvVAE", "UNetVAE", "VAE-GAN"]
     assert [row["squared_error_beside"] is None for row in rows] == [True, False, True]
     assert all("frames/s" in row for row in rows)  # noise at this size
+    assert all(row["agents"][0]["test greedy"]["mean"] >= 0.0 for row in rows)
+    assert [line.split()[0] for line in printed.splitlines()[2:]] == ["ConvVAE", "UNetVAE", "VAE-GAN"]
     assert (tmp_path / "run" / "visions.png").stat().st_size > 0
 
 

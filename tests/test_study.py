@@ -1,20 +1,78 @@
-"""What the experiments have in common, and how the zoo of agents is put together."""
+"""What the experiments have in common: runner, stored rows, tables; the frontier, an ablation, the zoo's members."""
 
+import json
+import os
 import re
 from dataclasses import replace
 from shutil import copytree
 
 import numpy as np
 import pytest
+import torch
 from benchmark_runs import same
 from dot_settings import DOT_COLLECT, DOT_TRAIN
 
 import dreamenv
-from benchmarks.study import facts, once, spread
-from benchmarks.trust import ablation
-from benchmarks.trust.rounds import plot, table
-from benchmarks.trust.zoo import Zoo, halves, lying, members
 from dreamenv.evaluate.scores import Score
+from experiments.__main__ import STUDIES, main, overview, parse
+from experiments.runner import in_parallel, once
+from experiments.show import spread, table
+from experiments.trust import ablation, frontier
+from experiments.trust.judgement import halves, lying
+from experiments.trust.rounds import Rounds, plot
+from experiments.trust.zoo import Zoo
+from experiments.worlds import facts
+
+
+def where(number):
+    return number, os.getpid(), torch.get_num_threads()
+
+
+def test_jobs_run_side_by_side_on_one_core_each_and_in_order():
+    rows = in_parallel(where, [(number,) for number in range(3)], processes=2)
+
+    assert [number for number, *_ in rows] == [0, 1, 2]
+    assert os.getpid() not in {process for _, process, _ in rows} and {threads for *_, threads in rows} == {1}
+    assert in_parallel(where, [(7,)], processes=1)[0][:2] == (7, os.getpid())
+
+
+def test_studies_are_listed_and_read_by_name(capsys):
+    main([])
+
+    assert capsys.readouterr().out.split("\n", 1)[0].startswith("usage: python -m experiments NAME")
+    assert all(f"  {name} " in overview() for name in STUDIES)
+    assert parse("trust.temperature", "--settings", "1").settings == ("1",)
+    with pytest.raises(SystemExit, match="expected one of these studies, got 'trust.nothing'"):
+        parse("trust.nothing")
+
+
+def test_a_frontier_goes_from_frames_to_scores_of_every_budget(tmp_path, dot_folder, monkeypatch, capsys):
+    ppo = dreamenv.PPOConfig(timesteps=64, n_steps=8, num_envs=4, batch_size=32)
+    short = replace(DOT_TRAIN.vision, fit=replace(DOT_TRAIN.vision.fit, steps=2))
+    memory = replace(DOT_TRAIN.memory, fit=replace(DOT_TRAIN.memory.fit, steps=2))
+    evolve = dreamenv.EvolveConfig(generations=1, population=2, episodes=1, evaluation_episodes=1)
+    settings = frontier.Frontier(
+        root=tmp_path,
+        env="dot_env:Dot-v0",
+        budgets=(400, 800),
+        seeds=(0,),
+        episodes=2,
+        train=replace(DOT_TRAIN, vision=short, memory=memory),
+        ppo=ppo,
+        dropout=replace(ppo, dropout=0.1),
+        few=400,
+        evolve=evolve,
+    )
+
+    settings.run()
+    printed = capsys.readouterr().out
+    settings.run()
+
+    rows = json.loads((tmp_path / "frontier.json").read_text())
+    found = [(row["agent"], row["budget"]) for row in rows]
+    assert found == [("linear", 400), ("linear", 800), ("ppo", 400), ("ppo", 800), ("ppo-dropout", 400)]
+    assert all(row["frames"] <= row["budget"] for row in rows)
+    assert printed == capsys.readouterr().out and (tmp_path / "frontier.png").stat().st_size > 0
 
 
 def scored(success):
@@ -41,8 +99,8 @@ def test_rows_of_other_settings_are_refused(tmp_path):
 
 def test_unknown_success_is_no_failure():
     assert facts(scored(None))["success"] is None
-    assert spread([{"real": facts(scored(None))}], "real") == "- / 0.500"
-    assert spread([{"real": facts(scored(s))} for s in (0.0, 1.0)], "real") == "0.50 (0.00-1.00) / 0.500"
+    assert spread([facts(scored(None))]) == "- / 0.500"
+    assert spread([facts(scored(s)) for s in (0.0, 1.0)]) == "0.50 (0.00-1.00) / 0.500"
 
 
 def test_rounds_stand_beside_their_frames(tmp_path):
@@ -51,7 +109,7 @@ def test_rounds_stand_beside_their_frames(tmp_path):
     ]
     row = {"setting": "narrow, then rounds", "seed": 1, "rounds": rounds}
     row |= {"test greedy": facts(scored(0.9)), "test sampling": facts(scored(0.8))}
-    cells = re.split(r"\s{2,}", table([row]).splitlines()[-1])
+    cells = re.split(r"\s{2,}", table([row], Rounds.layout.keys, Rounds.layout.columns).splitlines()[-1])
     assert cells == [
         *("narrow, then rounds", "1", "45,020", "0.50 / 0.500, - / 0.500"),
         *("0.90 / 0.500", "0.80 / 0.500"),
@@ -60,31 +118,42 @@ def test_rounds_stand_beside_their_frames(tmp_path):
     assert (tmp_path / "rounds.png").stat().st_size > 10_000
 
 
-def test_an_ablation_changes_one_thing_of_the_recipe(dot_folder, tmp_path, monkeypatch):
+def test_an_ablation_changes_one_thing_of_the_recipe(dot_folder, tmp_path, monkeypatch, capsys):
     ppo = dreamenv.PPOConfig(timesteps=64, n_steps=8, num_envs=4, batch_size=32)
     short = replace(DOT_TRAIN.memory, fit=replace(DOT_TRAIN.memory.fit, steps=1))
     worlds = {"recipe": DOT_TRAIN, "short": replace(DOT_TRAIN, memory=short)}
     changes = {"the recipe": ("recipe", ppo), "M: one step": ("short", ppo)}
     changes |= {"agent: z only": ("recipe", replace(ppo, inputs=("z",)))}
     monkeypatch.setattr(ablation, "WORLDS", {name: (DOT_COLLECT.exploration, of) for name, of in worlds.items()})
-    monkeypatch.setattr(ablation, "CHANGES", changes)
-    settings = ablation.Ablation(tmp_path / "changed", tmp_path / "frontier", frames=4000, seeds=(0,), episodes=3)
-    recipe = ablation.place(settings, "recipe", 0)
+    monkeypatch.setattr(ablation, "SETTINGS", changes)
+    settings = ablation.Ablation(
+        root=tmp_path / "changed",
+        settings=tuple(changes),
+        frontier=tmp_path / "frontier",
+        frames=4000,
+        seeds=(0,),
+        episodes=3,
+        processes=1,
+    )
+    recipe = settings.place("recipe", 0)
     copytree(dot_folder, recipe)
     dreamenv.train_ppo(recipe, recipe / "agents" / "ppo", ppo)
 
-    ablation.train_world(settings, "short", 0)
-    rows = [ablation.measure(settings, change, 0) for change in changes]
+    settings.run()
 
-    before, changed = (dreamenv.load(ablation.place(settings, name, 0)) for name in ("recipe", "short"))
+    printed = capsys.readouterr().out.splitlines()
+    rows = json.loads((tmp_path / "changed" / "ablation.json").read_text())
+
+    before, changed = (dreamenv.load(settings.place(name, 0)) for name in ("recipe", "short"))
     assert same(before.vision, changed.vision) and not same(before.memory, changed.memory)
     assert dreamenv.load_agent(recipe / "agents" / "agent-z-only").inputs == ("z",)
     assert [row["setting"] for row in rows] == list(changes)
     assert all(set(row) >= set(ablation.PLACES) and not any("test" in key for key in row) for row in rows)
-    assert [line.split("  ")[0] for line in ablation.table(rows).splitlines()[2:]] == list(changes)
+    assert [line.split("  ")[0] for line in printed[-3:]] == list(changes)
+    assert (tmp_path / "changed" / "ablation.png").stat().st_size > 0
 
     monkeypatch.setattr(dreamenv, "train_ppo", None)  # everything is there
-    assert [ablation.measure(settings, change, 0) for change in changes] == rows
+    assert [settings.measure(change, 0) for change in changes] == rows
 
 
 def test_both_halves_of_the_zoo_have_agents_of_every_kind():
@@ -116,9 +185,8 @@ def test_agents_enter_the_zoo_once_and_under_their_own_name(dot_folder, dot_worl
         save(f"{name}/copy", dot_world, fill)
     save("sees-z", dot_world.showing(("z",)), inputs=("z",))
 
-    found = members(
-        Zoo(worlds=(dot_folder,), agents=(tmp_path,), extras=("exploit",), root=tmp_path / "zoo"), dot_folder
-    )
+    zoo = Zoo(worlds=(dot_folder,), agents=(tmp_path,), extras=("exploit",), root=tmp_path / "zoo")
+    found = zoo.members(dot_folder)
 
     prefix = "-".join(tmp_path.parts[1:])
     assert [name for name, _ in found] == [f"{prefix}-{name}-agents-linear" for name in "ab"] + ["exploit"]

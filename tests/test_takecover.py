@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from benchmark_runs import run_benchmark, same
+from benchmark_runs import run_experiment, same
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
@@ -122,15 +122,16 @@ def test_fireballs_are_bright_and_yellow():
     assert fireball_pixels(frames).tolist() == [0, 4, 0]
 
 
-def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stopped(tmp_path):
-    settings = f"""--root {tmp_path}/run --seeds 0 --settings 1 --blind "always stay" --episodes 1
-        --collect.frames 600 --collect.shard-episodes 10
+def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
+    settings = f"""--root {tmp_path}/run --processes 1 --seeds 0 --settings 1 --blind "always stay" --episodes 1
+        --collect.frames 3500 --collect.shard-episodes 10
         --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2
         --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32
         --evolve.generations 1 --evolve.population 2 --evolve.episodes 1 --evolve.evaluation-episodes 1"""
 
-    printed = [run_benchmark("takecover.temperature", settings, tmp_path) for _ in range(2)]
+    printed = [run_experiment(capsys, "takecover.temperature", settings) for _ in range(2)]
 
     found = json.loads((tmp_path / "run" / "takecover.json").read_text())
     assert [row["setting"] for row in found["rows"]] == ["1", "linear"]
@@ -139,16 +140,17 @@ def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stoppe
     assert (tmp_path / "run" / "takecover.png").stat().st_size > 0
 
 
-def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path):
-    settings = f"""--root {tmp_path}/run --seeds 3 4 --episodes 2
-        --rounds.frames 600 --rounds.rounds 1 --rounds.round-frames 300
+def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
+    settings = f"""--root {tmp_path}/run --processes 1 --seeds 3 4 --episodes 2
+        --rounds.frames 3500 --rounds.rounds 1 --rounds.round-frames 300
         --rounds.episodes 2 --rounds.memory-steps 1 --rounds.collect.shard-episodes 10
         --rounds.train.vision.fit.steps 1 --rounds.train.vision.batch-size 2
         --rounds.train.vision.model.channels 4 4 8 8 --rounds.train.memory.fit.steps 1
         --rounds.train.memory.model.hidden-size 8 --rounds.train.memory.batch-size 2 --rounds.train.branches 16
         --rounds.ppo.timesteps 64 --rounds.ppo.n-steps 8 --rounds.ppo.num-envs 4 --rounds.ppo.batch-size 32"""
 
-    printed = [run_benchmark("takecover.rounds", settings, tmp_path) for _ in range(2)]
+    printed = [run_experiment(capsys, "takecover.rounds", settings) for _ in range(2)]
 
     rows = [json.loads((tmp_path / f"run/agents/seed{seed}/scores.json").read_text()) for seed in (3, 4)]
     best = max(rows, key=lambda row: row["validation greedy"]["mean"])
@@ -159,8 +161,9 @@ def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path):
     assert len(dreamenv.load(tmp_path / "run").bank.branches.step) == 16
 
 
-def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
-    small = """--seeds 0 --episodes 1 --collect.frames 600 --collect.shard-episodes 10
+def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
+    small = """--processes 1 --seeds 0 --episodes 1 --collect.frames 3500 --collect.shard-episodes 10
         --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2 --train.branches 16
         --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"""
@@ -168,10 +171,10 @@ def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
     held, threshold = "actions held 1 to 20, 80 or 160 steps", "death where it is likelier than not"
 
     unchanged = f"--root {base} --settings '1.15, short dreams' --blind 'always stay' --no-linear"
-    changes = f"--base {base} --root {root} --changes '{held}' '{threshold}' --processes 1"
+    changes = f"--base {base} --root {root} --settings '{held}' '{threshold}'"
 
-    run_benchmark("takecover.temperature", f"{unchanged} {small}", tmp_path)
-    run_benchmark("takecover.ablation", f"{changes} {small}", tmp_path)
+    run_experiment(capsys, "takecover.temperature", f"{unchanged} {small}")
+    run_experiment(capsys, "takecover.ablation", f"{changes} {small}")
 
     rows = json.loads((root / "ablation.json").read_text())
     assert [row["setting"] for row in rows] == ["as it is", held, threshold]
@@ -185,8 +188,9 @@ def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path):
     assert (before.config.ending_rules, other_rule.config.ending_rules) == (("sample",), ("threshold",))
 
 
-def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path):
-    printed = run_benchmark("takecover.monsters", "--episodes 6 --columns 3", tmp_path)
+def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
+    printed = run_experiment(capsys, "takecover.monsters", "--episodes 6 --columns 3")
 
     names, _, row = (re.split(r"  +", line.strip()) for line in printed.splitlines()[:3])
     found = dict(zip(names, row, strict=True))
@@ -196,12 +200,13 @@ def test_it_is_measured_that_the_shipped_v_draws_fireballs_but_no_monsters(tmp_p
         assert picture.size == (3 * 128, 2 * 128)
 
 
-def test_births_in_dreams_are_held_against_the_recorded_ones(tmp_path):
+def test_births_in_dreams_are_held_against_the_recorded_ones(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
     exploration = dreamenv.ExplorationConfig(bump_and_turn=0.0, preference=0.0, sticky=1.0)
-    settings = dreamenv.CollectConfig(frames=2500, num_envs=2, shard_episodes=10, exploration=exploration)
+    settings = dreamenv.CollectConfig(frames=3000, num_envs=2, shard_episodes=10, exploration=exploration)
     dreamenv.collect("TakeCover-v0", tmp_path, settings)
 
-    printed = run_benchmark("takecover.births", f"--episodes {tmp_path} --every 10 --horizons 2 30", tmp_path)
+    printed = run_experiment(capsys, "takecover.births", f"--episodes {tmp_path} --every 10 --horizons 2 30")
 
     rows = {row[1]: row[2:] for row in (re.split(r"  +", line.strip()) for line in printed.splitlines()[2:])}
     with_one, without = ([float(cell) for cell in rows[what]] for what in ("a fireball", "none"))

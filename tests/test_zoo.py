@@ -2,26 +2,30 @@
 
 import json
 
-from benchmark_runs import run_benchmark
+from benchmark_runs import run_experiment
 
 import dreamenv
-from benchmarks.trust.zoo import CANDIDATES, judgement
+from experiments.trust.judgement import CANDIDATES, judgement
 
+VISION = "--train.vision.model.frame-shape 16 32 3 --train.vision.model.channels 16 32"
+LATENT = "--train.vision.model.latent-size 8 --train.memory.model.hidden-size 32 --train.memory.model.components 3"
 MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2"
 PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 
 
-def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path):
-    printed = run_benchmark("trust.starved", f"--root {tmp_path}/starved --frames 1400 {MEMORY}")
-    starved, shipped = tmp_path / "starved" / "1400-seed0", dreamenv.load("sidewalk")
-    weights, shipped_weights = (world.vision.state_dict() for world in (dreamenv.load(starved), shipped))
-    assert all(tensor.equal(shipped_weights[name]) for name, tensor in weights.items())
+def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path, dot_folder, dot_world, capsys):
+    frames = f"--world {dot_folder} --root {tmp_path}/starved --frames 400"
+    printed = run_experiment(capsys, "trust.starved", f"{frames} {VISION} {LATENT} {MEMORY}")
+    starved = tmp_path / "starved" / "400-seed0"
+    weights, good_weights = (world.vision.state_dict() for world in (dreamenv.load(starved), dot_world))
+    assert all(tensor.equal(good_weights[name]) for name, tensor in weights.items())
     assert f"{dreamenv.EpisodeStore(starved / 'episodes').num_frames:,} frames" in printed
 
     agents = f"--world {starved} --settings 0.1 '1, dropout 0.1' --seeds 0 --episodes 1 --processes 1 {PPO}"
-    run_benchmark("trust.temperature", f"--root {tmp_path}/agents {agents}")
+    run_experiment(capsys, "trust.temperature", f"--root {tmp_path}/agents {agents}")
+    assert (tmp_path / "agents" / "temperature.png").stat().st_size > 0
     zoo = f"--worlds {starved} --agents {tmp_path / 'agents'} --extras --episodes 1 --processes 1 --trust.dreams 4"
-    printed = run_benchmark("trust.zoo", f"--root {tmp_path}/zoo {zoo}")
+    printed = run_experiment(capsys, "trust.zoo", f"--root {tmp_path}/zoo {zoo}")
 
     rows = json.loads((tmp_path / "zoo" / "zoo.json").read_text())
     assert [row["agent"].split("-agents-")[1] for row in rows] == ["0.1-seed0", "1-dropout-0.1-seed0"]

@@ -15,13 +15,15 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.study import Row, identity, once
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.files import write_json
 from dreamenv.latents import encode_episodes
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
+from experiments.runner import once
+from experiments.show import Row
+from experiments.worlds import identity
 
 PRECISIONS = ("float32", "bfloat16")
 RECIPE = dreamenv.TrainConfig()

@@ -87,15 +87,15 @@ def _ratio(predicted: float, happened: int) -> float:
 
 def plot_reconstructions(real: NDArray[np.uint8], reconstructed: NDArray[np.uint8], path: Path) -> None:
     """Draws (N, H, W, 3) uint8 frames in a row and what V makes of them below."""
-    _rows_of_frames({"real": real, "by V": reconstructed}, path)
+    plot_frames({"real": real, "by V": reconstructed}, path)
 
 
 def plot_strip(strip: Strip, path: Path) -> None:
     """Draws dreamed frames in a row and the most similar recorded ones below."""
-    _rows_of_frames({"dreamed": strip.dreamed, "recorded": strip.recorded}, path, list(_captions(strip)))
+    plot_frames({"dreamed": strip.dreamed, "recorded": strip.recorded}, path, list(_captions(strip)))
 
 
-def _rows_of_frames(rows: dict[str, NDArray[np.uint8]], path: Path, captions: Sequence[str] = ()) -> None:
+def plot_frames(rows: dict[str, NDArray[np.uint8]], path: Path, captions: Sequence[str] = ()) -> None:
     """Draws labelled rows of (N, H, W, 3) frames, with a caption above each of the first row."""
     columns = max(map(len, rows.values()))
     figure = Figure(figsize=(1.6 * columns, 1.45 * len(rows) + 0.4 * bool(captions)), layout="constrained")

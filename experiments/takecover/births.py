@@ -1,12 +1,10 @@
 """Are fireballs born in dreams of DoomTakeCover, and do they last? Dreams that branch off recorded episodes.
 
-Run `python -m benchmarks.takecover.births --worlds takecover --episodes runs/takecover/episodes`. From moments of
-held-out episodes on, M dreams under the actions that were really taken. Where the moment shows a fireball, later frames
-say how long one lasts; where it shows none, how often one is born. "Real" is reality as V draws it. A dream may be
-right in every single step and yet wrong here: it branches off from what was real, and feeds on itself from then on.
+From moments of held-out episodes on, M dreams under the actions that were really taken. Where the moment shows a
+fireball, later frames say how long one lasts; where it shows none, how often one is born. "Real" is reality as V draws
+it. A dream may be right in every single step and yet wrong here: it branches off from what was real, and feeds on
+itself from then on.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import Tensor
 
 import dreamenv
-from benchmarks.takecover.fireballs import draw, encode
 from dreamenv.models.memory import State, states_after
 from dreamenv.noise import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
+from experiments.takecover.fireballs import draw, encode
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class Births:
     """What is measured.
 
     Attributes:
@@ -50,18 +47,16 @@ class Study:
     horizons: tuple[int, ...] = (8, 24, 48)
     pixels: int = 4
 
-
-def main(study: Study) -> None:
-    torch.set_num_threads(1)
-    _, held_out = dreamenv.EpisodeStore(study.episodes).split()
-    least = study.first + max(study.horizons)
-    episodes = [episode for episode in held_out if len(episode) >= least][: study.count]
-    rows = [row for name in study.worlds for row in measure(study, name, episodes)]
-    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+    def run(self) -> None:
+        _, held_out = dreamenv.EpisodeStore(self.episodes).split()
+        least = self.first + max(self.horizons)
+        episodes = [episode for episode in held_out if len(episode) >= least][: self.count]
+        rows = [row for name in self.worlds for row in measure(self, name, episodes)]
+        print(tabulate(rows, headers="keys", floatfmt=".2f"))
 
 
 @torch.inference_mode()
-def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> list[dict[str, object]]:
+def measure(study: Births, name: str, episodes: Sequence[dreamenv.Episode]) -> list[dict[str, object]]:
     """Shares of frames with a fireball, really and in dreams that branched off, by what the moment shows."""
     world = dreamenv.load(name)
     begun, moments, last = [], [], max(study.horizons)
@@ -83,7 +78,7 @@ def measure(study: Study, name: str, episodes: Sequence[dreamenv.Episode]) -> li
     ]
 
 
-def dream(study: Study, world: dreamenv.World, state: State, actions: Tensor) -> dict[int, NDArray]:
+def dream(study: Births, world: dreamenv.World, state: State, actions: Tensor) -> dict[int, NDArray]:
     """Whether the dreams (B,) show a fireball, at every horizon."""
     generator = torch.Generator().manual_seed(0)
     found = {}
@@ -93,7 +88,3 @@ def dream(study: Study, world: dreamenv.World, state: State, actions: Tensor) ->
         if step in study.horizons:
             found[step] = fireball_pixels(draw(world, state.z.numpy())) >= study.pixels
     return found
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Study))

@@ -1,30 +1,25 @@
 """Does V draw what shoots? Monsters and fireballs of DoomTakeCover, found by the game's own labels, in V's drawings.
 
-Run `python -m benchmarks.takecover.monsters --worlds takecover runs/takecover`. The labels serve this measurement only:
-no training sees them. A thing stands out from what is beside it, in each colour; the share of that contrast that V
-keeps is the slope of the drawn against the real one (1: drawn as it is, 0: gone), and a thing counts as drawn from a
-half on.
+The labels serve this measurement only: no training sees them. A thing stands out from what is beside it, in each
+colour; the share of that contrast that V keeps is the slope of the drawn against the real one (1: drawn as it is, 0:
+gone), and a thing counts as drawn from a half on.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import tyro
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.takecover.fireballs import draw, encode
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.worlds.takecover.policies import HeldPolicy
 from dreamenv.worlds.takecover.real import BAND, SIDE, make_takecover
+from experiments.takecover.fireballs import draw, encode
 
 THINGS = {"monsters": "DoomImp", "fireballs": "DoomImpBall"}  # by the names that the game gives them
 LEAST_PIXELS = 4
@@ -32,8 +27,8 @@ LEAST_CONTRAST = 15.0  # of 255, root mean square of the three colours: less can
 BESIDE = 4  # pixels to the left and right that a thing is compared with
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class Monsters:
     """What is measured.
 
     Attributes:
@@ -50,32 +45,30 @@ class Study:
     picture: Path = Path("runs/monsters.png")
     columns: int = 12
 
-
-def main(study: Study) -> None:
-    torch.set_num_threads(1)
-    frames, masks = play(study)
-    taken = np.any(list(masks.values()), axis=0)
-    rows, pictures = [], [frames.astype(np.uint8)]
-    for name in study.worlds:
-        world = dreamenv.load(name)
-        drawn = draw(world, encode(world, frames.astype(np.uint8)))
-        pictures.append(drawn)
-        row: dict[str, Any] = {"world": name, "squared error": float(np.square((drawn - frames) / 255.0).mean())}
-        for thing, mask in masks.items():
-            real, kept = contrasts(frames, drawn, mask, taken)
-            share = (real * kept).sum(1) / np.square(real).sum(1)
-            row |= {thing: len(real), f"{thing}: contrast kept": float((real * kept).sum() / np.square(real).sum())}
-            row |= {f"{thing}: drawn": float((share > 0.5).mean())}
-        rows.append(row)
-    print(tabulate(rows, headers="keys", floatfmt=".4g"))
-    chosen = np.linspace(0, len(frames) - 1, study.columns).astype(int)
-    strips = np.concatenate([np.concatenate(list(picture[chosen]), axis=1) for picture in pictures])
-    study.picture.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(strips.repeat(2, 0).repeat(2, 1)).save(study.picture)
-    print(f"{study.picture}: real frames, and below them what V draws in {', '.join(study.worlds)}")
+    def run(self) -> None:
+        frames, masks = play(self)
+        taken = np.any(list(masks.values()), axis=0)
+        rows, pictures = [], [frames.astype(np.uint8)]
+        for name in self.worlds:
+            world = dreamenv.load(name)
+            drawn = draw(world, encode(world, frames.astype(np.uint8)))
+            pictures.append(drawn)
+            row: dict[str, Any] = {"world": name, "squared error": float(np.square((drawn - frames) / 255.0).mean())}
+            for thing, mask in masks.items():
+                real, kept = contrasts(frames, drawn, mask, taken)
+                share = (real * kept).sum(1) / np.square(real).sum(1)
+                row |= {thing: len(real), f"{thing}: contrast kept": float((real * kept).sum() / np.square(real).sum())}
+                row |= {f"{thing}: drawn": float((share > 0.5).mean())}
+            rows.append(row)
+        print(tabulate(rows, headers="keys", floatfmt=".4g"))
+        chosen = np.linspace(0, len(frames) - 1, self.columns).astype(int)
+        strips = np.concatenate([np.concatenate(list(picture[chosen]), axis=1) for picture in pictures])
+        self.picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(strips.repeat(2, 0).repeat(2, 1)).save(self.picture)
+        print(f"{self.picture}: real frames, and below them what V draws in {', '.join(self.worlds)}")
 
 
-def play(study: Study) -> tuple[NDArray, dict[str, NDArray]]:
+def play(study: Monsters) -> tuple[NDArray, dict[str, NDArray]]:
     """Frames (N, 64, 64, 3) of the game, as floats, and where its labels say the things are, (N, 64, 64) each."""
     env = make_takecover()
     game: Any = env.unwrapped.game  # type: ignore[attr-defined]
@@ -122,7 +115,3 @@ def contrasts(frames: NDArray, drawn: NDArray, mask: NDArray, taken: NDArray) ->
     real_contrast, kept_contrast = np.moveaxis(np.array(found).reshape(-1, 2, 3), 1, 0)
     visible = np.sqrt(np.square(real_contrast).mean(1)) >= LEAST_CONTRAST
     return real_contrast[visible], kept_contrast[visible]
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Study))

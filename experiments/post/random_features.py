@@ -3,17 +3,15 @@
 The control for what h is worth to a controller: an untrained M was as good as a trained one in the car race.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
-from benchmarks.study import with_fresh_memory
 from dreamenv.bank import StartBank
 from dreamenv.models import mdn
 from dreamenv.models.memory import MDNRNN, Memory, Outlook, State
 from dreamenv.models.packed import PackedMDNRNN
 from dreamenv.world import World
+from experiments.worlds import with_fresh_memory
 
 
 class TwoMemories(Memory):

@@ -1,32 +1,29 @@
 """Does a dream of DoomTakeCover shoot as the game does? Steps survived, and frames with a fireball, dreamed and real.
 
-Run `python -m benchmarks.takecover.fireballs --world runs/takecover`. Policies that see nothing act alike in both, so
-that any difference is the world's; give agents by `--agents`. "Drawn" is reality as V draws it: what is lost there is
-V's fault.
+Policies that see nothing act alike in both, so that any difference is the world's; give agents by `--agents`. "Drawn"
+is reality as V draws it: what is lost there is V's fault.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from tabulate import tabulate
 
 import dreamenv
-from benchmarks.takecover.temperature import BLIND, ENV
+from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.rollout import rollout
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
+from experiments.takecover.temperature import BLIND, ENV
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class Fireballs:
     """What is measured.
 
     Attributes:
@@ -45,17 +42,15 @@ class Study:
     every: int = 7
     pixels: int = 4
 
-
-def main(study: Study) -> None:
-    torch.set_num_threads(1)
-    world = dreamenv.load(study.world)
-    policies: dict[str, dreamenv.Policy] = {str(path): dreamenv.load_agent(path) for path in study.agents}
-    rows = [measure(study, world, name, policy) for name, policy in policies.items()]
-    rows += [measure(study, world, name, make()) for name, make in BLIND.items() if not study.agents]
-    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+    def run(self) -> None:
+        world = dreamenv.load(self.world)
+        policies: dict[str, dreamenv.Policy] = {str(path): dreamenv.load_agent(path) for path in self.agents}
+        rows = [measure(self, world, name, policy) for name, policy in policies.items()]
+        rows += [measure(self, world, name, make()) for name, make in BLIND.items() if not self.agents]
+        print(tabulate(rows, headers="keys", floatfmt=".2f"))
 
 
-def measure(study: Study, world: dreamenv.World, name: str, policy: dreamenv.Policy) -> dict[str, object]:
+def measure(study: Fireballs, world: dreamenv.World, name: str, policy: dreamenv.Policy) -> dict[str, object]:
     """Plays a policy in both, and looks at what it sees."""
     shown = world.seen_by(policy)
     dream = dreamenv.DreamVectorEnv(
@@ -63,21 +58,15 @@ def measure(study: Study, world: dreamenv.World, name: str, policy: dreamenv.Pol
     )
     dreamed, codes = play(dream, policy, study)
     row = {"policy": name, "dreamed steps": dreamed, "frames with fireballs: dreamed": share(world, codes, study)}
-    if name in BLIND:
-        real = make_real_vector(ENV, 8)
-        steps, frames = play(real, policy, study)
-        real.close()
-        seen = float((fireball_pixels(frames) >= study.pixels).mean())
-    else:
-        real = dreamenv.VectorLatentObservation(make_real_vector(ENV, 8), shown)
-        steps, codes = play(real, policy, study)
-        real.close()
-        return row | {"real steps": steps, "drawn": share(world, codes, study)}
-    drawn = share(world, encode(world, frames), study)
-    return row | {"real steps": steps, "drawn": drawn, "real": seen}
+    blind = name in BLIND
+    real = make_real_vector(ENV, 8) if blind else make_latent_vector(shown, 8, AutoresetMode.DISABLED)
+    steps, seen = play(real, policy, study)
+    real.close()
+    row |= {"real steps": steps, "drawn": share(world, encode(world, seen) if blind else seen, study)}
+    return row | ({"real": float((fireball_pixels(seen) >= study.pixels).mean())} if blind else {})
 
 
-def play(env: object, policy: dreamenv.Policy, study: Study) -> tuple[float, NDArray]:
+def play(env: object, policy: dreamenv.Policy, study: Fireballs) -> tuple[float, NDArray]:
     """Mean length of the episodes, and every so many of their observations."""
     seeds = range(VALIDATION_SEED, VALIDATION_SEED + study.episodes)
     outcomes = list(rollout(env, policy, seeds, deterministic=True, record=True))  # type: ignore[arg-type]
@@ -99,10 +88,6 @@ def draw(world: dreamenv.World, codes: NDArray) -> NDArray[np.uint8]:
     return np.concatenate([world.vision.decode(part, world.config.frame_shape).numpy() for part in z.split(256)])
 
 
-def share(world: dreamenv.World, codes: NDArray, study: Study) -> float:
+def share(world: dreamenv.World, codes: NDArray, study: Fireballs) -> float:
     """Share of the codes' drawings that show a fireball."""
     return float((fireball_pixels(draw(world, codes)) >= study.pixels).mean())
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Study))
