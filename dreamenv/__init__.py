@@ -41,15 +41,17 @@ from dreamenv.explore import ExplorationConfig
 from dreamenv.inspection.inspect import inspect
 from dreamenv.inspection.results import InspectConfig, Inspection
 from dreamenv.iterate import IterateConfig, iterate
-from dreamenv.models.memory import MemoryConfig, State
+from dreamenv.models.base import State
+from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.vision import VisionConfig
 from dreamenv.noise import Noise
 from dreamenv.recipe import EnvRecipe
 from dreamenv.rollout import Policy, rollout
 from dreamenv.training.fit import FitConfig
+from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
-from dreamenv.training.world import TrainConfig, train
+from dreamenv.training.world import train
 from dreamenv.world import World
 
 __version__ = "0.1.0"

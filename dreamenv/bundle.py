@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -15,19 +16,22 @@ from safetensors import SafetensorError
 from torch import nn
 
 from dreamenv.bank import StartBank
-from dreamenv.config import WorldConfig, build_models
+from dreamenv.config import WorldConfig, build_model
 from dreamenv.errors import BundleError, SettingsError
 from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
+from dreamenv.models.registry import kind_of_config, model_kind
+from dreamenv.placement import on_device
 from dreamenv.recipe import to_plain
-from dreamenv.world import World
+from dreamenv.world import Identity, World
 
 WEIGHTS = "world.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
-_PREFIXES = ("vision.", "memory.", "bank.")
-_STATE = ("z", "h", "c", "step")
+_BANK = "bank."  # what the names of its tensors begin with; all others belong to the model
+_DROPPED = "memory.action."  # a head of the first format that no dream used
+_STATE = ("z", "h", "c", "step")  # the parts of a state, as files have them
 _MAX_DIMENSIONS = 4
 _TYPES = (torch.float16, torch.float32, torch.int64)
 T = TypeVar("T")
@@ -64,13 +68,13 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
     """
     folder = find(name_or_path)
     contents = read_files(folder, (CONFIG, WEIGHTS))
-    config = parse_config(contents[CONFIG], WorldConfig, folder / CONFIG)
+    config = parse_world_config(contents[CONFIG], folder / CONFIG)
     tensors = parse_tensors(contents[WEIGHTS], folder / WEIGHTS)
     try:
         world = _build(config, tensors, folder, _identity(contents))
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
-    return world.to(device)
+    return on_device(world, device)
 
 
 def as_world(world: World | str | Path) -> World:
@@ -107,15 +111,54 @@ def copy_bundle(source: Path, target: Path) -> None:
 
 def world_id(world: World) -> str:
     """SHA-256 over the sums of a world's config and weights, as they were loaded, or else as :func:`save` has them."""
-    return world.identity or _identity(_contents(world))
+    known = world.identity
+    if known and (known.config, known.model, known.bank) == (world.config, world.model, world.bank):
+        return known.sha256
+    return _identity(_contents(world))
 
 
 def _contents(world: World) -> dict[str, bytes]:
-    return {CONFIG: to_json(to_plain(world.config)), WEIGHTS: safetensors.torch.save(_tensors(world))}
+    return {CONFIG: to_json(dump_world_config(world.config)), WEIGHTS: safetensors.torch.save(_tensors(world))}
 
 
 def _identity(contents: dict[str, bytes]) -> str:
     return sha256("".join(sha256(contents[name]).hexdigest() for name in (CONFIG, WEIGHTS)).encode()).hexdigest()
+
+
+def dump_world_config(config: WorldConfig) -> dict[str, Any]:
+    """A world's config as JSON values; its ``model`` names the kind of world model."""
+    kind = kind_of_config(config.model)
+    sizes = TypeAdapter(kind.config).dump_python(config.model, mode="json")
+    return {**to_plain(replace(config, model=None)), "model": {"kind": kind.name, **sizes}}
+
+
+def parse_world_config(data: bytes, path: Path) -> WorldConfig:
+    """Turns JSON into a world's config; also that of the first format, whose only kind was V and M.
+
+    Args:
+        data: What ``path`` holds.
+        path: For messages.
+
+    Raises:
+        BundleError: If it is something else, or of a kind of world model that is not registered.
+    """
+    facts = parse_config(data, dict[str, Any], path)
+    model = facts.pop("model", None)
+    if model is None:
+        memory = facts.pop("memory", None)
+        if isinstance(memory, dict):
+            memory.pop("predict_action", None)  # an option of the first format that no dream used
+        model = {"kind": "mdnrnn", "vision": facts.pop("vision", None), "memory": memory}
+    name = model.pop("kind", None) if isinstance(model, dict) else None
+    try:
+        kind = model_kind(str(name))
+    except SettingsError as error:
+        raise BundleError(f"{path} cannot be read: {error}; import the module that registers it first") from None
+    facts["model"] = None
+    model_json, facts_json = (json.dumps(part).encode() for part in (model, facts))  # to_json would refuse nan itself
+    sizes: Any = parse_config(model_json, kind.config, path)
+    config = parse_config(facts_json, WorldConfig, path)
+    return replace(config, model=sizes)
 
 
 def parse_config(data: bytes, kind: type[T], path: Path) -> T:
@@ -163,16 +206,13 @@ def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
 def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, identity: str) -> World:
     """Makes a world without weights of its own, so that no config can ask for memory, and gives it those."""
     with torch.device("meta"):
-        vision, memory = build_models(config)
-    parts = {prefix: _under(prefix, tensors) for prefix in _PREFIXES}
-    if sum(map(len, parts.values())) != len(tensors):
-        raise SettingsError(f"expected tensors of {', '.join(_PREFIXES)}, got {', '.join(sorted(tensors))}")
-    _fill(vision, parts["vision."])
-    vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
-    _fill(memory, parts["memory."])
-    bank = parts["bank."]
-    branches = State(**{name: bank.pop(f"branches.{name}") for name in _STATE})
-    return World(config, vision.eval(), memory.eval(), StartBank(branches=branches, **bank), folder, identity)
+        model = build_model(config)
+    _fill(model, {name: tensor for name, tensor in tensors.items() if not name.startswith((_BANK, _DROPPED))})
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
+    parts = {name.removeprefix(_BANK): tensor for name, tensor in tensors.items() if name.startswith(_BANK)}
+    branches = State(*(parts.pop(f"branches.{name}") for name in _STATE))
+    bank = StartBank(model.posterior_kind(**parts), branches)
+    return World(config, model.eval(), bank, path=folder, identity=Identity(identity, config, model, bank))
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -189,11 +229,11 @@ def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _tensors(world: World) -> dict[str, torch.Tensor]:
-    bank = {"mean": world.bank.mean, "log_variance": world.bank.log_variance}
-    branches = {f"branches.{name}": getattr(world.bank.branches, name) for name in _STATE}
-    groups = dict(zip(_PREFIXES, (world.vision.state_dict(), world.memory.state_dict(), bank | branches), strict=True))
-    everything = {prefix + name: tensor for prefix, group in groups.items() for name, tensor in group.items()}
-    facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}  # ranges of rewards and actions stay exact
+    bank = vars(world.bank.first) | {
+        f"branches.{name}": part for name, part in zip(_STATE, world.bank.branches.parts, strict=True)
+    }
+    everything = {**world.model.state_dict(), **{_BANK + name: tensor for name, tensor in bank.items()}}
+    facts = {name for name, _ in world.model.named_buffers()}  # ranges of rewards and actions stay exact
     for name, tensor in everything.items():
         if not torch.isfinite(tensor).all():
             raise SettingsError(f"expected finite numbers in {name}, which nobody could load otherwise")
@@ -211,19 +251,14 @@ def _widen(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
 def _card(world: World) -> str:
     config = world.config
     return (
         f"# A dream of {config.recipe}\n\n"
-        f"Frames {config.frame_shape}, z {world.latent_size}, h {world.memory.hidden_size}, "
-        f"{config.memory.components} Gaussians ({config.memory.mixture}), "
+        f"Frames {config.frame_shape}, z {world.model.latent_size}, h {world.model.hidden_size}, "
         f"endings {', '.join(config.endings) or 'none'}, "
-        f"{len(world.bank.mean)} real first frames.\n\n"
+        f"{world.bank.size} real first frames.\n\n"
         "```python\nimport dreamenv, gymnasium\n"
         'env = gymnasium.make("dreamenv:Dream-v0", world="this folder")\n```\n\n'
-        f"Config:\n\n```json\n{json.dumps(to_plain(config), indent=2)}\n```\n"
+        f"Config:\n\n```json\n{json.dumps(dump_world_config(config), indent=2)}\n```\n"
     )

@@ -53,13 +53,14 @@ from dreamenv.inspection.inspect import inspect
 from dreamenv.inspection.results import InspectConfig
 from dreamenv.inspection.table import inspection_table
 from dreamenv.iterate import IterateConfig, iterate
-from dreamenv.latents import encode_episodes
 from dreamenv.manifest import MANIFEST
 from dreamenv.recipe import EnvRecipe, parse_kwargs
+from dreamenv.recordings import record
 from dreamenv.rollout import Policy
 from dreamenv.seeds import spawn
-from dreamenv.training.world import TrainConfig, train
-from dreamenv.world import World
+from dreamenv.training.mdnrnn import TrainConfig
+from dreamenv.training.world import train
+from dreamenv.world import World, seen_by, showing
 
 DREAMS = 100  # that a finished training is tried in
 Flat = tyro.conf.arg(name="")
@@ -107,7 +108,8 @@ def train_command(
     """
     trained = train(world, config, device=device)
     result = report(trained, EpisodeStore(world / "episodes"), world / "training")
-    _say(f"{vision_table(result.vision)}\n\n{memory_table(result.memory, result.learned)}\n")
+    vision = "" if result.vision is None else f"{vision_table(result.vision)}\n\n"
+    _say(f"{vision}{memory_table(result.memory, result.learned)}\n")
     _say(f"world in {world}; report.json and reconstructions.png in {world / 'training'}")
     _next(["evolve", "--world", world], ["ppo", "--world", world])
 
@@ -156,7 +158,7 @@ def ppo_command(
 
 def _say_dreamed(world: World, agent: Policy, seed: int) -> None:
     """Says what an agent gets in the dream it was trained in, and whether that is nothing."""
-    env = DreamVectorEnv(world.seen_by(agent), DREAMS, autoreset_mode=AutoresetMode.DISABLED)
+    env = DreamVectorEnv(seen_by(world, agent), DREAMS, autoreset_mode=AutoresetMode.DISABLED)
     seeds = spawn(seed, "evaluation", DREAMS)
     found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
     success = "" if found.success is None else f"success {found.success:.2f}, "
@@ -281,8 +283,8 @@ def horizon_command(
     loops: tuple[OpenLoop, ...] = ()
     if episodes.is_dir():
         _, held_out = EpisodeStore(episodes).split()
-        latents = encode_episodes(loaded.vision, held_out, loaded.config)
-        loops = open_loop(loaded, latents, config)
+        traces = loaded.follow(record(loaded.model, held_out, loaded.config), seed=None)
+        loops = open_loop(loaded, traces, config)
         _say(f"{open_loop_table(loops)}\n")
     else:
         _say(f"no open-loop predictions: there are no recorded episodes in {episodes}")
@@ -369,7 +371,7 @@ def _agent_of(world: World, name: str) -> Agent:
     facts = read_agent(name)[0]
     if facts.env_id != world.config.env_id:
         raise SettingsError(f"expected an agent for {world.config.env_id}, got one for {facts.env_id} in {name}")
-    if facts.feature_size != (size := world.showing(facts.inputs).feature_size):
+    if facts.feature_size != (size := showing(world, facts.inputs).feature_size):
         raise SettingsError(f"expected an agent for {size} features, got one for {facts.feature_size} in {name}")
     if facts.world != (own := world_id(world)):
         note = (

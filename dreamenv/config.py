@@ -1,9 +1,9 @@
-"""Everything of a world that is not a tensor, and V and M made from it with fresh weights."""
+"""Everything of a world that is not a tensor, and a world model made from it with fresh weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from pydantic import JsonValue
 
 from dreamenv.endings import Kind
 from dreamenv.errors import SettingsError
+from dreamenv.models.base import WorldModel
 from dreamenv.models.heads import EndingRule
-from dreamenv.models.memory import MDNRNN, Memory, MemoryConfig
-from dreamenv.models.paper import PaperMDNRNN, PaperVAE
-from dreamenv.models.unet import UNetVAE
-from dreamenv.models.vision import ConvVAE, Vision, VisionConfig
+from dreamenv.models.mdnrnn import MDNRNNConfig
+from dreamenv.models.registry import kind_of_config
 from dreamenv.recipe import EnvRecipe
 from dreamenv.spaces import ActionSpec
 
@@ -29,9 +28,8 @@ class WorldConfig:
         frame_shape: (H, W, 3) of its frames.
         action: Its action space.
         max_episode_steps: Its time limit.
-        vision: Sizes of V.
-        memory: Sizes of M.
-        endings: Kinds of endings that M tells apart, see :func:`dreamenv.endings.kind_of`.
+        model: Sizes of the world model; their class says of which kind it is, see :mod:`dreamenv.models.registry`.
+        endings: Kinds of endings that the model tells apart, see :func:`dreamenv.endings.kind_of`.
         ending_rules: How the dream decides on each of them.
         ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
         success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
@@ -47,8 +45,7 @@ class WorldConfig:
     frame_shape: tuple[int, int, int]
     action: ActionSpec
     max_episode_steps: int
-    vision: VisionConfig = field(default_factory=VisionConfig)
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    model: Any = field(default_factory=MDNRNNConfig)
     endings: tuple[Kind, ...] = ()
     ending_rules: tuple[EndingRule, ...] = ()
     ordinary_reward: float = 0.0
@@ -86,18 +83,6 @@ def _check_prior(prior: NDArray, action: ActionSpec) -> None:
         raise SettingsError(f"expected {wanted} of {action} as action_prior, got {tuple(prior)}")
 
 
-def build_vision(config: VisionConfig) -> Vision:
-    """Makes V with fresh weights."""
-    kinds: dict[str, Callable[[VisionConfig], Vision]] = {"conv": ConvVAE, "unet": UNetVAE, "paper": PaperVAE}
-    return kinds[config.kind](config)
-
-
-def build_memory(config: WorldConfig) -> Memory:
-    """Makes M of a world with fresh weights."""
-    kinds: dict[str, Callable[..., Memory]] = {"mdnrnn": MDNRNN, "paper": PaperMDNRNN}
-    return kinds[config.memory.kind](config.memory, config.vision.latent_size, config.action, 1 + len(config.endings))
-
-
-def build_models(config: WorldConfig) -> tuple[Vision, Memory]:
-    """Makes V and M of a world with fresh weights."""
-    return build_vision(config.vision), build_memory(config)
+def build_model(config: WorldConfig) -> WorldModel:
+    """Makes the world model of a world with fresh weights."""
+    return kind_of_config(config.model).build(config.model, config.action, 1 + len(config.endings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,14 +13,15 @@ import safetensors
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from dreamenv.errors import SettingsError, StoreError
 from dreamenv.files import VerifiedFiles, lock_folder, remove_partial, write_json, write_parts
-from dreamenv.recipe import EnvRecipe, to_plain
+from dreamenv.recipe import to_plain
 from dreamenv.shards import Part, shard_parts
 from dreamenv.spaces import ActionSpec
+from dreamenv.spec import StoreSpec
 
 FAILURES = "set_aside.json"
 VALIDATION_EVERY = 10  # one episode in this many is held out
@@ -56,36 +57,6 @@ class Episode:
         """Names what a reader asks first: how long, how much, how it ended."""
         end = "terminated" if self.terminated else "truncated" if self.truncated else "cut"
         return f"Episode({len(self)} steps, return {self.rewards.sum():.3f}, {end}, seed {self.seed}, {self.policy})"
-
-
-@dataclass(frozen=True)
-class StoreSpec:
-    """What every episode of a store has in common.
-
-    Attributes:
-        env_id: Gymnasium id of the real environment.
-        frame_shape: (H, W, 3) of a frame.
-        action: The action space.
-        max_episode_steps: Its time limit; None where none is registered, so that only episodes can tell.
-        env_kwargs: Arguments with which it is made.
-        wrappers: What wraps it, see :class:`dreamenv.recipe.EnvRecipe`.
-    """
-
-    env_id: str
-    frame_shape: tuple[int, int, int]
-    action: ActionSpec
-    max_episode_steps: int | None = None
-    env_kwargs: dict[str, JsonValue] = field(default_factory=dict, hash=False)
-    wrappers: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuses what no environment is made with."""
-        object.__setattr__(self, "env_kwargs", self.recipe.kwargs)  # in the form that they have in files
-
-    @property
-    def recipe(self) -> EnvRecipe:
-        """How the real environment is made."""
-        return EnvRecipe(self.env_id, self.env_kwargs, self.wrappers)
 
 
 def evenly_spaced(size: int, count: int) -> NDArray[np.int64]:

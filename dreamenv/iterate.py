@@ -30,7 +30,8 @@ from dreamenv.ranges import check_range
 from dreamenv.recipe import EnvRecipe, as_recipe
 from dreamenv.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import alone_in
-from dreamenv.training.world import TrainConfig, train
+from dreamenv.training.mdnrnn import TrainConfig
+from dreamenv.training.world import train
 from dreamenv.world import World
 
 RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on

@@ -1,29 +1,25 @@
-"""A world: V, M, its heads and a bank of real starts; it observes reality and imagines dreams with one state."""
+"""A world: a world model, facts about the real environment, and a bank of real starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig
 from dreamenv.errors import SettingsError
-from dreamenv.models import mdn
+from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.heads import decide_ending
-from dreamenv.models.memory import MDNRNN, Memory, State, Stepper, states_after
-from dreamenv.models.packed import PackedMDNRNN
-from dreamenv.models.vision import Vision, sample_latent
+from dreamenv.models.latent import Latent
 from dreamenv.noise import Noise
-
-Input = Literal["z", "h", "c"]
-Z_BOUND = 10.0  # ten standard deviations of the prior: never reached by a frame, a fence for hot dreams
+from dreamenv.recordings import Recording
+from dreamenv.view import Z_BOUND, Input, View
 
 
 @dataclass(frozen=True)
@@ -33,150 +29,142 @@ class Transition:
     Attributes:
         reward: (B,) float32, in the real environment's units.
         ending: (B,) int64: 0 goes on, k > 0 is ``config.endings[k - 1]``.
+        outlook: The probabilities and rewards that both were drawn from.
     """
 
     reward: Tensor
     ending: Tensor
+    outlook: Outlook
 
     @property
     def terminated(self) -> Tensor:
         """(B,) bool: whether the world ended the episode."""
         return self.ending > 0
 
+    @classmethod
+    def cat(cls, transitions: Sequence[Transition]) -> Transition:
+        """Joins batches."""
+        reward, ending = (torch.cat([getattr(one, name) for one in transitions]) for name in ("reward", "ending"))
+        return cls(reward, ending, Outlook.cat([one.outlook for one in transitions]))
 
+    def rows(self, index: Tensor | slice) -> Transition:
+        """Takes rows by (K,) int64 index or slice."""
+        return Transition(self.reward[index], self.ending[index], self.outlook.rows(index))
+
+    def spread(self, rows: Tensor, size: int) -> Transition:
+        """Puts K rows at their (K,) int64 places among ``size``; the others are 0."""
+        parts = (self.reward, self.ending, self.outlook.endings, self.outlook.rewards)
+        reward, ending, *outlook = (part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part) for part in parts)
+        return Transition(reward, ending, Outlook(*outlook))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A recorded episode of T steps, followed by a world model.
+
+    Attributes:
+        model: The world model.
+        recording: The episode.
+        states: Where it stood at each of its T + 1 frames.
+        posteriors: What each z was drawn from, of batch shape (T + 1,).
+        limit: The time limit, in steps.
+    """
+
+    model: WorldModel
+    recording: Recording
+    states: State
+    posteriors: Latent
+    limit: int
+
+    def __len__(self) -> int:
+        """Number of steps T."""
+        return len(self.recording)
+
+    @property
+    def after(self) -> State:
+        """The states that the T steps led to."""
+        return self.states.rows(slice(1, None))
+
+    @property
+    def priors(self) -> Latent:
+        """What the model expected of the z that each step led to, of batch shape (T,)."""
+        return self.model.prior(self.after)
+
+    @property
+    def outlook(self) -> Outlook:
+        """How the model expected each step to end, and what it expected it to pay, (T, K)."""
+        return self.model.outlook(self.after, self.after.step / self.limit)
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """Which saved world some parts are; another config, model or bank beside them is another world.
+
+    Attributes:
+        sha256: See :func:`dreamenv.bundle.world_id`.
+        config: Of the world that was loaded.
+        model: Likewise.
+        bank: Likewise.
+    """
+
+    sha256: str
+    config: WorldConfig
+    model: WorldModel
+    bank: StartBank
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class World:
     """A trained world model with the verbs of a simulator.
 
-    Args:
-        config: Sizes and facts of the real environment.
-        vision: V.
-        memory: M.
-        bank: Where dreams begin.
-        path: The folder it was loaded from, if any.
-        identity: What it was when it was loaded, see :func:`dreamenv.bundle.world_id`.
-
     Attributes:
-        inputs: What of a state agents see, in this order; see :meth:`showing`.
+        config: Facts about the real environment, rules of endings, sizes of the model.
+        model: The world model.
+        bank: Where dreams begin.
+        view: What of a state agents see.
+        path: The folder it was loaded from, if any.
+        identity: Which saved world it is, if it was loaded.
     """
 
-    def __init__(
-        self,
-        config: WorldConfig,
-        vision: Vision,
-        memory: Memory,
-        bank: StartBank,
-        path: Path | None = None,
-        identity: str | None = None,
-    ) -> None:
+    config: WorldConfig
+    model: WorldModel
+    bank: StartBank
+    view: View = View()
+    path: Path | None = None
+    identity: Identity | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses parts that do not fit each other."""
+        config = self.config
         if len(set(config.endings)) != len(config.endings) or len(config.endings) != len(config.ending_rules):
             raise SettingsError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
-        bank.check(config.vision.latent_size, memory.hidden_size)
-        self.config, self.vision, self.memory, self.bank = config, vision, memory, bank
-        self.path, self.identity = path, identity
-        self.inputs: tuple[Input, ...] = ("z", "h")
-        self._stepper: Stepper = memory
-        self._dtype = torch.float32
+        self.bank.check(self.model)
 
     def __repr__(self) -> str:
         """Names the environment, the sizes and where the world came from."""
-        sizes = f"z {self.latent_size}, h {self.memory.hidden_size}"
-        return f"World({self.config.env_id}, {sizes}, {len(self.bank.mean)} starts, from {self.path})"
-
-    def packed(self, dtype: torch.dtype = torch.float32) -> World:
-        """The same world laid out for speed, see :class:`dreamenv.models.packed.PackedMDNRNN`.
-
-        An M of the paper's own kind stays as it is, in float32.
-
-        Args:
-            dtype: Of the matrix products of M and of V's encoder; with ``torch.int8`` V keeps to float32.
-
-        Returns:
-            A world that imagines and observes faster, and does not follow later changes of M's weights.
-
-        Raises:
-            SettingsError: If the type is int8 and the world is not on the processor.
-        """
-        other = copy(self)
-        other._dtype = dtype
-        other._stepper = PackedMDNRNN(self.memory, dtype) if isinstance(self.memory, MDNRNN) else self.memory
-        return other
-
-    def showing(self, inputs: Sequence[Input]) -> World:
-        """The same world with other observations, such as [z], [h] or [z, c, h] (World Models compares them).
-
-        Args:
-            inputs: Names of parts of the state, each at most once.
-
-        Raises:
-            SettingsError: If they are others, or none.
-        """
-        if not inputs or len(set(inputs)) != len(inputs) or not set(inputs) <= set(get_args(Input)):
-            raise SettingsError(f"expected some of {', '.join(get_args(Input))}, each once, got {inputs!r}")
-        other = copy(self)
-        other.inputs = tuple(inputs)
-        return other
-
-    def seen_by(self, agent: object) -> World:
-        """The same world with the observations that an agent was trained on, if it says which."""
-        return self.showing(getattr(agent, "inputs", self.inputs))
-
-    def to(self, device: str | torch.device) -> World:
-        """The same world on another device; as in :meth:`packed`, later changes are not followed.
-
-        Args:
-            device: As torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
-
-        Raises:
-            SettingsError: If torch does not have it.
-        """
-        if check_device(device) == self.device:
-            return self
-        bank = self.bank
-        moved = StartBank(bank.mean.to(device), bank.log_variance.to(device), bank.branches.to(device))
-        vision, memory = deepcopy(self.vision).to(device), deepcopy(self.memory).to(device)
-        other = World(self.config, vision, memory, moved, self.path, self.identity).showing(self.inputs)
-        plain = self._stepper is self.memory and self._dtype is torch.float32
-        return other if plain else other.packed(self._dtype)
+        sizes = f"z {self.model.latent_size}, h {self.model.hidden_size}"
+        return f"World({self.config.env_id}, {sizes}, {self.bank.size} starts, from {self.path})"
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.bank.mean.device
-
-    @property
-    def latent_size(self) -> int:
-        """Z."""
-        return self.config.vision.latent_size
+        return self.bank.branches.z.device
 
     @property
     def feature_size(self) -> int:
         """F, the length of an agent's observation: Z + H for [z, h]."""
-        return sum(self._sizes)
+        return sum(self.view.sizes(self.model))
 
-    @property
-    def feature_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds of an observation, (F,) float32 each.
+    def features(self, state: State) -> Tensor:
+        """What an agent sees: (B, F) float32, [z, h] by default."""
+        return self.view.features(state)
 
-        z is cut at Z_BOUND, h lies in [-1, 1] as an LSTM's output, and c grows by less than 1 in a step.
-        """
-        bounds = {"z": Z_BOUND, "h": 1.0, "c": float(self.config.max_episode_steps)}
-        high = np.repeat(np.array([bounds[name] for name in self.inputs], np.float32), self._sizes)
-        return -high, high
-
-    @property
-    def _sizes(self) -> list[int]:
-        return [self.latent_size if name == "z" else self.memory.hidden_size for name in self.inputs]
-
-    def start(self, frames: Tensor, normal: Tensor | None = None) -> State:
+    def start(self, frames: Tensor, noise: Noise | None = None) -> State:
         """Begins episodes with real first frames, (B, H, W, 3) uint8, of any device; h is 0.
 
-        For ``normal`` see :meth:`observe`.
+        For ``noise`` see :meth:`observe`.
         """
-        return self._start_at(self._encode(frames, normal))
-
-    def _start_at(self, z: Tensor) -> State:
-        h = z.new_zeros(len(z), self.memory.hidden_size)
-        return State(z, h, h.clone(), torch.zeros(len(z), dtype=torch.int64, device=z.device))
+        return self._see(self.model.initial(len(frames)), frames, noise)
 
     def sample_start(self, noise: Noise, branched: float = 0.0) -> State:
         """Begins dreams with moments of the bank.
@@ -188,51 +176,33 @@ class World:
         Returns:
             States of batch size B; first frames are drawn anew from their posterior over z.
         """
-        first = (noise.uniform[:, 0] * len(self.bank.mean)).long()
-        z = sample_latent(self.bank.mean[first], self.bank.log_variance[first], noise.normal)
-        state = self._start_at(z.clamp(-Z_BOUND, Z_BOUND))
+        first = (noise.uniform[:, 0] * self.bank.size).long()
+        z = self.bank.first.rows(first).draw(noise)
+        state = replace(self.model.initial(len(z)), z=z.clamp(-Z_BOUND, Z_BOUND))
         if not branched or not len(self.bank.branches.step):
             return state
         branch = (noise.uniform[:, 0] * len(self.bank.branches.step)).long()
         chosen = torch.nonzero(noise.uniform[:, 1] < branched).flatten()
         return state.with_rows(chosen, self.bank.branches.rows(branch[chosen]))
 
-    def observe(self, state: State, action: Tensor, frames: Tensor, normal: Tensor | None = None) -> State:
+    def observe(self, state: State, action: Tensor, frames: Tensor, noise: Noise | None = None) -> State:
         """Moves on in reality: h from what was, z from the frame that came.
 
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32, taken in ``state``.
             frames: (B, H, W, 3) uint8 that followed, of any device.
-            normal: (B, Z) standard normal numbers that draw z from V's posterior, as in World Models; None takes its
-                mean. M and the agents of its dream know drawn ones.
+            noise: Random numbers that draw z from its posterior, as in World Models; None takes its mode. The model and
+                the agents of its dream were trained on drawn ones.
 
         Returns:
             The next state.
         """
-        h, c = self._stepper.advance(state.z, action, state.h, state.c)
-        return State(self._encode(frames, normal), h, c, state.step + 1)
+        return self._see(self.model.advance(state, action), frames, noise)
 
-    def _encode(self, frames: Tensor, normal: Tensor | None) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype is torch.bfloat16):
-            mean, log_variance = self.vision.encode(frames.to(self.device))
-        z = mean if normal is None else sample_latent(mean, log_variance, normal)
-        return z.clamp(-Z_BOUND, Z_BOUND)
-
-    @torch.no_grad()
-    def replay(self, frames: Tensor, action: Tensor, seed: int = 0) -> State:
-        """Follows a recorded episode from its first frame; a dream can branch off where it stops.
-
-        Args:
-            frames: (T + 1, H, W, 3) uint8, of any device.
-            action: (T,) int64 or (T, A) float32, taken between them.
-            seed: Of the draws of z from V's posterior of every frame.
-
-        Returns:
-            Where the episode stands after the last frame; batch size 1.
-        """
-        normal = torch.randn(len(frames), self.latent_size, generator=torch.Generator().manual_seed(seed))
-        return states_after(self.memory, [self._encode(frames, normal.to(self.device))], [action.to(self.device)])
+    def _see(self, state: State, frames: Tensor, noise: Noise | None) -> State:
+        z = self.model.posterior(state, self.model.embed(frames.to(self.device))).draw(noise)
+        return replace(state, z=z.clamp(-Z_BOUND, Z_BOUND))
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None
@@ -242,48 +212,86 @@ class World:
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32.
-            temperature: A number or (B,), non-negative, see :func:`dreamenv.models.mdn.sample`; endings are not
-                tempered.
+            temperature: A number or (B,), non-negative, see :meth:`dreamenv.models.latent.Latent.sample`; endings are
+                not tempered.
             noise: The random numbers of this step.
-            mask: (B, H), multiplies the h that mixture, endings and reward are read from: dropout. The recurrence and
-                the next state keep h whole.
+            mask: (B, H), multiplies the h that prior, endings and reward are read from: dropout. The recurrence and the
+                next state keep h whole.
 
         Returns:
             The next state, and what the step brought.
         """
-        h, c = self._stepper.advance(state.z, action, state.h, state.c)
-        step = state.step + 1
-        outlook = self._stepper.outlook(h if mask is None else h * mask, step / self.config.max_episode_steps)
-        temperature = torch.as_tensor(temperature, dtype=h.dtype, device=h.device).expand(len(h))
-        z = mdn.sample(outlook.mixture, temperature, noise.uniform[:, 1:], noise.normal).clamp(-Z_BOUND, Z_BOUND)
-        ending = decide_ending(outlook.endings, self.config.ending_rules, noise.uniform[:, 0])
+        moved = self.model.advance(state, action)
+        read = moved if mask is None else replace(moved, h=moved.h * mask)
+        tau = torch.as_tensor(temperature, dtype=moved.h.dtype, device=moved.h.device).expand(len(moved.h))
+
+        def draw(prior: Latent) -> Tensor:
+            return prior.sample(tau, noise.latent, noise.normal).clamp(-Z_BOUND, Z_BOUND)
+
+        z, outlook = self.model.predict(read, moved.step / self.config.max_episode_steps, draw)
+        ending = decide_ending(outlook.endings, self.config.ending_rules, noise.ending)
         reward = outlook.rewards.gather(1, ending[:, None]).squeeze(1)
-        return State(z, h, c, step), Transition(reward, ending)
+        return replace(moved, z=z), Transition(reward, ending, outlook)
 
-    def features(self, state: State) -> Tensor:
-        """What an agent sees: (B, F) float32, [z, h] by default."""
-        return torch.cat([getattr(state, name) for name in self.inputs], dim=1)
-
-    def decode(self, state: State, beside: Tensor | None = None) -> np.ndarray:
-        """Draws states as frames of the real environment's size, (B, H, W, 3) uint8.
+    def state_of(self, features: Tensor, step: Tensor) -> State:
+        """The states that observations show; parts that agents do not see are 0.
 
         Args:
-            state: Of batch size B.
-            beside: (B, H, W, 3) uint8 real frames, see :meth:`dreamenv.models.vision.Vision.decode`.
+            features: (B, F) observations.
+            step: Steps since the episodes began, (B,) int64.
+        """
+        state = replace(self.model.initial(len(features)), step=step)
+        names = {"z": "z", "h": "h", "c": "carry"}
+        parts = zip(self.view.inputs, features.split(self.view.sizes(self.model), dim=1), strict=True)
+        return replace(state, **{names[name]: part for name, part in parts})
+
+    @torch.no_grad()
+    def follow(self, recordings: Sequence[Recording], seed: int | None = 0) -> list[Trace]:
+        """Follows recorded episodes, as one batch; a dream can branch off any of their states.
+
+        Args:
+            recordings: The episodes.
+            seed: Of the draws of z from its posterior at every frame; None takes the posteriors' modes.
 
         Returns:
-            The frames.
+            One trace for each.
         """
-        return self.vision.decode(state.z, self.config.frame_shape, beside).cpu().numpy()
+        generator, spec, noise = torch.Generator(), self.model.posterior_noise, None
+        if seed is not None:
+            generator.manual_seed(seed)
+            noise = [Noise.draw(len(one) + 1, spec, generator).to(self.device) for one in recordings]
+        moved = [one.to(self.device) for one in recordings]
+        followed = self.model.follow([one.embedding for one in moved], [one.action for one in moved], noise)
+        limit = self.config.max_episode_steps
+        return [Trace(self.model, one, *found, limit) for one, found in zip(moved, followed, strict=True)]
+
+    @torch.no_grad()
+    def replay(self, frames: Tensor, action: Tensor, seed: int = 0) -> State:
+        """Follows a recorded episode from its first frame; a dream can branch off where it stops.
+
+        Args:
+            frames: (T + 1, H, W, 3) uint8, of any device.
+            action: (T,) int64 or (T, A) float32, taken between them.
+            seed: Of the draws of z from its posterior at every frame.
+
+        Returns:
+            Where the episode stands after the last frame; batch size 1.
+        """
+        noise = Noise.draw(len(frames), self.model.posterior_noise, torch.Generator().manual_seed(seed))
+        embedding = self.model.embed(frames.to(self.device))
+        states, _ = self.model.follow([embedding], [action.to(self.device)], [noise.to(self.device)])[0]
+        return states.rows(slice(-1, None))
+
+    def decode(self, state: State) -> NDArray[np.uint8]:
+        """Draws states as frames of the real environment's size, (B, H, W, 3) uint8."""
+        return self.model.decode(state, self.config.frame_shape).cpu().numpy()
 
 
-def check_device(device: str | torch.device) -> torch.device:
-    """Makes sure that torch can compute there.
+def showing(world: World, inputs: Sequence[Input]) -> World:
+    """The same world with other observations, see :class:`dreamenv.view.View`."""
+    return replace(world, view=View(tuple(inputs)))
 
-    Raises:
-        SettingsError: If it cannot.
-    """
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise SettingsError(f"expected a device that torch has here, got {str(device)!r}: {error}") from None
+
+def seen_by(world: World, agent: object) -> World:
+    """The same world with the observations that an agent was trained on, if it says which."""
+    return showing(world, getattr(agent, "inputs", world.view.inputs))

@@ -11,12 +11,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 import dreamenv
 from dreamenv.bundle import world_id
-from dreamenv.config import build_memory
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import score
-from dreamenv.world import World
+from dreamenv.models.mdnrnn import MDNRNN, build_memory
+from dreamenv.world import World, seen_by
 from experiments.show import Row
 
 ENV = "MiniWorld-Sidewalk-v0"
@@ -36,7 +36,9 @@ def with_fresh_memory(world: World, seed: int) -> World:
     """The same V with an M of random weights: what a training that keeps V begins with."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return World(world.config, world.vision, build_memory(world.config), world.bank)
+        memory = build_memory(world.config.model, world.config.action, 1 + len(world.config.endings))
+    model: Any = world.model
+    return replace(world, model=MDNRNN(model.vision, memory), path=None)
 
 
 def keeping(train: dreamenv.TrainConfig, *parts: Literal["vision", "memory"]) -> dreamenv.TrainConfig:
@@ -83,7 +85,7 @@ def trained(
 
 def dream_scores(world: World, agent: dreamenv.Policy, episodes: int, **dream: Any) -> Row:
     """Greedy and sampling in the dream that an agent sees, on as many seeds."""
-    shown = world.seen_by(agent)
+    shown = seen_by(world, agent)
     env = dreamenv.DreamVectorEnv(shown, min(episodes, 100), autoreset_mode=AutoresetMode.DISABLED, **dream)
     return scores(env, agent, episodes, world.config, ("dream",))
 
@@ -96,7 +98,7 @@ def real_scores(
     ways: Sequence[str] = WAYS,
 ) -> Row:
     """The same in reality, on validation and on test seeds."""
-    env = make_latent_vector(world.seen_by(agent), min(episodes, 8), AutoresetMode.DISABLED)
+    env = make_latent_vector(seen_by(world, agent), min(episodes, 8), AutoresetMode.DISABLED)
     return scores(env, agent, episodes, world.config, sides, ways)
 
 

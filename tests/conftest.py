@@ -1,5 +1,7 @@
 """Tiny worlds: one learned for real once per test session, one with continuous actions and random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from hypothesis import settings
 
 import dreamenv
 from dreamenv.bank import StartBank
-from dreamenv.config import WorldConfig, build_models
-from dreamenv.models.memory import State
+from dreamenv.config import WorldConfig, build_model
+from dreamenv.models.base import State
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import MDNRNNConfig
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
@@ -51,20 +55,19 @@ def continuous_world(tmp_path_factory):
         frame_shape=(HEIGHT, WIDTH, 3),
         action=ActionSpec(low=(-1.0,), high=(1.0,)),
         max_episode_steps=20,
-        vision=DOT_VISION,
-        memory=DOT_MEMORY,
+        model=MDNRNNConfig(DOT_VISION, DOT_MEMORY),
         endings=("same", "better"),
         ending_rules=("sample", "threshold"),
         success_reward=0.4,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        vision, memory = build_models(config)
+        model = build_model(config)
         z, h = torch.randn(50, 8), torch.tanh(torch.randn(50, 32))
-    memory.endings.shift.copy_(torch.tensor([-3.0, 0.0, 0.0]))
-    memory.reward.fit_range(torch.tensor([-1.0, 0.0, 1.0]).repeat(3), torch.arange(3).repeat_interleave(3))
+    model.memory.endings.shift.copy_(torch.tensor([-3.0, 0.0, 0.0]))
+    model.memory.reward.fit_range(torch.tensor([-1.0, 0.0, 1.0]).repeat(3), torch.arange(3).repeat_interleave(3))
     branches = State(z, h, h.clone(), torch.arange(50) % 20)
-    world = World(config, vision, memory, StartBank(z, torch.full_like(z, -2.0), branches))
+    world = World(config, model, StartBank(Gaussian(z, torch.full_like(z, -2.0)), branches))
     folder = tmp_path_factory.mktemp("continuous")
     dreamenv.save(world, folder)
     return dreamenv.load(folder)
@@ -75,9 +78,9 @@ def single_start_world(dot_world):
     """``dot_world`` with a single first frame and a single moment, at step 15, to begin in."""
     bank, branches = dot_world.bank, dot_world.bank.branches
     late = branches.rows(torch.tensor([int(branches.step.argmax())]))
-    late = State(late.z, late.h, late.c, torch.tensor([15]))
-    only = StartBank(bank.mean[:1], torch.full_like(bank.log_variance[:1], -200.0), late)
-    return World(dot_world.config, dot_world.vision, dot_world.memory, only, dot_world.path)
+    late = replace(late, step=torch.tensor([15]))
+    only = StartBank(Gaussian(bank.first.mean[:1], torch.full_like(bank.first.log_variance[:1], -200.0)), late)
+    return replace(dot_world, bank=only)
 
 
 @pytest.fixture

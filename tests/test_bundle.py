@@ -1,5 +1,6 @@
 """Worlds on disk: what is loaded is what was saved, or nothing."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,15 +14,19 @@ import torch
 import dreamenv.bundle
 from dreamenv.bank import StartBank
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, load, save, world_id
-from dreamenv.config import WorldConfig, build_models
+from dreamenv.config import WorldConfig, build_model
 from dreamenv.errors import BundleError
 from dreamenv.files import sha256, write_json
 from dreamenv.manifest import MANIFEST
-from dreamenv.models.memory import MemoryConfig, State
+from dreamenv.models.base import State
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig
+from dreamenv.models.memory import MemoryConfig
+from dreamenv.models.packed import compiled
 from dreamenv.models.vision import VisionConfig
 from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import World
+from dreamenv.world import World, showing
 
 FILES = (CONFIG, WEIGHTS, CARD, MANIFEST)
 LISTED = (CONFIG, WEIGHTS, CARD)
@@ -34,8 +39,7 @@ def random_world(action=ACTIONS["discrete"], mixture="per_dim", seed=0):
         frame_shape=(16, 20, 3),
         action=action,
         max_episode_steps=30,
-        vision=VisionConfig((8, 10, 3), 4, (4,)),
-        memory=MemoryConfig(8, 2, mixture),
+        model=MDNRNNConfig(VisionConfig((8, 10, 3), 4, (4,)), MemoryConfig(8, 2, mixture)),
         endings=("same", "better"),
         ending_rules=("sample", "threshold"),
         ordinary_reward=-0.1,
@@ -43,11 +47,11 @@ def random_world(action=ACTIONS["discrete"], mixture="per_dim", seed=0):
         temperature=1.15,
     )
     torch.manual_seed(seed)
-    vision, memory = build_models(config)
-    memory.endings.shift.copy_(torch.tensor([0.5, -1.0, 2.0]))
-    memory.reward.fit_range(torch.tensor([-0.1, -0.1, 0.0, 0.2, 0.8]), torch.tensor([0, 0, 1, 2, 2]))
+    model = build_model(config).eval()
+    model.memory.endings.shift.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    model.memory.reward.fit_range(torch.tensor([-0.1, -0.1, 0.0, 0.2, 0.8]), torch.tensor([0, 0, 1, 2, 2]))
     branches = State(torch.randn(6, 4), torch.randn(6, 8).tanh(), torch.randn(6, 8), torch.arange(6))
-    return World(config, vision.eval(), memory.eval(), StartBank(torch.randn(9, 4), torch.randn(9, 4), branches))
+    return World(config, model, StartBank(Gaussian(torch.randn(9, 4), torch.randn(9, 4)), branches))
 
 
 @pytest.fixture
@@ -68,11 +72,29 @@ def manifest(folder, names):
     return {name: sha256(folder / name) for name in names}
 
 
-def edit_config(folder, **changes):
-    """Changes the config as somebody would who also corrects the manifest."""
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps(config | changes))
+def read_config(folder):
+    return json.loads((folder / CONFIG).read_text())
+
+
+def write_config(folder, config):
+    """Replaces the config as somebody would who also corrects the manifest."""
+    (folder / CONFIG).write_text(json.dumps(config))
     write_json(folder / MANIFEST, manifest(folder, LISTED))
+
+
+def edit_config(folder, **changes):
+    """Changes the config; vision and memory are parts of its model."""
+    config = read_config(folder)
+    parts = {name: changes.pop(name) for name in ("vision", "memory") if name in changes}
+    write_config(folder, {**config, "model": config["model"] | parts, **changes})
+
+
+def to_first_format(folder):
+    """Gives a saved world the config that the first format had: no kind, vision and memory beside the rest."""
+    config = read_config(folder)
+    model = config.pop("model")
+    assert model.pop("kind") == "mdnrnn"
+    write_config(folder, config | model)
 
 
 def contents(folder):
@@ -88,8 +110,8 @@ def live(world):
     if not world.config.action.discrete:
         action = torch.rand(5, world.config.action.size, generator=generator)
     state = world.observe(world.observe(world.start(frames[0]), action, frames[1]), action, frames[2])
-    dreamed, transition = world.imagine(state, action, 0.0, Noise.draw(5, world.latent_size, generator))
-    probabilities = world.memory.endings.probabilities(dreamed.h)
+    dreamed, transition = world.imagine(state, action, 0.0, Noise.draw(5, world.model.prior_noise, generator))
+    probabilities = world.model.memory.endings.probabilities(dreamed.h)
     drawing = torch.from_numpy(world.decode(dreamed)).float() / 255.0
     return world.features(state), world.features(dreamed), transition.reward, probabilities, drawing
 
@@ -112,13 +134,73 @@ def test_the_config_round_trips(tmp_path, action):
     assert load(tmp_path).config == world.config
 
 
+def test_a_saved_world_names_its_kind_of_model(bundle):
+    config = read_config(bundle)
+
+    assert config["model"]["kind"] == "mdnrnn"
+    assert sorted(config["model"]) == ["kind", "memory", "vision"] and not {"memory", "vision"} & set(config)
+    assert isinstance(load(bundle).model, MDNRNN)
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+@pytest.mark.parametrize("added", [{}, {"predict_action": False}], ids=str)
+def test_a_world_of_the_first_format_is_loaded_as_it_was(tmp_path, action, added):
+    save(random_world(action), tmp_path)
+    now = load(tmp_path)
+    to_first_format(tmp_path)
+    config = read_config(tmp_path)
+    write_config(tmp_path, config | {"memory": config["memory"] | added})
+    first = load(tmp_path)
+
+    assert first.config == now.config
+    assert all(torch.equal(a, b) for a, b in zip(live(first), live(now), strict=True))
+
+
+@pytest.mark.parametrize("name", ["sidewalk", "takecover"])
+def test_the_shipped_worlds_of_the_first_format_are_loaded_unchanged(name):
+    world = load(name)
+    config, tensors = read_config(world.path), safetensors.torch.load_file(world.path / WEIGHTS)
+
+    assert "model" not in config
+    config["memory"].pop("predict_action", None)  # an option that is gone
+    sizes = json.loads(json.dumps(dataclasses.asdict(world.config.model)))
+    assert all(sizes[part].items() >= config[part].items() for part in ("vision", "memory"))
+    first, branches = world.bank.first, world.bank.branches
+    bank = {"mean": first.mean, "log_variance": first.log_variance}
+    bank |= {f"branches.{name}": part for name, part in zip("z h c step".split(), branches.parts, strict=True)}
+    loaded = {**world.model.state_dict(), **{f"bank.{name}": tensor for name, tensor in bank.items()}}
+    assert set(loaded) == set(tensors)
+    assert all(torch.equal(loaded[name], tensor.to(loaded[name].dtype)) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("model", [{"kind": "oracle"}, {}, {"kind": None}, [], "mdnrnn", 5], ids=str)
+def test_an_unknown_kind_of_model_is_refused_and_the_known_ones_named(bundle, model):
+    edit_config(bundle, model=model)
+
+    with pytest.raises(BundleError, match=f"{bundle / CONFIG} cannot be read: expected a kind of world model .*mdnrnn"):
+        load(bundle)
+
+
+@pytest.mark.parametrize("name", ["vision", "memory"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_config_without_the_sizes_of_a_part_is_refused(bundle, name, first):
+    if first:
+        to_first_format(bundle)
+    config = read_config(bundle)
+    del (config if first else config["model"])[name]
+    write_config(bundle, config)
+
+    with pytest.raises(BundleError, match=str(bundle)):
+        load(bundle)
+
+
 def test_the_bank_round_trips(tmp_path):
     world = random_world()
     save(world, tmp_path)
     bank = load(tmp_path).bank
 
-    torch.testing.assert_close(bank.mean, world.bank.mean, atol=0.0, rtol=1e-3)
-    torch.testing.assert_close(bank.log_variance, world.bank.log_variance, atol=0.0, rtol=1e-3)
+    torch.testing.assert_close(bank.first.mean, world.bank.first.mean, atol=0.0, rtol=1e-3)
+    torch.testing.assert_close(bank.first.log_variance, world.bank.first.log_variance, atol=0.0, rtol=1e-3)
     torch.testing.assert_close(bank.branches.h, world.bank.branches.h, atol=0.0, rtol=1e-3)
     assert torch.equal(bank.branches.step, world.bank.branches.step)
 
@@ -137,19 +219,19 @@ def test_a_trained_world_is_bitwise_stable_too(dot_folder, dot_world, tmp_path):
 
 def test_weights_are_loaded_as_float32_and_in_evaluation_mode(bundle):
     world = load(bundle)
-    parameters = [*world.vision.state_dict().values(), *world.memory.state_dict().values(), world.bank.mean]
+    parameters = [*world.model.state_dict().values(), world.bank.first.mean]
 
     assert {tensor.dtype for tensor in parameters} == {torch.float32}
-    assert not world.vision.training and not world.memory.training
+    assert not world.model.vision.training and not world.model.memory.training
 
 
 @pytest.mark.parametrize("reward", [-0.1, 123.4, 1e5])
 def test_a_constant_reward_survives_saving(tmp_path, reward):
     world = random_world()
-    world.memory.reward.fit_range(torch.full((3,), reward), torch.zeros(3, dtype=torch.int64))
+    world.model.memory.reward.fit_range(torch.full((3,), reward), torch.zeros(3, dtype=torch.int64))
     save(world, tmp_path)
 
-    rewards = load(tmp_path).memory.reward.rewards(torch.randn(5, 8), torch.rand(5))[:, 0]
+    rewards = load(tmp_path).model.memory.reward.rewards(torch.randn(5, 8), torch.rand(5))[:, 0]
 
     assert (rewards == torch.tensor(reward)).all()
 
@@ -158,7 +240,7 @@ def test_bounds_of_actions_survive_saving(tmp_path):
     world = random_world(ActionSpec(low=(-1e5,), high=(1e5,)))
     save(world, tmp_path)
 
-    scaled = load(tmp_path).memory.embedding(torch.tensor([[-1e5], [0.0], [1e5]]))
+    scaled = load(tmp_path).model.memory.embedding(torch.tensor([[-1e5], [0.0], [1e5]]))
 
     assert scaled.tolist() == [[-1.0], [0.0], [1.0]]
 
@@ -264,6 +346,8 @@ def test_a_manifest_that_is_none_is_refused(bundle, text):
         {"endings": ["wonderful"]},
         {"action": {"n": 3, "start": 1}},
         {"env_id": None},
+        {"memory": {"hidden_size": 8, "components": 2, "mixture": "per_dim", "predict_action": True}},
+        {"vision": {"frame_shape": [8, 10], "latent_size": 4, "channels": [4]}},
     ],
     ids=str,
 )
@@ -387,7 +471,8 @@ def test_a_world_keeps_the_id_that_it_was_loaded_with(tmp_path):
     world = load(tmp_path)
     before = world_id(world)
     save(random_world(seed=1), tmp_path)
-    assert world_id(world) == world_id(world.packed().showing(["z"])) == before != world_id(load(tmp_path))
+    packed = dataclasses.replace(world, model=compiled(world.model))
+    assert world_id(world) == world_id(showing(packed, ["z"])) == before != world_id(load(tmp_path))
 
 
 def is_pickled(path):
@@ -413,17 +498,17 @@ def test_what_torch_pickles_is_recognised(tmp_path):
 def test_numbers_beyond_half_precision_come_back_whole(tmp_path):
     world = random_world()
     with torch.no_grad():
-        world.memory.mixture.bias[0] = 1e6
+        world.model.memory.mixture.bias[0] = 1e6
 
     save(world, tmp_path)
 
-    assert load(tmp_path).memory.mixture.bias[0] == 1e6
+    assert load(tmp_path).model.memory.mixture.bias[0] == 1e6
 
 
 def test_a_world_with_a_number_that_is_not_finite_is_not_saved(bundle):
     world = random_world(seed=1)
     with torch.no_grad():
-        world.memory.mixture.bias[0] = torch.nan
+        world.model.memory.mixture.bias[0] = torch.nan
     before = contents(bundle)
 
     with pytest.raises(ValueError, match="expected finite numbers in memory.mixture.bias"):

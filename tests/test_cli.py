@@ -83,7 +83,7 @@ def test_collecting_again_adds_nothing(world, capsys):
 
 def test_train_writes_a_world_and_a_report(chain):
     world = dreamenv.load(chain)
-    assert (world.latent_size, world.memory.hidden_size) == (4, 8)
+    assert (world.model.latent_size, world.model.hidden_size) == (4, 8)
     report = json.loads((chain / "training" / "report.json").read_text())
     assert report["vision"]["frames"] > 0
     assert [ending["kind"] for ending in report["memory"]["endings"]] == list(world.config.endings)
@@ -338,7 +338,7 @@ def test_a_folder_that_cannot_be_written_is_refused(capsys, tmp_path):
 
 
 def test_a_loss_that_explodes_is_one_line_too(capsys, world, monkeypatch):
-    monkeypatch.setattr("dreamenv.training.vision.kl_divergence", lambda mean, log_variance: mean * float("nan"))
+    monkeypatch.setattr("dreamenv.models.latent.Gaussian.kl_from_standard", lambda self: self.mean * float("nan"))
     shutil.rmtree(world / "training")
     assert main(["train", "--world", str(world), *TRAIN]) == 2
     assert "the loss of vision is nan at step 0" in last_line(capsys.readouterr().err)
@@ -604,7 +604,7 @@ def test_an_agent_of_another_environment_is_refused_and_of_another_world_named(d
     assert "expected an agent for dot_env:Dot-v0, got one for TakeCover-v0" in capsys.readouterr().err
     world = dreamenv.load(dot_folder)
     with torch.no_grad():
-        world.vision.expand.bias += 0.1
+        world.model.vision.expand.bias += 0.1
     dreamenv.bundle.save(world, tmp_path)
     zero = dreamenv.LinearAgent(np.zeros((3, 40)), np.zeros(3), world.config.action)
     dreamenv.save_linear(zero, tmp_path / "agent", dreamenv.load(tmp_path))

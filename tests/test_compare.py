@@ -18,7 +18,7 @@ from PIL import Image
 
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, as_vec_env, compare, load_agent, train_ppo
-from dreamenv.config import WorldConfig
+from dreamenv.config import WorldConfig, build_model
 from dreamenv.evaluate import film as film_module
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.film import write_film
@@ -34,6 +34,7 @@ from dreamenv.evaluate.scores import (
 )
 from dreamenv.evaluate.tables import comparison_table, write_comparison
 from dreamenv.rollout import Outcome
+from dreamenv.world import World
 
 compare_module = sys.modules["dreamenv.evaluate.compare"]
 
@@ -539,6 +540,19 @@ def test_policies_that_see_nothing_are_played_once(dot_world, agent, comparison,
     assert first.scores == second.scores == comparison.scores and first.groups == second.groups
     compare(dot_world, agent, dataclasses.replace(CONFIG, temperatures=(), seed=5), baselines=folder)
     assert played.steps > steps
+
+
+def test_real_baselines_serve_every_world_model_of_their_environment(dot_world, agent, tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, temperatures=(), episodes=2)
+    first = compare(dot_world, agent, config, baselines=tmp_path)
+    memory = dataclasses.replace(dot_world.config.model.memory, components=3)
+    facts = dataclasses.replace(dot_world.config, model=dataclasses.replace(dot_world.config.model, memory=memory))
+    played = Played(monkeypatch)
+    second = compare(World(facts, build_model(facts).eval(), dot_world.bank), agent, config, baselines=tmp_path)
+    assert played.steps == 0
+    assert [score for score in second.scores if "agent" not in score.policy] == [
+        score for score in first.scores if "agent" not in score.policy
+    ]
 
 
 def test_baselines_of_an_environment_that_was_changed_are_played_again(dot_world, agent, tmp_path, monkeypatch):

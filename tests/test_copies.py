@@ -1,6 +1,7 @@
 """Everything public copies and pickles on every processor, and the copy goes on to the same bits."""
 
 import copy
+import dataclasses
 import pickle
 
 import gymnasium as gym
@@ -14,6 +15,8 @@ import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation, PseudoDream, VectorActionPenalty
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.models import products
+from dreamenv.models.mdnrnn import MDNRNN
+from dreamenv.models.packed import PackedMDNRNN, compiled
 from dreamenv.models.products import matrix_product
 from dreamenv.noise import Noise
 
@@ -98,13 +101,13 @@ def test_copied_dreams_for_stable_baselines3_go_on_alike(dot_world, duplicate):
 @torch.inference_mode()
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_copied_world_imagines_alike_and_shares_nothing(dot_world, packed, duplicate):
-    world = dot_world.packed() if packed else dot_world
+    world = dataclasses.replace(dot_world, model=compiled(dot_world.model)) if packed else dot_world
     other = duplicate(world)
-    noise = Noise.draw(5, world.latent_size, torch.Generator().manual_seed(0))
+    noise = Noise.draw(5, world.model.prior_noise, torch.Generator().manual_seed(0))
     steps = [w.imagine(w.sample_start(noise), torch.zeros(5, dtype=torch.int64), 1.0, noise)[0] for w in (world, other)]
     assert torch.equal(world.features(steps[0]), other.features(steps[1]))
-    assert not {p.data_ptr() for p in world.memory.parameters()} & {p.data_ptr() for p in other.memory.parameters()}
-    assert (other._stepper is other.memory) == (not packed)
+    assert not {p.data_ptr() for p in world.model.parameters()} & {p.data_ptr() for p in other.model.parameters()}
+    assert type(other.model) is (PackedMDNRNN if packed else MDNRNN)
 
 
 def test_a_copied_agent_acts_alike(dot_world, dot_agent_folder, duplicate):

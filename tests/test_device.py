@@ -4,6 +4,7 @@ No accelerator is needed: torch's "meta" device computes shapes only, and refuse
 """
 
 import contextlib
+import dataclasses
 
 import gymnasium as gym
 import numpy as np
@@ -16,14 +17,17 @@ from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.envs import dream_vector
 from dreamenv.envs.counters import CounterStreams, _mix, make_streams
 from dreamenv.envs.streams import NoiseStreams
-from dreamenv.noise import Noise
+from dreamenv.models.packed import compiled
+from dreamenv.noise import Noise, NoiseSpec
+from dreamenv.placement import on_device
 
 CPU = torch.device("cpu")
 Z = 4
+SPEC = NoiseSpec(uniform=Z, normal=Z)
 
 
 def streams(num_envs, seed=0):
-    result = CounterStreams(num_envs, Z, CPU)
+    result = CounterStreams(num_envs, SPEC, CPU)
     result.reset(np.arange(num_envs), seed)
     return result
 
@@ -123,27 +127,28 @@ def test_a_snapshot_keeps_such_numbers(dot_world, counting):
 @pytest.mark.parametrize("which", ["dot_world", "continuous_world"])
 def test_no_tensor_of_a_dream_stays_behind(request, which, packed):
     world = request.getfixturevalue(which)
-    world = world if packed is None else world.packed(packed)
-    moved = world.to("meta")
+    world = world if packed is None else dataclasses.replace(world, model=compiled(world.model, packed))
+    moved = on_device(world, "meta")
     assert (world.device.type, moved.device.type) == ("cpu", "meta")
-    noise = Noise.draw(3, world.latent_size, torch.Generator()).to("meta")
+    noise = Noise.draw(3, world.model.prior_noise, torch.Generator()).to("meta")
     actions = world.config.action
     action = torch.zeros(3, dtype=torch.int64) if actions.discrete else torch.zeros(3, actions.size)
     state = moved.sample_start(noise)
-    mask = torch.ones(3, world.memory.hidden_size, device="meta")
+    mask = torch.ones(3, world.model.hidden_size, device="meta")
     state, transition = moved.imagine(state, action.to("meta"), 1.15, noise, mask)
-    seen = moved.vision.encode(torch.zeros(2, *world.config.frame_shape, dtype=torch.uint8, device="meta"))
-    tensors = [state.z, state.h, state.c, state.step, transition.reward, transition.ending, *seen]
+    seen = moved.model.vision.encode(torch.zeros(2, *world.config.frame_shape, dtype=torch.uint8, device="meta"))
+    outlook = transition.outlook
+    tensors = [*state.parts, transition.reward, transition.ending, outlook.endings, outlook.rewards, *seen]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     with pytest.raises(RuntimeError, match="device"):
-        moved.imagine(state, action.to("meta"), 1.15, Noise.draw(3, world.latent_size, torch.Generator()))
+        moved.imagine(state, action.to("meta"), 1.15, Noise.draw(3, world.model.prior_noise, torch.Generator()))
 
 
 def test_a_world_that_moves_leaves_the_first_as_it_was(dot_world):
-    before = [tensor.clone() for tensor in dot_world.memory.state_dict().values()]
-    assert dot_world.to("cpu") is dot_world
-    dot_world.to("meta")
-    assert all(torch.equal(a, b) for a, b in zip(before, dot_world.memory.state_dict().values(), strict=True))
+    before = [tensor.clone() for tensor in dot_world.model.state_dict().values()]
+    assert on_device(dot_world, "cpu") is dot_world
+    on_device(dot_world, "meta")
+    assert all(torch.equal(a, b) for a, b in zip(before, dot_world.model.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize("device", ["nowhere", "xla"])
@@ -207,11 +212,11 @@ class TestTensors:
 
 
 def test_every_device_but_the_processor_computes_its_numbers_itself():
-    assert isinstance(make_streams(2, 3, torch.device("cpu")), NoiseStreams)
-    assert isinstance(make_streams(2, 3, torch.device("meta")), CounterStreams)
+    assert isinstance(make_streams(2, SPEC, torch.device("cpu")), NoiseStreams)
+    assert isinstance(make_streams(2, SPEC, torch.device("meta")), CounterStreams)
 
 
 def test_recorded_frames_go_where_the_world_is(dot_world, monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # which "meta" has not
     frames = torch.zeros(2, *dot_world.config.frame_shape, dtype=torch.uint8)
-    assert dot_world.to("meta").start(frames).z.device == torch.device("meta")
+    assert on_device(dot_world, "meta").start(frames).z.device == torch.device("meta")

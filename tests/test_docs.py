@@ -258,7 +258,7 @@ EXAMPLES = {
     "recurrent_ppo_batched.py": {"TIMESTEPS": 512, "NUM_ENVS": 8, "EPISODES": 1},
     "own_environment.py": {"FRAMES": 500, "VISION_STEPS": 10, "MEMORY_STEPS": 10, "GENERATIONS": 2, "EPISODES": 4},
 }
-MODULES = {"corridor.py"}  # imported by an example
+MODULES = {"corridor.py", "own_world_model.py"}  # imported by an example, and by tests/contracts/test_own_model.py
 
 
 def test_every_example_is_tested():
@@ -278,7 +278,7 @@ def test_examples_run(name, tmp_path, monkeypatch):
 
 def test_the_shell_example_runs(tmp_path, monkeypatch, capsys):
     script = (ROOT / "examples" / "hallway.sh").read_text()
-    quick = {"FRAMES": 500, "VISION_STEPS": 2, "MEMORY_STEPS": 2, "TIMESTEPS": 64, "EPISODES": 1}
+    quick = {"FRAMES": 2500, "VISION_STEPS": 2, "MEMORY_STEPS": 2, "TIMESTEPS": 64, "EPISODES": 1}
     small = {
         "collect": ["--shard-episodes", "10"],
         "ppo": ["--num-envs", "4", "--n-steps", "16", "--batch-size", "64"],

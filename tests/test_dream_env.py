@@ -17,11 +17,12 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation
 from dreamenv.bank import StartBank
-from dreamenv.config import build_models
+from dreamenv.config import build_model
 from dreamenv.envs.counters import CounterStreams
 from dreamenv.envs.streams import NoiseStreams
-from dreamenv.models.memory import State
-from dreamenv.noise import Noise
+from dreamenv.models.base import State
+from dreamenv.models.latent import Gaussian
+from dreamenv.noise import Noise, NoiseSpec
 from dreamenv.world import World
 
 LEFT, RIGHT, STAY = 0, 1, 2
@@ -161,7 +162,7 @@ def test_dreaming_leaves_global_random_numbers_alone(dream):
 @torch.no_grad()
 def test_endings_and_rewards_know_no_temperature(continuous_world):
     world, batch = continuous_world, 500
-    noise = Noise.draw(batch, world.latent_size, torch.Generator().manual_seed(0))
+    noise = Noise.draw(batch, world.model.prior_noise, torch.Generator().manual_seed(0))
     state, action = world.sample_start(noise, branched=1.0), torch.zeros(batch, 1)
 
     cold, hot = (world.imagine(state, action, temperature, noise) for temperature in (0.1, 3.0))
@@ -347,7 +348,7 @@ def test_render_draws_the_decoded_dream(dot_world):
     frame = env.render()
     assert (frame.shape, frame.dtype) == ((16, 32, 3), np.uint8)
     with torch.inference_mode():
-        decoded = dot_world.vision.decode(torch.from_numpy(observation[None, :8]), (16, 32, 3))
+        decoded = dot_world.model.vision.decode(torch.from_numpy(observation[None, :8]), (16, 32, 3))
     assert np.array_equal(frame, decoded[0].numpy())
 
 
@@ -565,11 +566,10 @@ def test_each_dream_of_a_batch_has_a_time_limit_of_its_own(single_start_world):
 
 def test_first_frames_of_the_bank_are_all_used(dot_world):
     generator = torch.Generator().manual_seed(0)
-    count = len(dot_world.bank.mean)
-    noise = Noise.draw(count * 20, 8, generator)
+    noise = Noise.draw(dot_world.bank.size * 20, dot_world.model.prior_noise, generator)
     noise = Noise(noise.uniform, torch.zeros_like(noise.normal))
     starts = dot_world.sample_start(noise).z
-    assert len(torch.unique(starts, dim=0)) == len(torch.unique(dot_world.bank.mean, dim=0))
+    assert len(torch.unique(starts, dim=0)) == len(torch.unique(dot_world.bank.first.mean, dim=0))
 
 
 def test_dropout_is_drawn_for_every_episode_and_held_through_it(dot_world, monkeypatch):
@@ -601,13 +601,13 @@ def test_dropout_out_of_range_is_refused(dot_world, dropout):
 
 def test_with_a_single_latent_dimension_branching_and_temperature_have_numbers_of_their_own(continuous_world):
     """Each of three numbers decides one thing: which moment, whether to branch off, how hot the dream is."""
-    config = dataclasses.replace(
-        continuous_world.config, vision=dataclasses.replace(continuous_world.config.vision, latent_size=1)
-    )
-    vision, memory = build_models(config)
-    h = torch.zeros(20, memory.hidden_size)
+    config = continuous_world.config
+    vision = dataclasses.replace(config.model.vision, latent_size=1)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, vision=vision))
+    model = build_model(config)
+    h = torch.zeros(20, model.hidden_size)
     branches = State(torch.zeros(20, 1), h, h.clone(), torch.arange(1, 21))
-    world = World(config, vision, memory, StartBank(torch.zeros(5, 1), torch.zeros(5, 1), branches))
+    world = World(config, model, StartBank(Gaussian(torch.zeros(5, 1), torch.zeros(5, 1)), branches))
     env = DreamVectorEnv(world, 400, temperature=(0.0, 1.0), branched_starts=0.5)
 
     _, info = env.reset(seed=0)
@@ -621,8 +621,8 @@ def test_with_a_single_latent_dimension_branching_and_temperature_have_numbers_o
 
 @pytest.mark.parametrize(("latent_size", "uniform"), [(1, 3), (2, 3), (3, 4), (64, 65)])
 def test_the_numbers_of_a_step_are_three_at_least(latent_size, uniform):
-    rows = np.arange(2)
-    for streams in (NoiseStreams(2, latent_size), CounterStreams(2, latent_size, torch.device("cpu"))):
+    spec, rows = NoiseSpec(uniform=latent_size, normal=latent_size), np.arange(2)
+    for streams in (NoiseStreams(2, spec), CounterStreams(2, spec, torch.device("cpu"))):
         noise = streams.draw(rows)
         assert (noise.uniform.shape, noise.normal.shape) == ((2, uniform), (2, latent_size))
-    assert Noise.draw(2, latent_size, torch.Generator()).uniform.shape == (2, uniform)
+    assert Noise.draw(2, spec, torch.Generator()).uniform.shape == (2, uniform)

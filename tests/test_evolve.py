@@ -127,15 +127,8 @@ def test_other_settings_are_refused(dot_world, finished, change):
 
 def test_another_world_is_refused(dot_world, finished, tmp_path):
     bank = dot_world.bank
-    dreamenv.save(
-        dreamenv.World(
-            dot_world.config,
-            dot_world.vision,
-            dot_world.memory,
-            dataclasses.replace(bank, mean=bank.mean + 1.0),
-        ),
-        tmp_path,
-    )
+    moved = dataclasses.replace(bank, first=dataclasses.replace(bank.first, mean=bank.first.mean + 1.0))
+    dreamenv.save(dataclasses.replace(dot_world, bank=moved), tmp_path)
     with pytest.raises(ResumeError, match="world .* there"):
         evolve(dreamenv.load(tmp_path), finished[0], TINY)
 
@@ -217,7 +210,7 @@ def test_the_search_of_box_actions_begins_at_the_prior_or_at_rest(continuous_wor
     config = dataclasses.replace(
         continuous_world.config, action=ActionSpec(low=(0.0,), high=(1.0,)), action_prior=prior
     )
-    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    world = dreamenv.World(config, continuous_world.model, continuous_world.bank)
     agent = dreamenv.LinearAgent.from_parameters(initial_parameters(world), config.action)
     action, _ = agent.predict(np.zeros((1, world.feature_size), np.float32))
     assert action == pytest.approx(expected, abs=1e-6)

@@ -16,7 +16,7 @@ from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.evaluate.tables import open_loop_table
-from dreamenv.latents import encode_episodes
+from dreamenv.recordings import record
 
 LEFT, STAY = 0, 2
 
@@ -24,7 +24,7 @@ LEFT, STAY = 0, 2
 @pytest.fixture(scope="module")
 def held_out(dot_world, dot_folder):
     _, episodes = EpisodeStore(dot_folder / "episodes").split()
-    return encode_episodes(dot_world.vision, episodes, dot_world.config)
+    return dot_world.follow(record(dot_world.model, episodes, dot_world.config), seed=None)
 
 
 def play(env, steps):
@@ -57,7 +57,7 @@ def test_rewards_and_endings_are_the_real_ones(dot_world):
 
 
 def test_settings_out_of_range_are_refused(dot_world):
-    with pytest.raises(ValueError, match="every >= 1, got 0"):
+    with pytest.raises(ValueError, match="every >= 1, an integer, got 0"):
         make_pseudo_dream(dot_world, 1, every=0)
     with pytest.raises(ValueError, match="expected a temperature"):
         PseudoDream(make_real_vector("dot_env:Dot-v0", 1), dot_world, every=2, temperature=-1.0)
@@ -65,7 +65,7 @@ def test_settings_out_of_range_are_refused(dot_world):
 
 def test_one_step_ahead_is_what_the_report_on_m_says(dot_world, held_out):
     (first,) = open_loop(dot_world, held_out, HorizonConfig(horizons=(1,)))
-    report = report_memory(dot_world.memory, held_out, dot_world.config)
+    report = report_memory(held_out, dot_world.config)
     assert first.steps == report.steps
     assert first.reward_error == pytest.approx(report.reward_error, abs=1e-4)
     for mine, theirs in zip(first.endings, report.endings, strict=True):
@@ -103,7 +103,9 @@ def test_the_command_writes_tables_and_picture(dot_folder, dot_agent_folder, tmp
 
 
 def test_steps_that_all_end_alike_have_no_curve_and_no_ordinary_reward(dot_world, held_out):
-    ends = [dataclasses.replace(e, ending=torch.full_like(e.ending, 1)) for e in held_out]
+    recordings = [one.recording for one in held_out]
+    ends = [dataclasses.replace(e, ending=torch.full_like(e.ending, 1)) for e in recordings]
+    ends = [dataclasses.replace(one, recording=e) for one, e in zip(held_out, ends, strict=True)]
     (found,) = open_loop(dot_world, ends, HorizonConfig(horizons=(1,)))
     assert found.reward_error is None
     assert [ending.auc for ending in found.endings] == [None] * len(dot_world.config.endings)

@@ -13,8 +13,11 @@ from dreamenv import DreamVectorEnv, LinearAgent
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import unpack
 from dreamenv.evaluate.choose import ChooseConfig, choose
+from dreamenv.models.packed import compiled
+from dreamenv.placement import on_device
 from dreamenv.rollout import rollout
 from dreamenv.spaces import ActionSpec
+from dreamenv.world import seen_by, showing
 
 THREE = ActionSpec(n=3)
 SHORT = dataclasses.replace(DOT_EVOLVE, generations=2, evaluation_every=2)
@@ -23,9 +26,9 @@ INPUTS = [("z",), ("h",), ("h", "z"), ("z", "h", "c")]
 
 @pytest.mark.parametrize("inputs", INPUTS)
 def test_observations_are_the_parts_of_the_state_in_order_and_in_bounds(dot_world, inputs):
-    env = DreamVectorEnv(dot_world.showing(inputs), 5, autoreset_mode="SameStep")
-    whole = DreamVectorEnv(dot_world.showing(("z", "h", "c")), 5, autoreset_mode="SameStep")
-    z, h = dot_world.latent_size, dot_world.memory.hidden_size
+    env = DreamVectorEnv(showing(dot_world, inputs), 5, autoreset_mode="SameStep")
+    whole = DreamVectorEnv(showing(dot_world, ("z", "h", "c")), 5, autoreset_mode="SameStep")
+    z, h = dot_world.model.latent_size, dot_world.model.hidden_size
     parts = {"z": slice(0, z), "h": slice(z, z + h), "c": slice(z + h, z + 2 * h)}
     observation, everything = env.reset(seed=0)[0], whole.reset(seed=0)[0]
     for k in range(60):
@@ -35,23 +38,24 @@ def test_observations_are_the_parts_of_the_state_in_order_and_in_bounds(dot_worl
 
 
 def test_what_a_world_shows_survives_the_ways_it_changes(dot_world):
-    shown = dot_world.showing(("z", "c"))
-    assert dot_world.inputs == ("z", "h")
-    for other in (shown.packed(), shown.to("meta"), shown.packed().to("meta")):
-        assert other.inputs == ("z", "c")
+    shown = showing(dot_world, ("z", "c"))
+    packed = dataclasses.replace(shown, model=compiled(shown.model))
+    assert dot_world.view.inputs == ("z", "h")
+    for other in (packed, on_device(shown, "meta"), on_device(packed, "meta")):
+        assert other.view.inputs == ("z", "c")
         assert other.feature_size == shown.feature_size
 
 
 @pytest.mark.parametrize("inputs", [(), ("z", "z"), ("x",), ("z", "q")])
 def test_other_inputs_are_refused(dot_world, inputs):
     with pytest.raises(ValueError, match="expected some of z, h, c, each once, got"):
-        dot_world.showing(inputs)
+        showing(dot_world, inputs)
 
 
 @pytest.mark.parametrize("inputs", INPUTS)
 def test_reality_shows_the_same(dot_world, inputs):
-    env = dreamenv.LatentObservation(dreamenv.make_real("dot_env:Dot-v0"), dot_world.showing(inputs))
-    assert env.reset(seed=0)[0].shape == env.observation_space.shape == (dot_world.showing(inputs).feature_size,)
+    env = dreamenv.LatentObservation(dreamenv.make_real("dot_env:Dot-v0"), showing(dot_world, inputs))
+    assert env.reset(seed=0)[0].shape == env.observation_space.shape == (showing(dot_world, inputs).feature_size,)
     assert env.observation_space.contains(env.step(0)[0])
 
 
@@ -63,7 +67,7 @@ def test_evolved_controllers_keep_their_inputs_in_their_files_and_are_compared_b
     config = dataclasses.replace(SHORT, inputs=inputs, hidden=hidden)
     agent = dreamenv.evolve(dot_world, tmp_path, config)
     again = dreamenv.load_agent(tmp_path)
-    size = dot_world.showing(inputs).feature_size
+    size = showing(dot_world, inputs).feature_size
     count = hidden * (size + 1) + 3 * (hidden + 1) if hidden else 3 * (size + 1)
     assert (again.inputs, again.feature_size, again.num_parameters) == (inputs, size, count)
     observation = np.random.default_rng(0).normal(size=(4, size)).astype(np.float32)
@@ -71,7 +75,7 @@ def test_evolved_controllers_keep_their_inputs_in_their_files_and_are_compared_b
         again.predict(observation, deterministic=True)[0], agent.predict(observation, None, None, True)[0]
     )
     result = dreamenv.compare(dot_world, again, dreamenv.CompareConfig((1.0,), episodes=2, num_envs=2))
-    env = DreamVectorEnv(dot_world.showing(inputs), 2, autoreset_mode=AutoresetMode.DISABLED)
+    env = DreamVectorEnv(showing(dot_world, inputs), 2, autoreset_mode=AutoresetMode.DISABLED)
     outcomes = rollout(env, agent, range(90_000, 90_002), deterministic=True, options={"temperature": 1.0})
     dreamed = {outcome.seed: outcome.length for outcome in outcomes}
     (compared,) = (score for score in result.scores if (score.policy, score.place) == ("agent, greedy", "dream"))
@@ -84,12 +88,12 @@ def test_ppo_keeps_its_inputs(dot_world, tmp_path):
     config = dreamenv.PPOConfig(timesteps=256, num_envs=4, n_steps=16, batch_size=32, inputs=("z",))
     assert dreamenv.train_ppo(dot_world, tmp_path, config).inputs == ("z",)
     agent = dreamenv.load_agent(tmp_path)
-    assert dot_world.seen_by(agent).feature_size == dot_world.latent_size
-    assert agent.predict(np.zeros((2, dot_world.latent_size), np.float32))[0].shape == (2,)
+    assert seen_by(dot_world, agent).feature_size == dot_world.model.latent_size
+    assert agent.predict(np.zeros((2, dot_world.model.latent_size), np.float32))[0].shape == (2,)
 
 
 def test_trust_says_that_it_needs_z_and_h(dot_world, dot_folder):
-    agent = LinearAgent(np.zeros((3, dot_world.latent_size)), np.zeros(3), THREE, inputs=("z",))
+    agent = LinearAgent(np.zeros((3, dot_world.model.latent_size)), np.zeros(3), THREE, inputs=("z",))
     with pytest.raises(ValueError, match="expected an agent that sees z and h, got one that sees z"):
         dreamenv.trust(dot_world, agent, dreamenv.EpisodeStore(dot_folder / "episodes"))
 

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 import dreamenv.cli
 from dreamenv import commands
 from dreamenv.bundle import world_id
-from dreamenv.config import build_models
+from dreamenv.config import build_model
 from dreamenv.episodes import Episode, StoreSpec
 from dreamenv.errors import BundleError, StoreError
 from dreamenv.inspection import quantities
@@ -41,8 +41,9 @@ from dreamenv.inspection.results import InspectConfig, kinds_of, measure
 from dreamenv.inspection.samples import cut_windows, kind_counts, sample_sizes
 from dreamenv.inspection.strips import film_strip, room, telling_episodes
 from dreamenv.inspection.table import inspection_table
-from dreamenv.latents import encode_episodes
+from dreamenv.models.mdnrnn import MDNRNN
 from dreamenv.noise import Noise
+from dreamenv.recordings import record
 from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
 from dreamenv.world import World
 
@@ -58,7 +59,7 @@ def store(dot_folder):
 @pytest.fixture(scope="module")
 def held_out(dot_world, store):
     _, episodes = store.split()
-    return episodes, encode_episodes(dot_world.vision, episodes, dot_world.config)
+    return episodes, dot_world.follow(record(dot_world.model, episodes, dot_world.config), seed=None)
 
 
 @pytest.fixture(scope="module")
@@ -259,11 +260,11 @@ def test_what_never_varies_or_alternates_is_counted_once():
 
 @pytest.mark.parametrize("window", [7, 200])
 def test_windows_and_weights_are_those_of_the_training(dot_world, held_out, window):
-    episodes, latents = held_out
+    episodes, traces = held_out
     lengths, kinds = np.array([len(e) for e in episodes]), kinds_of(episodes, dot_world.config)
     config = MemoryTraining(window=window)
-    theirs = [part for latent in latents for part in _cut(latent, window)]
-    draw, _, weights = _balance(theirs, 3, config, dreamenv.load(dot_world.path).memory)
+    theirs = [part for trace in traces for part in _cut(trace.recording, window)]
+    draw, _, weights = _balance(theirs, 3, config, dreamenv.load(dot_world.path).model.memory)
     mine = cut_windows(lengths, kinds, window, config.episode_balance)
     assert mine.length.tolist() == [len(part) for part in theirs]
     assert mine.draw == pytest.approx(draw.numpy())
@@ -271,8 +272,8 @@ def test_windows_and_weights_are_those_of_the_training(dot_world, held_out, wind
 
 
 def test_a_kind_of_ending_without_steps_shifts_no_probability(dot_world, held_out):
-    memory = dreamenv.load(dot_world.path).memory
-    windows = [part for latent in held_out[1] for part in _cut(latent, 200) if not part.ending.any()]
+    memory = dreamenv.load(dot_world.path).model.memory
+    windows = [part for trace in held_out[1] for part in _cut(trace.recording, 200) if not part.ending.any()]
 
     _balance(windows, 3, MemoryTraining(), memory)
 
@@ -280,10 +281,10 @@ def test_a_kind_of_ending_without_steps_shifts_no_probability(dot_world, held_ou
 
 
 def test_without_balance_and_correlation_all_samples_count(dot_world, held_out):
-    episodes, latents = held_out
+    episodes, traces = held_out
     plain = {"batch_size": 4, "episode_balance": 0.0, "step_balance": 0.0, "of another version": 1}
     kinds = kinds_of(episodes, dot_world.config)
-    flat = [np.ones(len(latent)) for latent in latents]
+    flat = [np.ones(len(trace)) for trace in traces]
     found = sample_sizes(episodes, kinds, flat, {"batch_size": 10, "rare_colours": False}, plain)
     steps = 4 * np.mean([len(e) for e in episodes])
     assert not found.assumed
@@ -295,8 +296,8 @@ def test_without_balance_and_correlation_all_samples_count(dot_world, held_out):
 
 
 def test_balance_and_correlation_cost_samples(dot_world, held_out):
-    episodes, latents = held_out
-    slow = [np.linspace(0.0, 1.0, len(latent)) for latent in latents]
+    episodes, traces = held_out
+    slow = [np.linspace(0.0, 1.0, len(trace)) for trace in traces]
     found = sample_sizes(episodes, kinds_of(episodes, dot_world.config), slow, {}, {"episode_balance": 2.0})
     assert found.assumed
     assert found.frames_effective < found.frames == 128
@@ -356,25 +357,26 @@ def test_without_anything_to_find_there_is_no_curve():
 
 
 def test_the_trace_is_what_m_predicts(dot_world, held_out):
-    _, latents = held_out
-    trace = trace_mixture(dot_world.memory, latents[0], dimension=3)
+    recording = held_out[1][0].recording
+    mean, _ = recording.embedding.chunk(2, dim=1)
+    trace = trace_mixture(held_out[1][0], dimension=3)
     with torch.inference_mode():
-        h, _ = dot_world.memory.unroll(latents[0].mean[None, :-1], latents[0].action[None])
-        mixture = dot_world.memory.prior(h[0, 2])
+        h, _ = dot_world.model.memory.unroll(mean[None, :-1], recording.action[None])
+        mixture = dot_world.model.memory.prior(h[0, 2])
     assert np.array(trace.means)[:, 2] == pytest.approx(mixture.means[:, 3].numpy(), abs=1e-5)
     assert np.array(trace.scales)[:, 2] == pytest.approx(mixture.log_scales[:, 3].exp().numpy(), abs=1e-5)
-    assert np.array(trace.weights).sum(0) == pytest.approx(np.ones(len(latents[0])))
-    assert trace.z == tuple(latents[0].mean[1:, 3].tolist())
+    assert np.array(trace.weights).sum(0) == pytest.approx(np.ones(len(recording)))
+    assert trace.z == tuple(mean[1:, 3].tolist())
     assert 0.0 <= min(trace.entropy) <= max(trace.entropy) <= math.log(3) + 1e-6
 
 
 def test_readings_are_those_of_the_report(dot_world, held_out):
-    _, latents = held_out
-    readings = read_memory(dot_world.memory, latents)
-    report = dreamenv.evaluate.memory_report.report_memory(dot_world.memory, latents, dot_world.config)
+    _, traces = held_out
+    readings = read_memory(traces)
+    report = dreamenv.evaluate.memory_report.report_memory(traces, dot_world.config)
     assert np.concatenate(readings.nll).mean() == pytest.approx(report.nll, abs=1e-5)
     assert readings.probabilities.sum(0)[1:].tolist() == pytest.approx([e.predicted for e in report.endings], rel=1e-4)
-    assert [len(nll) for nll in readings.nll] == [len(latent) for latent in latents]
+    assert [len(nll) for nll in readings.nll] == [len(trace) for trace in traces]
 
 
 def test_horizons_leave_a_real_step():
@@ -383,11 +385,11 @@ def test_horizons_leave_a_real_step():
 
 
 def test_every_kind_of_ending_has_its_episode(dot_world, held_out):
-    _, latents = held_out
-    chosen = telling_episodes(latents, (1, 3, 50), kinds=3)
-    kinds = [int(latents[index].ending[-1]) for index in chosen]
-    assert kinds == sorted(set(int(latent.ending[-1]) for latent in latents))
-    assert all(len(latents[index]) > 3 for index in chosen)
+    _, traces = held_out
+    chosen = telling_episodes(traces, (1, 3, 50), kinds=3)
+    kinds = [int(traces[index].recording.ending[-1]) for index in chosen]
+    assert kinds == sorted(set(int(trace.recording.ending[-1]) for trace in traces))
+    assert all(len(traces[index]) > 3 for index in chosen)
 
 
 def test_a_strip_shows_reality_and_the_dream_from_the_same_moment(dot_world, held_out):
@@ -410,7 +412,9 @@ def test_a_strip_dreams_the_actions_that_were_taken(dot_world, held_out, actions
     with torch.inference_mode():
         state = dot_world.replay(torch.from_numpy(episode.observations[:3]), taken[:2])
         for column, step in enumerate((2, 3), start=1):
-            state, _ = dot_world.imagine(state, taken[step : step + 1], 1.0, Noise.draw(1, 8, generator))
+            state, _ = dot_world.imagine(
+                state, taken[step : step + 1], 1.0, Noise.draw(1, dot_world.model.prior_noise, generator)
+            )
             assert np.array_equal(strip.dreamed[column], dot_world.decode(state)[0])
 
 
@@ -428,9 +432,9 @@ def test_too_short_an_episode_is_refused(dot_world, held_out):
 
 def test_a_dream_that_ends_says_when(dot_world, held_out):
     """With goals at every step, the dream ends at once."""
-    memory = dreamenv.load(dot_world.path).memory
+    memory = dreamenv.load(dot_world.path).model.memory
     memory.endings.shift[2] -= 30.0
-    world = World(dot_world.config, dot_world.vision, memory, dot_world.bank)
+    world = dataclasses.replace(dot_world, model=MDNRNN(dot_world.model.vision, memory))
     episode = max(held_out[0], key=len)
     assert film_strip(world, episode, "same", (1, 4), seed=0).dream_end == (1, "better")
 
@@ -613,16 +617,13 @@ def test_continuous_actions_and_missing_logs_are_no_obstacle(continuous_world, t
 
 
 def test_worlds_without_endings_and_with_one_component_say_so(dot_world, tmp_path):
-    config = dataclasses.replace(
-        dot_world.config,
-        endings=(),
-        ending_rules=(),
-        memory=dataclasses.replace(dot_world.config.memory, mixture="joint", components=1),
-    )
+    memory = dataclasses.replace(dot_world.config.model.memory, mixture="joint", components=1)
+    sizes = dataclasses.replace(dot_world.config.model, memory=memory)
+    config = dataclasses.replace(dot_world.config, endings=(), ending_rules=(), model=sizes)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        vision, memory = build_models(config)
-    world = World(config, vision.eval(), memory.eval(), dot_world.bank)
+        model = build_model(config)
+    world = World(config, model.eval(), dot_world.bank)
     result = inspect(world, random_store(tmp_path / "episodes", world, terminated=False), tmp_path, QUICK)
     assert result.heads == ()
     assert (result.memory.entropy, result.memory.overlap, result.world) == (0.0, None, world_id(world))

@@ -123,7 +123,7 @@ def test_other_settings_are_refused_by_name(finished):
 def test_held_out_episodes_stay_held_out(finished):
     store = EpisodeStore(finished[0] / "episodes")
     training, _ = store.split()
-    sizes = [len(load(one.folder).bank.mean) for one in finished[1]]
+    sizes = [len(load(one.folder).bank.first.mean) for one in finished[1]]
     explored = sum(not episode.policy.startswith("agent") for episode in store)
     assert sizes == [explored - explored // 10, len(training)] and sizes[1] > sizes[0]
 
@@ -237,7 +237,7 @@ def test_training_on_begins_with_the_sources_weights(dot_folder, dot_world, tmp_
     )
     warm = dreamenv.train(tmp_path / "warm", short, episodes=dot_folder / "episodes", source=dot_world)
     cold = dreamenv.train(tmp_path / "cold", short, episodes=dot_folder / "episodes")
-    distance = [(w.vision.expand.weight - dot_world.vision.expand.weight).abs().max() for w in (warm, cold)]
+    distance = [(w.model.vision.expand.weight - dot_world.model.vision.expand.weight).abs().max() for w in (warm, cold)]
     assert distance[0] < 0.01 < distance[1]
     assert json.loads((tmp_path / "warm" / "config.json").read_text())["env_id"] == "dot_env:Dot-v0"
 

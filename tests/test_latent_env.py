@@ -20,9 +20,8 @@ import dreamenv
 from dreamenv import LatentObservation, UnsupportedEnvironmentError, VectorLatentObservation
 from dreamenv.envs.latent import make_latent, make_latent_vector
 from dreamenv.envs.streams import NoiseStreams
-from dreamenv.models.memory import State
-from dreamenv.models.vision import sample_latent
-from dreamenv.noise import Noise
+from dreamenv.models.latent import Gaussian
+from dreamenv.noise import Noise, NoiseSpec
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
@@ -109,7 +108,7 @@ def reality_of(monkeypatch):
     def arrange(world, make, action=None):
         monkeypatch.setitem(gym.registry, "Arranged-v0", EnvSpec("Arranged-v0", make))
         config = dataclasses.replace(world.config, env_id="Arranged-v0", action=action or world.config.action)
-        return World(config, world.vision, world.memory, world.bank)
+        return World(config, world.model, world.bank)
 
     return arrange
 
@@ -130,10 +129,15 @@ class Replay:
 
 
 def drawn(steps, seed=1):
-    """The (steps, 8) standard normal numbers of an episode with this seed; that of ``replay`` by default."""
-    streams, row = NoiseStreams(1, 8), np.zeros(1, int)
+    """The noise of the steps of an episode with this seed, of one row each; that of ``replay`` by default."""
+    streams, row = NoiseStreams(1, NoiseSpec(uniform=8, normal=8)), np.zeros(1, int)
     streams.seed(row, [seed])
-    return torch.cat([streams.draw(row).normal for _ in range(steps)])
+    return [streams.draw(row) for _ in range(steps)]
+
+
+def drawn_normal(steps, seed=1):
+    """The (steps, 8) standard normal numbers among them."""
+    return torch.cat([noise.normal for noise in drawn(steps, seed)])
 
 
 @pytest.fixture
@@ -223,10 +227,10 @@ def test_a_shorter_time_limit_truncates_there(dot_folder):
 
 def test_z_is_drawn_from_the_posterior_of_the_frame_just_seen(dot_world, replay):
     with torch.inference_mode():
-        mean, log_variance = dot_world.vision.encode(replay.frames)
+        mean, log_variance = dot_world.model.vision.encode(replay.frames)
     standard = (replay.features[:, :8] - mean) * torch.exp(-0.5 * log_variance)
     assert 0.8 < standard.std() < 1.2 and abs(standard.mean()) < 0.3
-    assert torch.allclose(standard, drawn(len(mean)), atol=1e-3)
+    assert torch.allclose(standard, drawn_normal(len(mean)), atol=1e-3)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
@@ -242,19 +246,19 @@ def test_h_has_consumed_everything_before_z_and_not_z_itself(dot_world, replay):
     z, h = replay.features[:, :8], replay.features[:, 8:]
     assert not h[0].any()
     with torch.inference_mode():
-        unrolled, _ = dot_world.memory.unroll(z[None, :-1], replay.actions[None])
-        late, _ = dot_world.memory.unroll(z[None, 1:], replay.actions[None])
+        unrolled, _ = dot_world.model.memory.unroll(z[None, :-1], replay.actions[None])
+        late, _ = dot_world.model.memory.unroll(z[None, 1:], replay.actions[None])
     assert torch.allclose(h[1:], unrolled[0], atol=1e-5)
     assert not torch.allclose(h[1:], late[0], atol=1e-2)
 
 
 def test_observing_by_hand_gives_the_same_features(dot_world, replay):
     with torch.inference_mode():
-        first, *normals = drawn(len(replay.frames)).split(1)
+        first, *following = drawn(len(replay.frames))
         state = dot_world.start(replay.frames[:1], first)
         features = [dot_world.features(state)]
-        for action, frame, normal in zip(replay.actions, replay.frames[1:], normals, strict=True):
-            state = dot_world.observe(state, action[None], frame[None], normal)
+        for action, frame, noise in zip(replay.actions, replay.frames[1:], following, strict=True):
+            state = dot_world.observe(state, action[None], frame[None], noise)
             features.append(dot_world.features(state))
     assert torch.allclose(replay.features, torch.cat(features), atol=1e-5)
     assert state.step.tolist() == [20]
@@ -263,12 +267,13 @@ def test_observing_by_hand_gives_the_same_features(dot_world, replay):
 def test_a_dream_forced_onto_the_real_z_has_the_same_h(dot_world, replay):
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        state = dot_world.start(replay.frames[:1], drawn(1))
+        state = dot_world.start(replay.frames[:1], drawn(1)[0])
         for action, expected in zip(replay.actions, replay.features[1:], strict=True):
-            dreamed, _ = dot_world.imagine(state, action[None], 1.0, Noise.draw(1, 8, generator))
+            noise = Noise.draw(1, dot_world.model.prior_noise, generator)
+            dreamed, _ = dot_world.imagine(state, action[None], 1.0, noise)
             assert torch.allclose(dreamed.h[0], expected[8:], atol=1e-5)
             assert not torch.equal(dreamed.z[0], expected[:8])
-            state = State(expected[None, :8], dreamed.h, dreamed.c, dreamed.step)
+            state = dataclasses.replace(dreamed, z=expected[None, :8])
 
 
 def test_training_episodes_have_the_features_that_agents_see(dot_world, dot_folder):
@@ -277,9 +282,9 @@ def test_training_episodes_have_the_features_that_agents_see(dot_world, dot_fold
     features = [env.reset(seed=episode.seed)[0]]
     features += [env.step(action)[0] for action in episode.actions]
     with torch.inference_mode():
-        mean, log_variance = dot_world.vision.encode(torch.from_numpy(episode.observations))
-        z = sample_latent(mean, log_variance, drawn(len(mean), episode.seed))
-        h, _ = dot_world.memory.unroll(z[None, :-1], torch.from_numpy(episode.actions)[None])
+        mean, log_variance = dot_world.model.vision.encode(torch.from_numpy(episode.observations))
+        z = Gaussian(mean, log_variance).at(drawn_normal(len(mean), episode.seed))
+        h, _ = dot_world.model.memory.unroll(z[None, :-1], torch.from_numpy(episode.actions)[None])
     assert np.allclose(np.stack(features)[:, :8], z, atol=1e-5)
     assert np.allclose(np.stack(features)[1:, 8:], h[0], atol=1e-5)
 

@@ -1,6 +1,5 @@
 """M: what h knows and when, and that one step and a whole sequence are the same mathematics."""
 
-import dataclasses
 import functools
 import math
 
@@ -9,11 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from dreamenv.bank import StartBank
-from dreamenv.config import WorldConfig
+from dreamenv.config import WorldConfig, build_model
 from dreamenv.models import packed, products
-from dreamenv.models.mdn import log_probability
-from dreamenv.models.memory import MDNRNN, MemoryConfig, State, one_step_loss, weighted_cross_entropy
-from dreamenv.models.vision import ConvVAE, VisionConfig
+from dreamenv.models.base import State
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import MDNRNNConfig
+from dreamenv.models.memory import LSTMMemory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.vision import VisionConfig
 from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -27,7 +28,7 @@ NAVIGATION_PARAMETERS = 9 + 1_189_888 + 330_885
 
 def make_memory(spec=DISCRETE, mixture="per_dim"):
     torch.manual_seed(0)
-    return MDNRNN(MemoryConfig(hidden_size=H, components=2, mixture=mixture), Z, spec, endings=3)
+    return LSTMMemory(MemoryConfig(hidden_size=H, components=2, mixture=mixture), Z, spec, endings=3)
 
 
 def make_actions(spec, batch, steps):
@@ -88,13 +89,11 @@ def test_h_depends_on_actions_up_to_its_own(t):
 @pytest.fixture(scope="module")
 def world():
     """An untrained world."""
-    config = WorldConfig(
-        "Any-v0", (8, 8, 3), DISCRETE, 20, VisionConfig((8, 8, 3), Z, (4,)), MemoryConfig(H, 2), ("same",), ("sample",)
-    )
+    sizes = MDNRNNConfig(VisionConfig((8, 8, 3), Z, (4,)), MemoryConfig(H, 2))
+    config = WorldConfig("Any-v0", (8, 8, 3), DISCRETE, 20, sizes, ("same",), ("sample",))
     torch.manual_seed(0)
-    memory = MDNRNN(config.memory, Z, DISCRETE, 2)
-    bank = StartBank(torch.randn(5, Z), torch.zeros(5, Z), make_state(3))
-    return World(config, ConvVAE(config.vision), memory, bank)
+    bank = StartBank(Gaussian(torch.randn(5, Z), torch.zeros(5, Z)), make_state(3))
+    return World(config, build_model(config), bank)
 
 
 def random_frames(seed):
@@ -104,13 +103,13 @@ def random_frames(seed):
 def test_an_episode_begins_with_h_zero(world):
     state = world.start(random_frames(0))
 
-    assert not state.h.any() and not state.c.any() and not state.step.any()
+    assert not state.h.any() and not state.carry.any() and not state.step.any()
 
 
 def test_a_dream_begins_with_h_zero(world):
-    state = world.sample_start(Noise.draw(4, Z, torch.Generator().manual_seed(0)))
+    state = world.sample_start(Noise.draw(4, world.model.posterior_noise, torch.Generator().manual_seed(0)))
 
-    assert not state.h.any() and not state.c.any() and not state.step.any()
+    assert not state.h.any() and not state.carry.any() and not state.step.any()
 
 
 def test_observed_h_does_not_depend_on_the_frame_that_came(world):
@@ -124,17 +123,17 @@ def test_observed_h_does_not_depend_on_the_frame_that_came(world):
 
 def test_observed_h_is_one_step_from_the_last_z_and_action(world):
     state, action = world.observe(world.start(random_frames(0)), torch.tensor([1, 1]), random_frames(1)), torch.ones(2)
-    h, c = world.memory.advance(state.z, action.long(), state.h, state.c)
+    h, c = world.model.memory.advance(state.z, action.long(), state.h, state.carry)
 
     after = world.observe(state, action.long(), random_frames(2))
 
-    assert torch.equal(after.h, h) and torch.equal(after.c, c)
+    assert torch.equal(after.h, h) and torch.equal(after.carry, c)
     assert torch.equal(after.step, state.step + 1)
 
 
 def test_imagined_and_observed_h_are_the_same(world):
     state, action = world.start(random_frames(0)), torch.tensor([0, 2])
-    noise = Noise.draw(2, Z, torch.Generator().manual_seed(0))
+    noise = Noise.draw(2, world.model.prior_noise, torch.Generator().manual_seed(0))
 
     imagined, _ = world.imagine(state, action, 1.0, noise)
 
@@ -145,13 +144,13 @@ def test_training_predicts_the_next_z_from_h():
     memory = make_memory()
     h, next_z = torch.randn(5, H), torch.randn(5, Z)
 
-    torch.testing.assert_close(one_step_loss(memory.prior(h), next_z), -log_probability(memory.prior(h), next_z) / Z)
+    torch.testing.assert_close(one_step_loss(memory.prior(h), next_z), -memory.prior(h).log_probability(next_z) / Z)
 
 
 @pytest.mark.parametrize(("mixture", "outputs"), [("joint", 645), ("per_dim", 960)])
 def test_parameter_counts_of_the_navigation_world(mixture, outputs):
     config = MemoryConfig(hidden_size=512, components=5, mixture=mixture)
-    memory = MDNRNN(config, latent_size=64, action=DISCRETE, endings=3)
+    memory = LSTMMemory(config, latent_size=64, action=DISCRETE, endings=3)
     counts = [
         sum(parameter.numel() for parameter in part.parameters())
         for part in (memory.embedding, memory.lstm, memory.mixture)
@@ -190,7 +189,7 @@ def test_rows_takes_rows_in_order():
 
     rows = state.rows(torch.tensor([3, 0]))
 
-    for name in ("z", "h", "c", "step"):
+    for name in ("z", "h", "carry", "step"):
         assert torch.equal(getattr(rows, name), getattr(state, name)[[3, 0]])
 
 
@@ -199,7 +198,7 @@ def test_with_rows_replaces_those_rows_only():
 
     merged = state.with_rows(torch.tensor([2, 0]), other)
 
-    for name in ("z", "h", "c", "step"):
+    for name in ("z", "h", "carry", "step"):
         old, new, result = (getattr(value, name) for value in (state, other, merged))
         assert torch.equal(result, torch.stack([new[1], old[1], new[0], old[3]]))
 
@@ -245,13 +244,14 @@ def test_packed_weights_step_as_the_plain_ones(mixture, mkl, spec, monkeypatch):
         getattr(memory.reward, name).fill_(value)
     memory.endings.shift.copy_(torch.tensor([0.5, -1.0, 2.0]))
     state, action, elapsed = make_state(7), make_actions(spec, 7, 1)[:, 0], torch.linspace(0.0, 1.0, 7)
-    fast = packed.PackedMDNRNN(memory)
+    fast = packed.PackedMemory(memory)
 
     with torch.inference_mode():
-        steps = [one.advance(state.z, action, state.h, 3.0 * state.c) for one in (fast, memory)]
-        mine, plain = (one.outlook(state.h, elapsed) for one in (fast, memory))
+        steps = [one.advance(state.z, action, state.h, 3.0 * state.carry) for one in (fast, memory)]
+        prior, outlook = fast.predict(state.h, elapsed)
+        plain = memory.outlook(state.h, elapsed)
 
     close = functools.partial(torch.testing.assert_close, atol=1e-5, rtol=0.0)
     close(*steps)
-    close(dataclasses.astuple(mine.mixture), dataclasses.astuple(plain.mixture))
-    close((mine.endings, mine.rewards), (plain.endings, plain.rewards))
+    close(prior.parts, memory.prior(state.h).parts)
+    close((outlook.endings, outlook.rewards), (plain.endings, plain.rewards))

@@ -11,9 +11,9 @@ from dreamenv import EpisodeStore, load_agent, rollout
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
 from dreamenv.evaluate.scores import ConstantPolicy
-from dreamenv.latents import LatentEpisode, encode_episodes
+from dreamenv.noise import Noise
+from dreamenv.recordings import Recording, record
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import World
 
 GAMMA = 0.95
 
@@ -21,7 +21,7 @@ GAMMA = 0.95
 @pytest.fixture(scope="module")
 def recorded(dot_world, dot_folder):
     episodes, _ = EpisodeStore(dot_folder / "episodes").split()
-    return experience(dot_world, encode_episodes(dot_world.vision, episodes, dot_world.config))
+    return experience(dot_world, record(dot_world.model, episodes, dot_world.config))
 
 
 def really(world, agent):
@@ -32,13 +32,14 @@ def really(world, agent):
 
 def test_experience_is_what_the_agent_would_have_seen(dot_world, dot_folder, recorded):
     (episode,) = EpisodeStore(dot_folder / "episodes").split()[0][:1]
-    normal = torch.randn(len(episode) + 1, dot_world.latent_size, generator=torch.Generator().manual_seed(0))
-    state = dot_world.start(torch.from_numpy(episode.observations[:1]), normal[:1])
+    spec = dot_world.model.posterior_noise
+    noise = Noise.draw(len(episode) + 1, spec, torch.Generator().manual_seed(0))
+    state = dot_world.start(torch.from_numpy(episode.observations[:1]), noise.rows(slice(1)))
     for step, action in enumerate(episode.actions):
         assert torch.allclose(recorded.features[step], dot_world.features(state)[0], atol=2e-2)
         assert float(recorded.elapsed[step]) == pytest.approx(step / 20)
         frame = torch.from_numpy(episode.observations[step + 1][None])
-        state = dot_world.observe(state, torch.tensor([action]), frame, normal[step + 1][None])
+        state = dot_world.observe(state, torch.tensor([action]), frame, noise.rows(slice(step + 1, step + 2)))
         assert torch.allclose(recorded.next_features[step], dot_world.features(state)[0], atol=2e-2)
     assert recorded.starts[1] == len(episode)
     assert bool(recorded.last[len(episode) - 1])
@@ -55,8 +56,10 @@ def test_values_are_the_real_returns(dot_world, dot_agent_folder, recorded, who)
 def test_draws_of_z_blur_no_value(dot_world, dot_folder, recorded):
     """An agent that sees nothing acts alike whatever is drawn, so that its value is the same, too."""
     episodes, _ = EpisodeStore(dot_folder / "episodes").split()
-    latents = encode_episodes(dot_world.vision, episodes, dot_world.config)
-    blurred = experience(dot_world, [dataclasses.replace(e, log_variance=e.log_variance + 3.0) for e in latents])
+    recordings = record(dot_world.model, episodes, dot_world.config)
+    size = dot_world.model.latent_size
+    wider = torch.cat([torch.zeros(size), torch.full((size,), 3.0)])  # of the log-variances
+    blurred = experience(dot_world, [dataclasses.replace(e, embedding=e.embedding + wider) for e in recordings])
     values = [off_policy_return(dot_world, ConstantPolicy(0), data, gamma=GAMMA) for data in (recorded, blurred)]
     assert not torch.allclose(recorded.features, blurred.features, atol=0.5)
     assert values[0] == values[1]
@@ -71,7 +74,7 @@ def test_a_chain_has_its_value_in_closed_form(dot_world):
     features = torch.zeros(count, dot_world.feature_size)
     data = Experience(features, features, action, (action == 0).float(), ends, torch.zeros(count), torch.arange(10))
     config = dataclasses.replace(dot_world.config, action=ActionSpec(n=2), action_prior=())
-    world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
+    world = dataclasses.replace(dot_world, config=config)
 
     assert off_policy_return(world, ConstantPolicy(0), data, gamma=0.9) == pytest.approx(1 / (1 - 0.45), abs=0.06)
     assert off_policy_return(world, ConstantPolicy(1), data, gamma=0.9) == pytest.approx(0.0, abs=0.06)
@@ -80,10 +83,9 @@ def test_a_chain_has_its_value_in_closed_form(dot_world):
 def test_nothing_is_paid_after_the_time_limit(dot_world):
     """A state that pays 1 at every step, for as long as an episode lasts; regularisation doubts what few have seen."""
     limit, episodes = dot_world.config.max_episode_steps, 200
-    z, none = torch.zeros(limit + 1, dot_world.latent_size), torch.zeros(limit, dtype=torch.int64)
-    episode = LatentEpisode(
-        mean=z,
-        log_variance=z - 200.0,
+    z, none = torch.zeros(limit + 1, dot_world.model.latent_size), torch.zeros(limit, dtype=torch.int64)
+    episode = Recording(
+        embedding=torch.cat([z, z - 200.0], dim=1),
         action=none,
         reward=torch.ones(limit),
         ending=none,

@@ -9,13 +9,14 @@ import torch
 import dreamenv
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import LinearAgent, act
-from dreamenv.config import build_models
+from dreamenv.config import build_model
 from dreamenv.models.heads import EndingHead
 from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.paper import PaperMDNRNN, PaperVAE
+from dreamenv.models.paper import PaperMemory, PaperVAE
 from dreamenv.models.vision import VisionConfig
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.memory import kind_weights
+from dreamenv.world import showing
 from dreamenv.worlds.takecover.presets import PAPER_EVOLVE, PAPER_TRAIN
 
 THREE = ActionSpec(n=3)
@@ -33,7 +34,7 @@ def paper_vae(latent_size):
 def paper_memory(action=THREE, endings=2, hidden_size=8, latent_size=4):
     torch.manual_seed(0)
     config = MemoryConfig(hidden_size=hidden_size, components=5, kind="paper")
-    return PaperMDNRNN(config, latent_size, action, endings).eval()
+    return PaperMemory(config, latent_size, action, endings).eval()
 
 
 class TestCounts:
@@ -63,15 +64,14 @@ class TestPreset:
             (64, 64, 3),
             THREE,
             2100,
-            PAPER_TRAIN.vision.model,
-            PAPER_TRAIN.memory.model,
+            PAPER_TRAIN.sizes,
             ("same",),
             ("threshold",),
         )
-        vision, memory = build_models(config)
+        model = build_model(config)
 
-        assert count(vision) == 4_446_915
-        assert count(memory) - count(memory.reward) == 1_678_785
+        assert count(model.vision) == 4_446_915
+        assert count(model.memory) - count(model.memory.reward) == 1_678_785
 
     def test_its_controller_has_the_papers_size(self):
         assert PAPER_EVOLVE.inputs == ("z", "c", "h") and PAPER_EVOLVE.one_output and PAPER_EVOLVE.hidden == 0
@@ -156,7 +156,7 @@ class TestMemory:
         )
         world = dreamenv.train(tmp_path, config, episodes=store)
 
-        assert isinstance(world.vision, PaperVAE) and isinstance(world.memory, PaperMDNRNN)
+        assert isinstance(world.model.vision, PaperVAE) and isinstance(world.model.memory, PaperMemory)
         assert set(world.config.ending_rules) == {"threshold"}
         env = dreamenv.DreamVectorEnv(world, 3, autoreset_mode="SameStep")
         observation, _ = env.reset(seed=0)
@@ -188,8 +188,8 @@ class TestController:
         agent = dreamenv.evolve(dot_world, tmp_path, config)
         again = dreamenv.load_agent(tmp_path)
 
-        features = dot_world.showing(("z", "c", "h")).feature_size
-        assert again.num_parameters == features == len(initial_parameters(dot_world.showing(("z", "c", "h")), 0, True))
+        features = showing(dot_world, ("z", "c", "h")).feature_size
+        assert again.num_parameters == features == len(initial_parameters(showing(dot_world, ("z", "c", "h")), 0, True))
         assert np.array_equal(again.weight, agent.weight) and again.inputs == ("z", "c", "h")
 
     def test_a_hidden_layer_before_it_is_refused(self):
@@ -209,7 +209,7 @@ class TestTraining:
             world = dreamenv.train(
                 tmp_path / str(calibrated), dataclasses.replace(config, memory=memory), episodes=dot_folder / "episodes"
             )
-            shifts.append(world.memory.endings.shift)
+            shifts.append(world.model.memory.endings.shift)
 
         assert shifts[0].abs().max() > 0.1
         assert torch.equal(shifts[1], torch.zeros_like(shifts[1]))

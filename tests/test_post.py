@@ -41,20 +41,21 @@ def test_controllers_are_compared_by_what_they_see_and_not_made_twice(run, tmp_p
     (tmp_path / "run" / "z-seed0" / "agent.safetensors").unlink()  # nobody asks for it again
     assert run("inputs", settings) == (printed, rows)
     random = dreamenv.load(tmp_path / "run" / "z--h---dream-of-an-untrained-M-seed0" / "world")
-    assert same(random.vision, dot_world.vision) and not same(random.memory, dot_world.memory)
+    assert same(random.model.vision, dot_world.model.vision)
+    assert not same(random.model.memory, dot_world.model.memory)
 
 
 def test_random_weights_of_m_depend_on_the_seed():
     world = dreamenv.load("sidewalk")
 
-    assert same(with_fresh_memory(world, 0).memory, with_fresh_memory(world, 0).memory)
-    assert not same(with_fresh_memory(world, 0).memory, with_fresh_memory(world, 1).memory)
+    assert same(with_fresh_memory(world, 0).model.memory, with_fresh_memory(world, 0).model.memory)
+    assert not same(with_fresh_memory(world, 0).model.memory, with_fresh_memory(world, 1).model.memory)
 
 
 def test_agents_that_see_random_features_are_in_the_same_dream():
     world = dreamenv.load("sidewalk")
     blind = with_random_features(world, 0)
-    memory = with_fresh_memory(world, 0).memory
+    memory = with_fresh_memory(world, 0).model.memory
     actions = torch.randint(0, 3, (20, 4), generator=torch.Generator().manual_seed(0)).numpy()
     seen, shown = (dreamenv.DreamVectorEnv(w, 4, batch_invariant=True) for w in (world, blind))
     z = [torch.from_numpy(seen.reset(seed=0)[0][:, :64])]
@@ -77,8 +78,9 @@ def test_mixtures_are_compared_on_the_latents_of_one_v(run, tmp_path, dot_folder
 
     assert [row["setting"] for row in rows] == ["joint", "joint, repulsion"]
     worlds = [dreamenv.load(tmp_path / "run" / name) for name in ("joint-seed0", "joint-repulsion-seed0")]
-    assert all(world.config.memory.mixture == "joint" for world in worlds)
-    assert same(worlds[0].vision, worlds[1].vision) and not same(worlds[0].memory, worlds[1].memory)
+    assert all(world.config.model.memory.mixture == "joint" for world in worlds)
+    one, other = (world.model for world in worlds)
+    assert same(one.vision, other.vision) and not same(one.memory, other.memory)
     assert all(0.0 <= row["overlap"] <= 1.0 and 1.0 <= row["live"] <= 5.0 for row in rows)
 
 

@@ -163,7 +163,7 @@ def test_train_ppo_refuses_another_world(dot_world, continuous_world, tmp_path):
 
 def test_train_ppo_begins_with_the_action_prior(dot_world, tmp_path):
     config = dataclasses.replace(dot_world.config, action_prior=(0.8, 0.1, 0.1))
-    world = dreamenv.World(config, dot_world.vision, dot_world.memory, dot_world.bank, dot_world.path)
+    world = dreamenv.World(config, dot_world.model, dot_world.bank, path=dot_world.path)
     agent = train_ppo(world, tmp_path, dataclasses.replace(QUICK, learning_rate=0.0))
     observation = torch.from_numpy(observations_of(world))
     with torch.no_grad():
@@ -175,7 +175,7 @@ def test_train_ppo_begins_at_the_prior_of_a_box_with_the_spread_asked_for(contin
     """The middle of (0, 3) is 1.5, where an agent without a prior of 2.4 would begin."""
     box = ActionSpec(low=(0.0,), high=(3.0,))
     config = dataclasses.replace(continuous_world.config, action=box, action_prior=(2.4,))
-    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    world = dreamenv.World(config, continuous_world.model, continuous_world.bank)
     settings = dataclasses.replace(QUICK, learning_rate=0.0, log_std=-2.0, timesteps=256)
     agent = train_ppo(world, tmp_path, settings)
     assert np.allclose(greedy(agent, observations_of(world)), 2.4, atol=0.1)
@@ -186,7 +186,7 @@ def test_train_ppo_begins_at_the_prior_of_a_box_with_the_spread_asked_for(contin
 
 def test_train_ppo_begins_at_rest_where_a_box_has_no_prior(continuous_world, tmp_path):
     config = dataclasses.replace(continuous_world.config, action=ActionSpec(low=(0.0,), high=(1.0,)))
-    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    world = dreamenv.World(config, continuous_world.model, continuous_world.bank)
     agent = train_ppo(world, tmp_path, dataclasses.replace(QUICK, learning_rate=0.0, timesteps=256))
     assert greedy(agent, observations_of(world)).max() < 0.06
 

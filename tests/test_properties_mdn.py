@@ -10,16 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dreamenv.models.mdn import (
-    Mixture,
-    live_components,
-    log_probability,
-    overlap,
-    parameter_count,
-    sample,
-    split_parameters,
-    weight_entropy,
-)
+from dreamenv.models.latent import Mixture
 
 STEPS = 500  # of the uniform numbers' grid
 
@@ -33,8 +24,8 @@ def mixtures(draw, least=1):
     """A mixture of batch shape (2,), with parameters from tiny to absurd."""
     kind, components = draw(st.sampled_from(["per_dim", "joint"])), draw(st.integers(least, 6))
     size, bound = draw(st.integers(1, 4)), draw(st.sampled_from([0.125, 3.0, 60.0]))
-    raw = draw(floats((2, parameter_count(kind, components, size)), bound))
-    return split_parameters(raw, kind, components, size)
+    raw = draw(floats((2, Mixture.parameter_count(kind, components, size)), bound))
+    return Mixture.split(raw, kind, components, size)
 
 
 @st.composite
@@ -63,7 +54,7 @@ def drawn_on_a_grid(mixture, temperature):
     uniform = ((torch.arange(STEPS) + 0.5) / STEPS).double().repeat(2)[:, None].expand(-1, size)
     normal = torch.tensor([-1.0, 1.0]).double().repeat_interleave(STEPS)[:, None].expand(-1, size)
     many = Mixture(*(part[:1].expand(2 * STEPS, -1, -1) for part in mixture.parts))
-    return sample(many, torch.full((2 * STEPS,), temperature).double(), uniform, normal)
+    return many.sample(torch.full((2 * STEPS,), temperature).double(), uniform, normal)
 
 
 @given(mixtures(), st.data())
@@ -76,8 +67,10 @@ def test_log_probability_is_scipys(mixture, data):
     weights = scipy.special.log_softmax(mixture.logits.double().numpy(), axis=-2)
     expected = scipy.special.logsumexp(weights + components, axis=-2).sum(-1)
 
-    np.testing.assert_allclose(log_probability(doubles(mixture), z.double()).numpy(), expected, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(log_probability(mixture, z).numpy(), expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        Mixture.log_probability(doubles(mixture), z.double()).numpy(), expected, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(mixture.log_probability(z).numpy(), expected, rtol=1e-4, atol=1e-3)
 
 
 @given(mixtures(), st.floats(0.05, 4.0))
@@ -109,7 +102,7 @@ def test_every_sample_lies_where_one_component_puts_it(mixture, temperature, see
     size = mixture.means.shape[-1]
     uniform, normal = torch.rand(2, size, generator=generator), torch.randn(2, size, generator=generator)
 
-    z = sample(mixture, torch.full((2,), temperature), uniform, normal)
+    z = mixture.sample(torch.full((2,), temperature), uniform, normal)
 
     candidates = mixture.means + mixture.log_scales.exp() * math.sqrt(temperature) * normal[:, None]
     misses = (z[:, None] - candidates).abs() / (1.0 + candidates.abs())
@@ -125,12 +118,12 @@ def test_rows_are_sampled_apart(mixture, temperature, seed):
     uniform, normal = torch.rand(2, size, generator=generator), torch.randn(2, size, generator=generator)
     temperatures = torch.tensor([temperature, 1.0])
 
-    both = sample(mixture, temperatures, uniform, normal)
+    both = mixture.sample(temperatures, uniform, normal)
 
     for row in range(2):
         alone = Mixture(*(part[row : row + 1] for part in mixture.parts))
         parts = (temperatures[row : row + 1], uniform[row : row + 1], normal[row : row + 1])
-        torch.testing.assert_close(sample(alone, *parts), both[row : row + 1], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(alone.sample(*parts), both[row : row + 1], rtol=1e-6, atol=1e-6)
 
 
 @given(mixtures_and_orders(), st.integers(0, 1000))
@@ -138,7 +131,7 @@ def test_the_order_of_components_changes_no_density_and_no_measure(pair, seed):
     mixture, other = pair
     z = torch.randn(2, mixture.means.shape[-1], generator=torch.Generator().manual_seed(seed))
 
-    for measure in (lambda m: log_probability(m, z), overlap, weight_entropy, live_components):
+    for measure in (lambda m: m.log_probability(z), Mixture.overlap, Mixture.weight_entropy, Mixture.live_components):
         torch.testing.assert_close(measure(other), measure(mixture), rtol=1e-5, atol=1e-5)
 
 
@@ -156,7 +149,7 @@ def test_the_order_of_components_changes_no_moment_of_the_samples(pair, temperat
 def test_the_repulsion_is_bounded_and_has_a_finite_gradient(mixture):
     leaves = [part.clone().requires_grad_() for part in mixture.parts]
 
-    found = overlap(Mixture(*leaves))
+    found = Mixture.overlap(Mixture(*leaves))
     found.sum().backward()
 
     assert ((found >= 0.0) & (found <= 1.0 + 1e-6)).all()
@@ -169,23 +162,23 @@ def test_the_repulsion_knows_no_scale_and_no_shift(mixture, log_factor, shift):
     mixture = doubles(mixture)
     other = Mixture(mixture.logits, mixture.means * math.exp(log_factor) + shift, mixture.log_scales + log_factor)
 
-    torch.testing.assert_close(overlap(other), overlap(mixture), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(other.overlap(), mixture.overlap(), rtol=1e-6, atol=1e-9)
 
 
 @given(mixtures())
 def test_entropy_and_live_components_keep_their_bounds(mixture):
     components = mixture.means.shape[-2]
-    entropy, live = weight_entropy(mixture), live_components(mixture, threshold=0.05)
+    entropy, live = mixture.weight_entropy(), mixture.live_components(threshold=0.05)
 
     assert ((entropy >= -1e-6) & (entropy <= math.log(components) + 1e-5)).all()
     assert ((live >= 1.0) & (live <= components)).all()
-    assert (entropy <= torch.log(live_components(mixture, threshold=0.0)) + 1e-4).all()
+    assert (entropy <= torch.log(mixture.live_components(threshold=0.0)) + 1e-4).all()
 
 
 @given(mixtures(), st.data())
 def test_the_likelihood_has_a_finite_gradient(mixture, data):
     leaves = [part.clone().requires_grad_() for part in mixture.parts]
 
-    log_probability(Mixture(*leaves), data.draw(floats((2, mixture.means.shape[-1]), 20.0))).sum().backward()
+    Mixture.log_probability(Mixture(*leaves), data.draw(floats((2, mixture.means.shape[-1]), 20.0))).sum().backward()
 
     assert all(torch.isfinite(leaf.grad).all() for leaf in leaves)

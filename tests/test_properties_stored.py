@@ -11,9 +11,12 @@ from hypothesis.extra import numpy as arrays
 
 from dreamenv.bank import StartBank
 from dreamenv.bundle import load, save
-from dreamenv.config import WorldConfig, build_models
+from dreamenv.config import WorldConfig, build_model
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
-from dreamenv.models.memory import MemoryConfig, State
+from dreamenv.models.base import State
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import MDNRNNConfig
+from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.vision import VisionConfig
 from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
@@ -125,8 +128,10 @@ def worlds(draw):
         frame_shape=(draw(st.integers(4, 20)), draw(st.integers(4, 20)), 3),
         action=draw(st.sampled_from(ACTIONS)),
         max_episode_steps=draw(st.integers(1, 1000)),
-        vision=VisionConfig((8, 12, 3), latent, (4, 6), kind=draw(st.sampled_from(["conv", "unet"]))),
-        memory=MemoryConfig(hidden, draw(st.integers(1, 4)), draw(st.sampled_from(["per_dim", "joint"]))),
+        model=MDNRNNConfig(
+            VisionConfig((8, 12, 3), latent, (4, 6), kind=draw(st.sampled_from(["conv", "unet"]))),
+            MemoryConfig(hidden, draw(st.integers(1, 4)), draw(st.sampled_from(["per_dim", "joint"]))),
+        ),
         endings=tuple(kinds),
         ending_rules=tuple(rules),
         ordinary_reward=draw(st.floats(-1.0, 1.0)),
@@ -135,14 +140,14 @@ def worlds(draw):
     )
     with torch.random.fork_rng():
         torch.manual_seed(draw(st.integers(0, 1000)))
-        vision, memory = build_models(config)
-        memory.endings.shift.copy_(torch.randn(1 + len(kinds)))
-        memory.reward.fit_range(torch.randn(3 * (1 + len(kinds))), torch.arange(1 + len(kinds)).repeat(3))
+        model = build_model(config)
+        model.memory.endings.shift.copy_(torch.randn(1 + len(kinds)))
+        model.memory.reward.fit_range(torch.randn(3 * (1 + len(kinds))), torch.arange(1 + len(kinds)).repeat(3))
         count, starts = draw(st.integers(0, 4)), draw(st.integers(1, 4))
         mean, log_variance = torch.randn(2, starts, latent)
         moments = (torch.randn(count, latent), torch.randn(count, hidden).tanh(), torch.randn(count, hidden))
-    bank = StartBank(mean, log_variance, State(*moments, torch.arange(count)))
-    return World(config, vision.eval(), memory.eval(), bank)
+    bank = StartBank(Gaussian(mean, log_variance), State(*moments, torch.arange(count)))
+    return World(config, model.eval(), bank)
 
 
 @torch.no_grad()
@@ -153,9 +158,9 @@ def lives(world):
     frames = torch.randint(256, (2, batch, *world.config.frame_shape), generator=generator, dtype=torch.uint8)
     action = torch.arange(batch) % spec.n if spec.discrete else torch.tensor(spec.low).expand(batch, -1)
     seen = world.observe(world.start(frames[0]), action, frames[1])
-    dreamed, transition = world.imagine(seen, action, 0.0, Noise.draw(batch, world.latent_size, generator))
-    chances = world.memory.endings.probabilities(dreamed.h)
-    started = world.sample_start(Noise.draw(batch, world.latent_size, generator), 0.5)
+    dreamed, transition = world.imagine(seen, action, 0.0, Noise.draw(batch, world.model.prior_noise, generator))
+    chances = world.model.memory.endings.probabilities(dreamed.h)
+    started = world.sample_start(Noise.draw(batch, world.model.prior_noise, generator), 0.5)
     return world.features(seen), world.features(dreamed), chances, world.features(started), transition
 
 
@@ -176,17 +181,16 @@ def test_saving_what_was_loaded_gives_the_same_bytes(world):
 @SOME
 @given(worlds())
 def test_a_loaded_world_is_the_saved_one_in_half_precision(world):
-    facts = {f"memory.{name}" for name, _ in world.memory.named_buffers()}
+    facts = {name for name, _ in world.model.named_buffers()}
     with TemporaryDirectory() as folder:
         save(world, folder)
         loaded = load(folder)
 
-    for kind in ("vision", "memory"):
-        original, kept = (getattr(w, kind).state_dict() for w in (world, loaded))
-        assert original.keys() == kept.keys()
-        for name, tensor in original.items():
-            exact = f"{kind}.{name}" in facts or not tensor.is_floating_point()
-            assert torch.equal(kept[name], tensor if exact else tensor.half().float())
+    original, kept = (w.model.state_dict() for w in (world, loaded))
+    assert original.keys() == kept.keys()
+    for name, tensor in original.items():
+        exact = name in facts or not tensor.is_floating_point()
+        assert torch.equal(kept[name], tensor if exact else tensor.half().float())
     *features, transition = lives(world)
     *again, transition_again = lives(loaded)
     for before, after in zip(features, again, strict=True):

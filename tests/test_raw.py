@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 
 import dreamenv
 from dreamenv import CompareConfig, DreamEnv, DreamVectorEnv, as_vec_env, compare, save_sb3
+from dreamenv.world import showing
 
 SETTINGS = {"n_steps": 8, "batch_size": 8, "n_epochs": 1, "device": "cpu"}
 
@@ -68,7 +69,7 @@ def ppo(env):
     ids=str,
 )
 def test_a_model_of_changed_observations_is_refused(dot_world, tmp_path, wrap, named):
-    for seen in (dot_world, dot_world.showing(("z",))):  # the bounds of z alone say nothing
+    for seen in (dot_world, showing(dot_world, ("z",))):  # the bounds of z alone say nothing
         model = ppo(wrap(DreamEnv(seen)))
         with pytest.raises(ValueError, match=named):
             save_sb3(model, tmp_path, seen)
@@ -123,7 +124,7 @@ def test_wrappers_of_rewards_and_those_below_a_world_may_stay(dot_world, tmp_pat
 
 def test_compare_refuses_a_model_of_other_actions(continuous_world):
     config = dataclasses.replace(continuous_world.config, action=dreamenv.spaces.ActionSpec(low=(-3.0,), high=(3.0,)))
-    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    world = dreamenv.World(config, continuous_world.model, continuous_world.bank)
     dreams = DreamVectorEnv(world, 2, autoreset_mode=AutoresetMode.SAME_STEP)
     with pytest.raises(ValueError, match="save_sb3"):
         compare(world, ppo(as_vec_env(dreams, scale_actions=True)), CompareConfig((1.0,), 1))

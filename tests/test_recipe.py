@@ -29,7 +29,7 @@ PICTURE, MIRROR = "picture_env:Picture-v0", "picture_env:Mirror"
 def mirrored(world):
     """The world as it would be if its episodes had been collected through a wrapper, with an argument."""
     made = {"env_id": PICTURE, "env_kwargs": {"infos": True}, "wrappers": ("picture_env:mirror",)}
-    return dreamenv.World(dataclasses.replace(world.config, **made), world.vision, world.memory, world.bank)
+    return dreamenv.World(dataclasses.replace(world.config, **made), world.model, world.bank)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ class TestReality:
     def test_environments(self, dot_world, resets):
         world = mirrored(dot_world)
         for make in (
-            lambda: make_reality(world.config),
-            lambda: make_reality_vector(world.config, 2),
+            lambda: make_reality(world.config.recipe),
+            lambda: make_reality_vector(world.config.recipe, 2),
             lambda: make_pseudo_dream(world, 2, every=3),
             lambda: gym.make("dreamenv:Latent-v0", world=world),
             lambda: gym.make_vec("dreamenv:Latent-v0", num_envs=1, world=world),
@@ -235,11 +235,11 @@ class TestReality:
         monkeypatch.syspath_prepend(tmp_path)
         config = dataclasses.replace(dot_world.config, wrappers=("strange_wrappers:wrap",))
         with pytest.raises(UnsupportedEnvironmentError, match="import.*strange_wrappers.*--import strange_wr"):
-            make_reality(config)
+            make_reality(config.recipe)
         assert "strange_wrappers" not in sys.modules
 
     @pytest.mark.parametrize("name", ["os:abort", "subprocess:run", "dreamenv.files:sha256_of", "builtins:print"])
     def test_what_is_no_wrapper_is_not_called_because_a_world_names_it(self, dot_world, name):
         config = dataclasses.replace(dot_world.config, wrappers=(name,))
         with pytest.raises(UnsupportedEnvironmentError, match="expected a wrapper module:name"):
-            make_reality(config)
+            make_reality(config.recipe)

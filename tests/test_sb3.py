@@ -21,6 +21,7 @@ from dreamenv.agents.sb3 import read_sb3
 from dreamenv.agents.store import AgentConfig
 from dreamenv.manifest import read_files, write_files
 from dreamenv.spaces import ActionSpec
+from dreamenv.world import showing
 
 SMALL = {"net_arch": [16]}
 
@@ -111,7 +112,7 @@ def gas_world(continuous_world):
     """A world whose action, from 0 to 3, is not on the scale of -1 to 1."""
     action = ActionSpec(low=(0.0,), high=(3.0,))
     config = dataclasses.replace(continuous_world.config, action=action, action_prior=(2.4,))
-    return dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    return dreamenv.World(config, continuous_world.model, continuous_world.bank)
 
 
 def test_actions_are_scaled_to_their_box(gas_world, tmp_path):
@@ -174,7 +175,7 @@ def test_options_that_differ_between_environments_are_refused(dreams):
 
 def test_actions_that_are_scaled_beyond_a_bound_by_rounding_are_taken(continuous_world, tmp_path):
     config = dataclasses.replace(continuous_world.config, action=ActionSpec(low=(-3.0,), high=(0.2,)))
-    world = dreamenv.World(config, continuous_world.vision, continuous_world.memory, continuous_world.bank)
+    world = dreamenv.World(config, continuous_world.model, continuous_world.bank)
     env = vec_env_of(world)
     model = sb3.SAC("MlpPolicy", env, learning_starts=0, policy_kwargs=dict(SMALL), device="cpu")
     with torch.no_grad():
@@ -321,7 +322,7 @@ def test_an_algorithm_that_could_not_be_loaded_is_not_saved(dot_world, tmp_path)
 
 
 def test_a_model_of_another_worlds_observations_or_actions_is_not_saved(dot_world, continuous_world, tmp_path):
-    for other, came in ((dot_world.showing(("z",)), r"\(8,\)"), (continuous_world, r"Box\(-1.0, 1.0")):
+    for other, came in ((showing(dot_world, ("z",)), r"\(8,\)"), (continuous_world, r"Box\(-1.0, 1.0")):
         model = sb3.PPO("MlpPolicy", vec_env_of(other), device="cpu", policy_kwargs=dict(SMALL))
         with pytest.raises(ValueError, match=rf"expected .*\(40,\), Discrete\(3\).*, got .*{came}"):
             save_sb3(model, tmp_path, dot_world)

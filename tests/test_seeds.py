@@ -15,6 +15,7 @@ from dreamenv.agents import evolve as evolve_module
 from dreamenv.agents import ppo as ppo_module
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.iterate import IterateConfig, _seed
+from dreamenv.noise import NoiseSpec
 from dreamenv.seeds import Purpose, spawn, spawn_short
 
 PPO = PPOConfig(timesteps=512, num_envs=256, n_steps=2, batch_size=512, n_epochs=1, net_arch=(4,))
@@ -42,7 +43,7 @@ def seeds_used(monkeypatch):
 
 def noise(seeds):
     """The first numbers of every stream, one row a seed."""
-    streams = NoiseStreams(len(seeds), 4)
+    streams = NoiseStreams(len(seeds), NoiseSpec(4, 4))
     streams.reset(np.arange(len(seeds)), list(seeds))
     drawn = streams.draw(np.arange(len(seeds)))
     return {tuple(row) for row in np.concatenate([drawn.uniform, drawn.normal], axis=1).tolist()}

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from dreamenv.envs.streams import BLOCK, NoiseStreams
+from dreamenv.noise import NoiseSpec
 
 Z = 4
 
 
 def streams(num_envs, seed=None):
-    result = NoiseStreams(num_envs, Z)
+    result = NoiseStreams(num_envs, NoiseSpec(uniform=Z, normal=Z))
     if seed is not None:
         result.seed(np.arange(num_envs), [seed + i for i in range(num_envs)])
     return result

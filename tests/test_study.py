@@ -14,6 +14,7 @@ from dot_settings import DOT_COLLECT, DOT_TRAIN
 
 import dreamenv
 from dreamenv.evaluate.scores import Score
+from dreamenv.world import showing
 from experiments.__main__ import STUDIES, main, overview, parse
 from experiments.runner import in_parallel, once
 from experiments.show import spread, table
@@ -145,7 +146,8 @@ def test_an_ablation_changes_one_thing_of_the_recipe(dot_folder, tmp_path, monke
     rows = json.loads((tmp_path / "changed" / "ablation.json").read_text())
 
     before, changed = (dreamenv.load(settings.place(name, 0)) for name in ("recipe", "short"))
-    assert same(before.vision, changed.vision) and not same(before.memory, changed.memory)
+    assert same(before.model.vision, changed.model.vision)
+    assert not same(before.model.memory, changed.model.memory)
     assert dreamenv.load_agent(recipe / "agents" / "agent-z-only").inputs == ("z",)
     assert [row["setting"] for row in rows] == list(changes)
     assert all(set(row) >= set(ablation.PLACES) and not any("test" in key for key in row) for row in rows)
@@ -183,7 +185,7 @@ def test_agents_enter_the_zoo_once_and_under_their_own_name(dot_folder, dot_worl
     for fill, name in enumerate("ab"):
         save(f"{name}/agents/linear", dot_world, fill)
         save(f"{name}/copy", dot_world, fill)
-    save("sees-z", dot_world.showing(("z",)), inputs=("z",))
+    save("sees-z", showing(dot_world, ("z",)), inputs=("z",))
 
     zoo = Zoo(worlds=(dot_folder,), agents=(tmp_path,), extras=("exploit",), root=tmp_path / "zoo")
     found = zoo.members(dot_folder)

@@ -181,8 +181,8 @@ def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path, 
     assert (root / "ablation.png").stat().st_size > 0
     folders = (base, root / "actions-held-1-to-20-80-or-160-steps", root / "death-where-it-is-likelier-than-not")
     before, other_data, other_rule = map(dreamenv.load, folders)
-    assert same(before.vision, other_data.vision) and same(before.vision, other_rule.vision)
-    assert same(before.memory, other_rule.memory) and not same(before.memory, other_data.memory)
+    assert same(before.model.vision, other_data.model.vision) and same(before.model.vision, other_rule.model.vision)
+    assert same(before.model.memory, other_rule.model.memory) and not same(before.model.memory, other_data.model.memory)
     steps = [world.bank.branches.step.tolist() for world in (before, other_data, other_rule)]
     assert steps[0] != steps[1] and steps[0] == steps[2]
     assert (before.config.ending_rules, other_rule.config.ending_rules) == (("sample",), ("threshold",))

@@ -11,8 +11,9 @@ import torch
 from dot_env import HEIGHT, WIDTH, DotEnv
 from dot_settings import DOT_TRAIN
 
+from dreamenv.bank import StartBank
 from dreamenv.bundle import CONFIG, WEIGHTS
-from dreamenv.config import WorldConfig, build_memory
+from dreamenv.config import WorldConfig
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
 from dreamenv.errors import ResumeError, StoreError
 from dreamenv.evaluate.horizon import OpenLoop
@@ -20,17 +21,23 @@ from dreamenv.evaluate.memory_report import explained_variance, report_memory, s
 from dreamenv.evaluate.tables import memory_table, open_loop_table, vision_table
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.inspection.logs import read_curves
-from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models import mdn
-from dreamenv.models.memory import MDNRNN, MemoryConfig, states_after
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig, build_memory, build_vision
+from dreamenv.models.memory import LSTMMemory, MemoryConfig
 from dreamenv.models.vision import VisionConfig
+from dreamenv.noise import Noise
+from dreamenv.recordings import Recording, record
 from dreamenv.spaces import ActionSpec
+from dreamenv.training import mdnrnn as mdnrnn_training
 from dreamenv.training import memory as memory_training
 from dreamenv.training import world as world_training
 from dreamenv.training.fit import FitConfig
+from dreamenv.training.kinds import Trained
+from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
-from dreamenv.training.world import TrainConfig, action_prior, make_bank, train, world_config_of
+from dreamenv.training.world import action_prior, make_bank, train, world_config_of
+from dreamenv.world import World
 
 HASTY = TrainConfig(
     vision=VisionTraining(VisionConfig((HEIGHT, WIDTH, 3), 4, (4, 4)), FitConfig(steps=3), batch_size=8),
@@ -38,7 +45,51 @@ HASTY = TrainConfig(
 )
 
 
-CERTAIN = torch.tensor(-200.0)  # log-variance of a posterior whose draws are its mean
+CERTAIN = -200.0  # log-variance of a posterior whose draws are its mean
+PIXELS = (8, 8, 3)
+
+
+def recording_of(mean, log_variance=CERTAIN, action=None, reward=None, ending=None):
+    """A recording of Gaussian posteriors, (T + 1, Z) and a number; the rest is 0 unless given."""
+    nothing = torch.zeros(len(mean) - 1, dtype=torch.int64)
+    action, reward, ending = (nothing if part is None else part for part in (action, reward, ending))
+    embedding = torch.cat([mean, torch.full_like(mean, log_variance)], dim=1)
+    return Recording(embedding, action, reward.float(), ending, torch.arange(1, len(mean)))
+
+
+def sizes_of(memory, latent_size=2):
+    return MDNRNNConfig(VisionConfig(PIXELS, latent_size, (4,)), memory)
+
+
+def small_config(memory, endings=(), limit=20, latent_size=2):
+    rules = ("sample",) * len(endings)
+    return WorldConfig("Any-v0", PIXELS, ActionSpec(n=3), limit, sizes_of(memory, latent_size), endings, rules)
+
+
+def small_memory(latent_size):
+    return LSTMMemory(MemoryConfig(hidden_size=4), latent_size, ActionSpec(n=3), endings=3)
+
+
+def model_of(memory):
+    """A world model of this M, with an untrained V."""
+    return MDNRNN(build_vision(sizes_of(memory.config, memory.latent_size).vision), memory).eval()
+
+
+def report_on(memory, recordings, config):
+    """The report on M as the model of a world."""
+    model, z = model_of(memory), torch.zeros(1, memory.latent_size)
+    world = World(config, model, StartBank(Gaussian(z, z), model.initial(1)))
+    return report_memory(world.follow(recordings, seed=None), config)
+
+
+def bank_of(memory, recordings, branches, endings=()):
+    """The bank of a world; a recorded episode whose last kind of ending is 0 is truncated."""
+    config = small_config(memory.config, endings, latent_size=memory.latent_size)
+    episodes = []
+    for one in recordings:
+        frames, ended = np.zeros((len(one) + 1, *PIXELS), np.uint8), bool(one.ending[-1])
+        episodes.append(Episode(frames, one.action.numpy(), one.reward.numpy(), ended, not ended, 0, ""))
+    return make_bank(Trained(model_of(memory), recordings), episodes, config, branches)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +100,13 @@ def sides(dot_folder):
 
 @pytest.fixture(scope="module")
 def vision_report(dot_world, sides):
-    return report_vision(dot_world.vision, sides[1])
+    return report_vision(dot_world.model.vision, sides[1])
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["training", "held out"])
 def memory_report(request, dot_world, sides):
-    latents = encode_episodes(dot_world.vision, sides[request.param], dot_world.config)
-    return report_memory(dot_world.memory, latents, dot_world.config)
+    recordings = record(dot_world.model, sides[request.param], dot_world.config)
+    return report_memory(dot_world.follow(recordings, seed=None), dot_world.config)
 
 
 def test_reconstructions_of_held_out_frames_are_close(vision_report):
@@ -134,7 +185,7 @@ def test_the_action_prior_is_that_of_the_episodes_that_ended_well(dot_world, sid
 def test_the_bank_holds_the_first_frames_of_the_training_episodes(dot_world, sides):
     first = torch.from_numpy(np.stack([episode.observations[0] for episode in sides[0]]))
 
-    torch.testing.assert_close(dot_world.bank.mean, dot_world.start(first).z, atol=0.1, rtol=0.0)
+    torch.testing.assert_close(dot_world.bank.first.mean, dot_world.start(first).z, atol=0.1, rtol=0.0)
 
 
 def test_branches_carry_the_h_of_their_moment(dot_world, sides):
@@ -149,19 +200,16 @@ def test_branches_carry_the_h_of_their_moment(dot_world, sides):
 
 @torch.no_grad()
 def test_branches_are_moments_of_training_episodes(dot_world, sides):
-    latents = encode_episodes(dot_world.vision, sides[0], dot_world.config)
     branches = dot_world.bank.branches
     row = int(branches.step.argmax())
     step = int(branches.step[row])
-    distances = [
-        float((dot_world.memory.unroll(e.mean[None, :step], e.action[None, :step])[0][0, -1] - branches.h[row]).norm())
-        for e in latents
-        if len(e) > step
-    ]
+    recordings = [one for one in record(dot_world.model, sides[0], dot_world.config) if len(one) > step]
+    means, *draws = ([one.states.h[step] for one in dot_world.follow(recordings, seed)] for seed in (None, *range(20)))
+    distances = [float((h - branches.h[row]).norm()) for h in means]
 
-    nearest, next_one = sorted(distances)[:2]
-    assert nearest < 0.2  # not 0: z of the moment was drawn
-    assert next_one > 2.0 * nearest
+    nearest, next_one = np.argsort(distances)[:2]
+    assert distances[nearest] < max(float((h[nearest] - means[nearest]).norm()) for h in draws)  # z was drawn
+    assert distances[next_one] > 2.0 * distances[nearest]
 
 
 def make_episode(seed, spoiled=False):
@@ -216,15 +264,24 @@ def test_training_episodes_do_enter_training(tmp_path):
     assert bundle_of(tmp_path / "plain") != bundle_of(tmp_path / "spoiled")
 
 
-@pytest.mark.parametrize("stage", ["train_vision", "encode_episodes", "train_memory", "save"])
-def test_training_interrupted_at_a_stage_ends_bitwise_the_same(tmp_path, monkeypatch, stage):
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        (mdnrnn_training, "train_vision"),
+        (mdnrnn_training, "record"),
+        (mdnrnn_training, "train_memory"),
+        (world_training, "make_bank"),
+        (world_training, "save"),
+    ],
+)
+def test_training_interrupted_at_a_stage_ends_bitwise_the_same(tmp_path, monkeypatch, module, stage):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
     for name in ("whole", "interrupted"):
         fill(tmp_path / name)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(world_training, stage, interrupt)
+        patch.setattr(module, stage, interrupt)
         train(tmp_path / "interrupted", HASTY)
 
     for name in ("whole", "interrupted"):
@@ -269,7 +326,7 @@ def test_the_trained_world_is_the_saved_one(tmp_path):
     world = train(tmp_path, HASTY)
 
     assert world.path == tmp_path
-    assert not world.vision.training and not world.memory.training
+    assert not world.model.vision.training and not world.model.memory.training
 
 
 def endings_of(tmp_path, episodes):
@@ -349,66 +406,82 @@ def test_a_prior_that_is_no_action_of_the_box_is_refused(prior):
         WorldConfig("x", (HEIGHT, WIDTH, 3), ActionSpec(low=(0.0,), high=(1.0,)), 20, action_prior=prior)
 
 
-@pytest.mark.parametrize(("better", "share"), [(2, 0.5), (None, 0.1), (3, 0.1)])
-def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(better, share):
-    """One episode of ten ends in kind 2; its z is 1 everywhere, that of the others 0."""
-    memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
-    episodes = []
+@pytest.mark.parametrize(
+    ("endings", "reward", "share"),
+    [(("same", "better"), 1.0, 0.5), (("same",), 1.0, 0.1), (("worse", "same", "better"), -1.0, 0.1)],
+    ids=["one ended well", "an ending that the world does not have", "none ended well"],
+)
+def test_half_of_the_banks_moments_come_from_episodes_that_ended_well(endings, reward, share):
+    """One episode of ten pays another reward at its end; its z is 1 everywhere, that of the others 0."""
+    recordings = []
     for index in range(10):
-        z, ending = torch.full((6, 2), float(index == 3)), torch.zeros(5, dtype=torch.int64)
-        ending[-1] = 2 if index == 3 else 1
-        actions = torch.zeros(5, dtype=torch.int64)
-        episodes.append(LatentEpisode(z, CERTAIN.expand(6, 2), actions, torch.zeros(5), ending, torch.arange(1, 6)))
+        last = torch.zeros(5, dtype=torch.int64)
+        last[-1] = 1
+        rewards = last * reward if index == 3 else None
+        recordings.append(recording_of(torch.full((6, 2), float(index == 3)), reward=rewards, ending=last))
 
-    bank = make_bank(memory, episodes, better, branches=400)
+    bank = bank_of(small_memory(2), recordings, 400, endings)
 
-    assert len(bank.mean) == 10
+    assert bank.size == 10
     assert bank.branches.z[:, 0].mean().item() == pytest.approx(share, abs=0.06)
     assert set(bank.branches.step.tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_moments_of_the_bank_are_draws_from_the_posterior_as_first_frames_are():
-    """One episode, whose posteriors are standard normal."""
-    memory = MDNRNN(MemoryConfig(hidden_size=4), 3, ActionSpec(n=3), 2)
-    nothing, z = torch.zeros(9, dtype=torch.int64), torch.zeros(10, 3)
-    episode = LatentEpisode(z, z, nothing, nothing.float(), nothing, torch.arange(1, 10))
+    """Episodes whose posteriors are standard normal; moments of one episode share its draws."""
+    recordings = [recording_of(torch.zeros(10, 3), log_variance=0.0)] * 200
 
-    branches, again = (make_bank(memory, [episode], None, branches=900).branches for _ in range(2))
+    memory = small_memory(3)
+
+    branches, again = (bank_of(memory, recordings, 900).branches for _ in range(2))
 
     assert branches.z.mean().item() == pytest.approx(0.0, abs=0.1)
     assert branches.z.std().item() == pytest.approx(1.0, abs=0.1)
-    assert len(branches.h[branches.step == 5].unique(dim=0)) == int((branches.step == 5).sum())
+    fifth = branches.step == 5
+    assert len(branches.h[fifth].unique(dim=0)) == len(branches.z[fifth].unique(dim=0)) > 50
     assert torch.equal(branches.z, again.z) and torch.equal(branches.h, again.h)
 
 
 def test_every_step_is_as_likely_a_moment_of_the_bank_as_any_other():
-    """One episode of 10 steps and one of 90, whose z counts the steps before it."""
-    memory = MDNRNN(MemoryConfig(hidden_size=4), 1, ActionSpec(n=3), 2)
-    episodes = []
-    for steps in (10, 90):
-        z, nothing = torch.arange(steps + 1.0)[:, None], torch.zeros(steps, dtype=torch.int64)
-        sure = CERTAIN.expand_as(z)
-        episodes.append(LatentEpisode(z, sure, nothing, nothing.float(), nothing, torch.arange(1, steps + 1)))
+    """One episode of 10 steps and one of 90, whose z counts the steps before it, in hundredths."""
+    memory, recordings = small_memory(1), [recording_of(torch.arange(n + 1.0)[:, None] / 100) for n in (10, 90)]
+    with torch.no_grad():
+        h, _ = memory.unroll(torch.arange(90.0)[None, :, None] / 100, torch.zeros(1, 90, dtype=torch.int64))
 
-    branches = make_bank(memory, episodes, None, branches=5000).branches
+    branches = bank_of(memory, recordings, 5000).branches
 
-    torch.testing.assert_close(branches.z[:, 0], branches.step.float())
+    torch.testing.assert_close(branches.z[:, 0], branches.step / 100)
+    torch.testing.assert_close(branches.h, torch.cat([torch.zeros(1, 4), h[0]])[branches.step])
     shares = torch.bincount(branches.step, minlength=90) / 5000
     assert shares[:10].mean().item() == pytest.approx(0.02, abs=0.003)
     assert shares[10:].mean().item() == pytest.approx(0.01, abs=0.001)
 
 
+def test_a_bank_embeds_the_episodes_if_the_training_did_not(dot_world, sides):
+    trained = (Trained(dot_world.model, record(dot_world.model, sides[1], dot_world.config)), Trained(dot_world.model))
+
+    given, embedded = (make_bank(one, sides[1], dot_world.config, branches=50) for one in trained)
+
+    for one, other in ((given.first, embedded.first), (given.branches, embedded.branches)):
+        assert all(torch.equal(*parts) for parts in zip(one.parts, other.parts, strict=True))
+
+
+@torch.no_grad()
 def test_episodes_of_different_lengths_are_followed_as_each_alone():
-    memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
-    z = [torch.randn(steps + 1, 2) for steps in (3, 0, 7, 7, 1)]
-    actions = [torch.randint(3, (len(latent) - 1,)) for latent in z]
-    states = states_after(memory, z, actions)
-    assert states.step.tolist() == [3, 0, 7, 7, 1]
-    for row, (latent, action) in enumerate(zip(z, actions, strict=True)):
-        h, c = memory.unroll(latent[None, :-1], action[None]) if len(action) else (torch.zeros(1, 1, 4),) * 2
-        torch.testing.assert_close(states.z[row], latent[-1])
-        torch.testing.assert_close(states.h[row], h[0, -1].detach())
-        torch.testing.assert_close(states.c[row], c.flatten().detach())
+    memory = small_memory(2)
+    model, lengths = model_of(memory), (3, 0, 7, 7, 1)
+    recordings = [recording_of(torch.randn(n + 1, 2), 0.0, torch.randint(3, (n,))) for n in lengths]
+    embeddings, actions = ([getattr(one, name) for one in recordings] for name in ("embedding", "action"))
+    noise = [Noise.draw(n + 1, model.posterior_noise, torch.Generator().manual_seed(n)) for n in lengths]
+    for draws in (None, noise):
+        for row, (states, posteriors) in enumerate(model.follow(embeddings, actions, draws)):
+            z, action = posteriors.draw(None if draws is None else draws[row]), actions[row]
+            h, carry = memory.unroll(z[None, :-1], action[None]) if len(action) else (torch.zeros(1, 0, 4), None)
+            assert torch.equal(torch.cat(posteriors.parts, dim=1), embeddings[row])
+            assert states.step.tolist() == list(range(lengths[row] + 1))
+            torch.testing.assert_close(states.z, z)
+            torch.testing.assert_close(states.h, torch.cat([torch.zeros(1, 4), h[0]]))
+            torch.testing.assert_close(states.carry[-1:], torch.zeros(1, 4) if carry is None else carry)
 
 
 @pytest.mark.parametrize("branches", [0, -1])
@@ -433,7 +506,7 @@ def unforeseeable_episode(seed, limit=20, hazards=(0.06, 0.015)):
     action = torch.randint(3, (length,), generator=generator)
     ending = torch.zeros(length, dtype=torch.int64)
     ending[-1] = kinds[length - 1]
-    return LatentEpisode(z, torch.full_like(z, -4.0), action, torch.zeros(length), ending, torch.arange(1, length + 1))
+    return recording_of(z, -4.0, action, ending=ending)
 
 
 def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_path):
@@ -441,13 +514,11 @@ def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_p
     config = MemoryTraining(
         MemoryConfig(hidden_size=4, components=1), FitConfig(steps=300, learning_rate=0.01, precision="float32")
     )
-    world = WorldConfig(
-        "Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), config.model, ("same", "better")
-    )
+    world = small_config(config.model, ("same", "better"))
 
     memory = memory_training.train_memory(episodes, world, config, tmp_path, "data")
 
-    for ending in report_memory(memory, episodes, world).endings:
+    for ending in report_on(memory, episodes, world).endings:
         assert ending.count > 30
         assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
 
@@ -467,10 +538,9 @@ def test_the_shift_is_right_wherever_endings_threaten(episode_balance, step_bala
         length = 1 + ends[0] if ends else 20
         ending = torch.zeros(length, dtype=torch.int64)
         ending[-1] = (1 + number % 2) if ends else 0
-        nothing = torch.zeros(length + 1, 2)
-        windows.append(LatentEpisode(nothing, nothing, ending, ending.float(), ending, torch.arange(1, length + 1)))
+        windows.append(recording_of(torch.zeros(length + 1, 2), 0.0, ending, ending, ending))
         dangers.append(danger[:length].long())
-    memory = MDNRNN(MemoryConfig(hidden_size=4), 2, ActionSpec(n=3), 3)
+    memory = small_memory(2)
     config = MemoryTraining(episode_balance=episode_balance, step_balance=step_balance)
 
     draw, going_on, kinds = memory_training._balance(windows, 3, config, memory)
@@ -488,12 +558,12 @@ def test_the_shift_is_right_wherever_endings_threaten(episode_balance, step_bala
 @pytest.mark.parametrize("kind", ["mdnrnn", "paper"])
 def test_a_warm_start_copies_the_heads_by_kind_of_ending(tmp_path, kind):
     model = MemoryConfig(hidden_size=4, components=1, kind=kind)
-    world = WorldConfig("Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), model)
+    world = small_config(model)
     old, new = (
         dataclasses.replace(world, endings=endings, ending_rules=("sample", "sample"))
         for endings in (("worse", "better"), ("same", "better"))
     )
-    source = build_memory(old)
+    source = build_memory(old.model, old.action, 1 + len(old.endings))
     episodes = [unforeseeable_episode(seed) for seed in range(20)]
     config = MemoryTraining(model, FitConfig(steps=0))
 
@@ -514,9 +584,7 @@ def test_a_warm_start_copies_the_heads_by_kind_of_ending(tmp_path, kind):
 def test_without_calibration_nothing_is_taken_back_whatever_it_begins_with(tmp_path):
     episodes = [unforeseeable_episode(seed) for seed in range(20)]
     config = MemoryTraining(MemoryConfig(hidden_size=4, components=1), FitConfig(steps=2, precision="float32"))
-    world = WorldConfig(
-        "Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), config.model, ("same", "better")
-    )
+    world = small_config(config.model, ("same", "better"))
     plain = dataclasses.replace(config, calibrated=False)
 
     source = memory_training.train_memory(episodes, world, config, tmp_path / "source", "data")
@@ -526,45 +594,18 @@ def test_without_calibration_nothing_is_taken_back_whatever_it_begins_with(tmp_p
     assert not memory.endings.shift.any()
 
 
-def cycling_episode(seed, continuous):
+def cycling_episode(seed):
     """Noise in which the agent takes three actions in turn."""
     length = 9
     z = torch.randn(length + 1, 2, generator=torch.Generator().manual_seed(seed))
-    turn = (torch.arange(length) + seed) % 3
-    action = (turn - 1.0)[:, None] if continuous else turn
-    zeros = torch.zeros(length, dtype=torch.int64)
-    return LatentEpisode(z, torch.full_like(z, -4.0), action, torch.zeros(length), zeros, torch.arange(1, length + 1))
-
-
-@pytest.mark.parametrize(
-    ("action", "window", "bound"),
-    [(ActionSpec(n=3), 9, 0.2), (ActionSpec(low=(-2.0,), high=(2.0,)), 9, 0.05), (ActionSpec(n=3), 1, math.inf)],
-)
-def test_the_next_action_is_predicted_where_it_can_be(tmp_path, action, window, bound):
-    episodes = [cycling_episode(seed, not action.discrete) for seed in range(60)]
-    config = MemoryTraining(
-        MemoryConfig(hidden_size=16, components=1, predict_action=True),
-        FitConfig(steps=200, learning_rate=0.02, precision="float32"),
-        window=window,
-        action_weight=1.0,
-    )
-    world = WorldConfig("Any-v0", (8, 8, 3), action, 9, VisionConfig((8, 8, 3), 2, (4,)), config.model)
-
-    memory = memory_training.train_memory(episodes, world, config, tmp_path, "data")
-
-    assert report_memory(memory, episodes, world).action_loss < bound
-
-
-def test_a_memory_predicts_no_action_unless_asked(memory_report, dot_world):
-    assert dot_world.memory.action is None
-    assert memory_report.action_loss is None
+    return recording_of(z, -4.0, (torch.arange(length) + seed) % 3)
 
 
 @pytest.mark.parametrize("window", [1, 4, 6, 12, 100])
 def test_windows_hold_every_step_once(window):
     steps = torch.arange(1, 13)
     z = torch.arange(13.0)[:, None]
-    whole = LatentEpisode(z, -z, steps % 3, steps.float(), steps % 2, steps)
+    whole = Recording(torch.cat([z, -z], dim=1), steps % 3, steps.float(), steps % 2, steps)
 
     parts = memory_training._cut(whole, window)
 
@@ -573,8 +614,7 @@ def test_windows_hold_every_step_once(window):
     for part in parts:
         first = int(part.step[0]) - 1
         assert len(part) <= window
-        assert torch.equal(part.mean, z[first : first + len(part) + 1])
-        assert torch.equal(part.log_variance, -part.mean)
+        assert torch.equal(part.embedding, whole.embedding[first : first + len(part) + 1])
 
 
 def test_a_state_older_than_the_windows_predicts_better_than_one_that_begins_anew(tmp_path):
@@ -583,27 +623,25 @@ def test_a_state_older_than_the_windows_predicts_better_than_one_that_begins_ane
     episodes = []
     for _ in range(60):
         z = 0.5 * torch.randn(2, generator=generator) + torch.randn(81, 2, generator=generator)
-        nothing = torch.zeros(80, dtype=torch.int64)
-        sure = CERTAIN.expand_as(z)
-        episodes.append(LatentEpisode(z, sure, nothing, nothing.float(), nothing, torch.arange(1, 81)))
+        episodes.append(recording_of(z))
     fit = FitConfig(steps=250, learning_rate=0.01, precision="float32")
     config = MemoryTraining(MemoryConfig(hidden_size=8, components=1), fit, window=window)
-    world = WorldConfig("Any-v0", (8, 8, 3), ActionSpec(n=3), 80, VisionConfig((8, 8, 3), 2, (4,)), config.model)
+    world = small_config(config.model, limit=80)
     memory = memory_training.train_memory(episodes, world, config, tmp_path, "data")
 
     late = [part for episode in episodes for part in memory_training._cut(episode, window)[1:]]
-    whole, anew = report_memory(memory, episodes, world).nll, report_memory(memory, late, world).nll
+    whole, anew = report_on(memory, episodes, world).nll, report_on(memory, late, world).nll
 
     assert whole < anew
 
 
-def test_latents_mark_the_ending_at_the_last_step_only(dot_world, sides):
-    for episode, latent in zip(sides[1], encode_episodes(dot_world.vision, sides[1], dot_world.config), strict=True):
+def test_recordings_mark_the_ending_at_the_last_step_only(dot_world, sides):
+    for episode, one in zip(sides[1], record(dot_world.model, sides[1], dot_world.config), strict=True):
         goal = episode.rewards[-1] > 0
-        assert not latent.ending[:-1].any()
-        assert latent.ending[-1] == (0 if not episode.terminated else 2 if goal else 1)
-        assert latent.step.tolist() == list(range(1, len(episode) + 1))
-        assert latent.mean.shape == latent.log_variance.shape == (len(episode) + 1, dot_world.latent_size)
+        assert not one.ending[:-1].any()
+        assert one.ending[-1] == (0 if not episode.terminated else 2 if goal else 1)
+        assert one.step.tolist() == list(range(1, len(episode) + 1))
+        assert one.embedding.shape == (len(episode) + 1, 2 * dot_world.model.latent_size)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -617,9 +655,7 @@ def test_the_endings_teach_the_lstm_as_much_as_they_may(tmp_path, share):
             ending_weight=weight,
             ending_gradient=share,
         )
-        world = WorldConfig(
-            "Any-v0", (8, 8, 3), ActionSpec(n=3), 20, VisionConfig((8, 8, 3), 2, (4,)), config.model, ("same", "better")
-        )
+        world = small_config(config.model, ("same", "better"))
         memory = memory_training.train_memory(episodes, world, config, tmp_path / str(weight), "data")
         learned.append(memory.lstm.weight_hh_l0.detach())
 
@@ -627,7 +663,7 @@ def test_the_endings_teach_the_lstm_as_much_as_they_may(tmp_path, share):
 
 
 def test_repulsion_parts_the_components_and_is_logged(tmp_path):
-    episodes = [cycling_episode(seed, continuous=False) for seed in range(40)]
+    episodes = [cycling_episode(seed) for seed in range(40)]
     overlaps = {}
     for weight in (0.0, 10.0):
         config = MemoryTraining(
@@ -635,12 +671,13 @@ def test_repulsion_parts_the_components_and_is_logged(tmp_path):
             FitConfig(steps=60, learning_rate=0.02, precision="float32"),
             repulsion_weight=weight,
         )
-        world = WorldConfig("Any-v0", (8, 8, 3), ActionSpec(n=3), 9, VisionConfig((8, 8, 3), 2, (4,)), config.model)
+        world = small_config(config.model, limit=9)
         folder = tmp_path / str(weight)
         memory = memory_training.train_memory(episodes, world, config, folder, "data")
         with torch.no_grad():
-            h = states_after(memory, [one.mean[:3] for one in episodes], [one.action[:2] for one in episodes]).h
-            overlaps[weight] = mdn.overlap(memory.prior(h)).mean().item()
+            z = torch.stack([one.embedding[:2, :2] for one in episodes])
+            h, _ = memory.unroll(z, torch.stack([one.action[:2] for one in episodes]))
+            overlaps[weight] = memory.prior(h[:, -1]).overlap().mean().item()
         logged = {"repulsion", "gradient/mixture", "gradient/repulsion", "gradient/cosine"} & set(read_curves(folder))
         assert len(logged) == (4 if weight else 0)
 
@@ -702,10 +739,10 @@ def test_rewards_are_judged_against_their_mean(noise, step, summed):
 def test_the_reward_error_has_a_reference_where_rewards_vary(dot_world, sides, memory_report):
     assert (memory_report.reward_r2, memory_report.reward_sum_r2) == (None, None)  # they pay nothing
     assert "R2" not in memory_table(memory_report)
-    latents = encode_episodes(dot_world.vision, sides[1], dot_world.config)
-    paid = [dataclasses.replace(e, reward=e.step.float()) for e in latents]
+    recordings = record(dot_world.model, sides[1], dot_world.config)
+    paid = [dataclasses.replace(e, reward=e.step.float()) for e in recordings]
 
-    report = report_memory(dot_world.memory, paid, dot_world.config)
+    report = report_memory(dot_world.follow(paid, seed=None), dot_world.config)
 
     rewards = torch.cat([e.reward[e.ending == 0] for e in paid]).double()
     expected = 1.0 - float(rewards.square().sum() / (rewards - rewards.mean()).square().sum())  # M says 0
@@ -715,10 +752,8 @@ def test_the_reward_error_has_a_reference_where_rewards_vary(dot_world, sides, m
     assert "summed over 10 steps)" in memory_table(report)
 
 
-def test_the_tables_tell_of_skips_and_of_next_actions_where_there_are_some(vision_report, memory_report):
-    plain = vision_table(vision_report), memory_table(memory_report)
+def test_the_table_tells_of_skips_where_there_are_some(vision_report):
     beside = vision_table(dataclasses.replace(vision_report, squared_error_beside=0.0012))
-    acting = memory_table(dataclasses.replace(memory_report, action_loss=0.75))
 
-    assert "with skips, squared error 0.0012" in beside and "with skips" not in plain[0]
-    assert "next action's loss 0.7500" in acting and "next action" not in plain[1]
+    assert "with skips, squared error 0.0012" in beside
+    assert "with skips" not in vision_table(vision_report)

@@ -30,8 +30,8 @@ from dreamenv.evaluate.signals import (
 from dreamenv.evaluate.tables import trust_facts, trust_table
 from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, evidence, light
 from dreamenv.files import to_json
+from dreamenv.models.mdnrnn import MDNRNN
 from dreamenv.rollout import Outcome, Trajectory, rollout
-from dreamenv.world import World
 
 FEW = TrustConfig(dreams=40, gamma=0.95)
 
@@ -54,9 +54,9 @@ def agent(dot_agent_folder):
 @pytest.fixture(scope="module")
 def lying_world(dot_world):
     """A world in which every step reaches the goal."""
-    memory = copy.deepcopy(dot_world.memory)
+    memory = copy.deepcopy(dot_world.model.memory)
     memory.endings.shift[2] -= 30.0
-    return World(dot_world.config, dot_world.vision, memory, dot_world.bank, dot_world.path)
+    return dataclasses.replace(dot_world, model=MDNRNN(dot_world.model.vision, memory), identity=None)
 
 
 def test_neighbours_are_the_nearest():
@@ -94,7 +94,7 @@ def test_the_discount_looks_as_far_ahead_as_an_episode_lasts():
 
 def test_worlds_without_successes_know_no_haste(dot_world, store):
     config = dataclasses.replace(dot_world.config, endings=("same",), ending_rules=("sample",))
-    world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
+    world = dataclasses.replace(dot_world, config=config, identity=None)
     found = read_records(world, *store.split())
     assert not found.seen_successes.any()
     assert haste(world, found, [Outcome(0, 0, 0.9, 0.9, 1, True)]) == 0.0
@@ -312,7 +312,7 @@ def test_a_dream_that_promises_more_than_any_recorded_episode_is_told(returns, p
 def test_a_promise_is_measured_alike_wherever_returns_lie(dot_world, shift):
     """Returns from 0 to 90, or all lowered by 100, or by 30; with no weight on the records all of it is in doubt."""
     config = dataclasses.replace(dot_world.config, max_episode_steps=2)
-    world = World(config, dot_world.vision, dot_world.memory, dot_world.bank)
+    world = dataclasses.replace(dot_world, config=config, identity=None)
     records = recorded(*(shift + paid for paid in (0.0, 30.0, 60.0, 90.0)))
     found = [
         shortfall(world, ConstantPolicy(0), records, dreamed(shift + promise), gamma=1.0, ridge=ridge)
@@ -342,9 +342,8 @@ def test_an_agent_that_never_moves_is_not_green(dot_world, store):
 def test_without_a_known_success_nothing_is_a_failure(dot_world):
     stays, seeds = ConstantPolicy(2), range(2)
     played = list(rollout(make_real_vector("dot_env:Dot-v0", 2), stays, seeds, record=True))
-    world = World(
-        dataclasses.replace(dot_world.config, success_reward=None), dot_world.vision, dot_world.memory, dot_world.bank
-    )
+    config = dataclasses.replace(dot_world.config, success_reward=None)
+    world = dataclasses.replace(dot_world, config=config, identity=None)
     assert failures(world, stays, played, temperature=1.0, dreams=2) == ()
 
 

@@ -1,20 +1,20 @@
-"""V with skips: its size, that it draws with and without them, and that a dream may use those of its first frame."""
+"""V with skips: its size, that it draws with and without them, and that dreams draw without."""
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 from dot_env import HEIGHT, WIDTH
 
 import dreamenv
-from dreamenv.config import build_models
+from dreamenv.bank import StartBank
 from dreamenv.evaluate.vision_report import report_vision
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig, build_memory
 from dreamenv.models.unet import UNetVAE
 from dreamenv.models.vision import VisionConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
-from dreamenv.world import World
 
 NAVIGATION_PARAMETERS = 3_679_725
 SMALL = VisionConfig((HEIGHT, WIDTH, 3), latent_size=4, channels=(8, 16), kind="unet")
@@ -96,47 +96,27 @@ def test_it_learns_to_draw_without_skips_and_better_with_them(learned):
 @pytest.fixture
 def unet_world(dot_world, learned):
     """The dot world with a V with skips; its M does not know that V."""
-    config = dataclasses.replace(dot_world.config, vision=SMALL)
-    bank = dataclasses.replace(
-        dot_world.bank,
-        mean=dot_world.bank.mean[:, :4],
-        log_variance=dot_world.bank.log_variance[:, :4],
-        branches=dataclasses.replace(dot_world.bank.branches, z=dot_world.bank.branches.z[:, :4]),
+    config = dataclasses.replace(dot_world.config, model=MDNRNNConfig(SMALL, dot_world.config.model.memory))
+    memory = build_memory(config.model, config.action, 1 + len(config.endings)).eval()
+    first, branches = dot_world.bank.first, dot_world.bank.branches
+    bank = StartBank(
+        Gaussian(first.mean[:, :4], first.log_variance[:, :4]), dataclasses.replace(branches, z=branches.z[:, :4])
     )
-    return World(config, learned[0], build_models(config)[1].eval(), bank)
+    return dataclasses.replace(dot_world, config=config, model=MDNRNN(learned[0], memory), bank=bank)
 
 
 def test_a_world_with_it_survives_its_files(unet_world, tmp_path):
     dreamenv.save(unet_world, tmp_path)
     again = dreamenv.load(tmp_path)
-    assert isinstance(again.vision, UNetVAE)
+    assert isinstance(again.model.vision, UNetVAE)
     z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(again.vision.decode_pixels(z), unet_world.vision.decode_pixels(z), atol=0.01, rtol=0.0)
+    one, other = (world.model.vision.decode_pixels(z) for world in (again, unet_world))
+    torch.testing.assert_close(one, other, atol=0.01, rtol=0.0)
 
 
-def test_a_dream_can_be_drawn_with_the_skips_of_its_first_frame(unet_world):
-    real = dreamenv.LatentObservation(dreamenv.make_real("dot_env:Dot-v0"), unet_world)
-    real.reset(seed=0)
-    plain, helped = real.branch(render_mode="rgb_array"), real.branch(skips=True, render_mode="rgb_array")
-    frame = real.render()[:, :WIDTH]
-    errors = []
-    for env in (plain, helped):
-        env.reset(seed=0)
-        errors.append(np.square(env.render() / 255.0 - frame / 255.0).mean())
-    assert errors[1] < errors[0]
-    assert np.array_equal(plain.step(0)[0], helped.step(0)[0])
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [np.zeros((2, HEIGHT, WIDTH, 3), np.uint8), np.zeros((1, HEIGHT, WIDTH, 3)), np.zeros((1, 1, 1, 3), np.uint8)],
-)
-def test_first_frames_that_do_not_fit_are_refused(unet_world, frames):
-    start = unet_world.start(torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8))
-    with pytest.raises(ValueError, match=r"expected first_frames of 1 or 3 .* uint8, got"):
-        dreamenv.DreamVectorEnv(unet_world, 3, start=start, first_frames=frames)
-
-
-def test_first_frames_need_a_start(unet_world):
-    with pytest.raises(ValueError, match="expected a start beside first_frames"):
-        dreamenv.DreamEnv(unet_world, first_frames=np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))
+def test_dreams_are_drawn_from_z_alone(unet_world):
+    env = dreamenv.DreamEnv(unet_world, render_mode="rgb_array")
+    z = torch.from_numpy(env.reset(seed=0)[0][None, :4])
+    with torch.no_grad():
+        drawn = unet_world.model.vision.decode(z, unet_world.config.frame_shape)
+    assert torch.equal(torch.from_numpy(env.render()), drawn[0])

@@ -6,13 +6,12 @@ import torch
 from torch.distributions import Normal
 from torch.distributions.kl import kl_divergence as torch_kl
 
+from dreamenv.models.latent import Gaussian
 from dreamenv.models.vision import (
     ConvVAE,
     VisionConfig,
     colour_bins,
-    kl_divergence,
     rare_colour_table,
-    sample_latent,
 )
 
 NO_CLIP = (0.0, float("inf"))
@@ -125,13 +124,13 @@ def test_kl_divergence_matches_torch():
 
     reference = torch_kl(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0))
 
-    torch.testing.assert_close(kl_divergence(mean, log_variance), reference)
+    torch.testing.assert_close(Gaussian(mean, log_variance).kl_from_standard(), reference)
 
 
 def test_samples_have_the_mean_and_variance_of_the_posterior():
     mean, log_variance = torch.tensor([2.0, -1.0]), torch.tensor([0.0, 2.0 * np.log(3.0)], dtype=torch.float32)
 
-    z = sample_latent(mean, log_variance, torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0)))
+    z = Gaussian(mean, log_variance).at(torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0)))
 
     torch.testing.assert_close(z.mean(0), mean, atol=0.05, rtol=0.0)
     torch.testing.assert_close(z.std(0), torch.tensor([1.0, 3.0]), atol=0.0, rtol=0.02)

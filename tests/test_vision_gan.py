@@ -7,7 +7,8 @@ from torch.nn import functional as F  # noqa: N812
 
 import dreamenv
 from dreamenv.evaluate.vision_report import report_vision
-from dreamenv.models.vision import ConvVAE, VisionConfig, kl_divergence
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.vision import ConvVAE, VisionConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
 from dreamenv.training.vision_gan import VAEGAN
@@ -49,7 +50,11 @@ def drawn(pair):
     mean, log_variance = pair.vision.encode_pixels(PIXELS)
     z = mean + torch.exp(0.5 * log_variance) * NORMAL
     real, fake = (pair.discriminator(x)[0] for x in (PIXELS, pair.vision.decode_pixels(z)))
-    return z, kl_divergence(mean, log_variance).sum(1).mean(), 0.5 * (real - fake).square().sum((1, 2, 3)).mean()
+    return (
+        z,
+        Gaussian(mean, log_variance).kl_from_standard().sum(1).mean(),
+        0.5 * (real - fake).square().sum((1, 2, 3)).mean(),
+    )
 
 
 def test_the_encoder_learns_from_kl_and_feature_loss_only(pair):

@@ -17,7 +17,7 @@ def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path, dot_folder, dot
     frames = f"--world {dot_folder} --root {tmp_path}/starved --frames 400"
     printed = run_experiment(capsys, "trust.starved", f"{frames} {VISION} {LATENT} {MEMORY}")
     starved = tmp_path / "starved" / "400-seed0"
-    weights, good_weights = (world.vision.state_dict() for world in (dreamenv.load(starved), dot_world))
+    weights, good_weights = (world.model.vision.state_dict() for world in (dreamenv.load(starved), dot_world))
     assert all(tensor.equal(good_weights[name]) for name, tensor in weights.items())
     assert f"{dreamenv.EpisodeStore(starved / 'episodes').num_frames:,} frames" in printed
 

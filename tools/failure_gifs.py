@@ -25,6 +25,7 @@ from dreamenv.evaluate.groups import SightLog, groups_of
 from dreamenv.evaluate.scores import is_success
 from dreamenv.files import write_bytes
 from dreamenv.progress import progress
+from dreamenv.world import seen_by
 
 SHOWN = ("lost", "stuck", "hidden")  # the rarest first: an episode is shown for one group only
 SCALE, EVERY, FPS, COLOURS, LIMIT = 2, 2, 10, 64, 400_000
@@ -76,7 +77,7 @@ def main(search: Search) -> None:
 
 def find(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> dict[str, Film]:
     """A film for every group that has an episode."""
-    env = SightLog(make_latent_vector(world.seen_by(agent), 1, AutoresetMode.DISABLED))
+    env = SightLog(make_latent_vector(seen_by(world, agent), 1, AutoresetMode.DISABLED))
     films: dict[str, Film] = {}
     tries = itertools.product(("greedy", "sampling"), range(VALIDATION_SEED, VALIDATION_SEED + episodes))
     for how, seed in progress(iterable=tries, total=2 * episodes, unit="episode", desc="failures"):

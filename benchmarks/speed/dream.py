@@ -24,9 +24,9 @@ import dreamenv
 from dreamenv.agents.dreams import make_dreams
 from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
 from dreamenv.bank import StartBank
-from dreamenv.config import build_models
+from dreamenv.config import build_model
 from dreamenv.files import write_json
-from dreamenv.models.packed import PackedMDNRNN
+from dreamenv.models.packed import PackedMemory
 from dreamenv.models.products import EightBitProduct, MatrixProduct
 from dreamenv.processor import bfloat16_is_fast
 from dreamenv.rollout import rollout
@@ -84,7 +84,7 @@ def products(world: dreamenv.World, rows: int, dtype: torch.dtype) -> Callable[[
 
 
 def packed_maps(world: dreamenv.World, dtype: torch.dtype = torch.float32) -> tuple[Product, Product]:
-    memory = PackedMDNRNN(world.memory, dtype)  # type: ignore[arg-type]
+    memory = PackedMemory(world.model.memory, dtype)  # type: ignore[arg-type]
     return memory.gates, memory.heads
 
 
@@ -152,17 +152,16 @@ def by_hidden_size(world: dreamenv.World, settings: Settings) -> list[dict[str, 
     """256 dreams in worlds of random weights with other sizes of h."""
     rows = []
     for size in settings.hidden:
-        memory = dataclasses.replace(world.config.memory, hidden_size=size)
-        config = dataclasses.replace(world.config, memory=memory)
-        vision, model = build_models(config)
-        torch.nn.init.zeros_(model.endings.linear.weight)
-        model.endings.linear.bias.data = torch.tensor(
-            [5.0, *([0.0] * len(config.endings))]
-        )  # an ending in some hundred steps
+        memory = dataclasses.replace(world.config.model.memory, hidden_size=size)
+        config = dataclasses.replace(world.config, model=dataclasses.replace(world.config.model, memory=memory))
+        model: Any = build_model(config)
+        ending = model.memory.endings.linear
+        torch.nn.init.zeros_(ending.weight)
+        ending.bias.data = torch.tensor([5.0, *([0.0] * len(config.endings))])  # an ending in some hundred steps
         start = world.bank.branches
         nothing = torch.zeros(1, size)
         branches = dreamenv.State(start.z[:1], nothing, nothing, start.step[:1])
-        other = dreamenv.World(config, vision, model, StartBank(world.bank.mean, world.bank.log_variance, branches))
+        other = dreamenv.World(config, model, StartBank(world.bank.first, branches))
         found = rates(
             {"step": stepping(other, 256), "products": products(other, 256, torch.float32)},
             settings.turns,
@@ -178,7 +177,7 @@ def bytes_per_dream(env: dreamenv.DreamVectorEnv) -> int:
     """State, random numbers drawn ahead, and an observation."""
     observation, _ = env.reset(seed=0)
     state = env.snapshot()
-    tensors = (state.state.z, state.state.h, state.state.c, state.state.step, state.temperature)
+    tensors = (*state.state.parts, state.temperature)
     return (
         sum(t.nbytes for t in tensors) + state.streams.uniform.nbytes + state.streams.normal.nbytes + observation.nbytes
     )

@@ -1,7 +1,7 @@
 """Does bfloat16 cost accuracy in training? Losses on held-out episodes after short trainings, several seeds.
 
-Run `python -m benchmarks.speed.precision --world FOLDER` with a world whose episodes are kept; M is trained on the
-latents of that world's V. It goes on where it was interrupted.
+Run `python -m benchmarks.speed.precision --world FOLDER` with a world whose episodes are kept; M has the sizes of
+that world's, and is trained on the recordings of its V. It goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import dreamenv
 from dreamenv.evaluate.memory_report import report_memory
 from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.files import write_json
-from dreamenv.latents import encode_episodes
+from dreamenv.models.mdnrnn import MDNRNN
+from dreamenv.recordings import record
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
 from experiments.runner import once
@@ -62,10 +63,11 @@ def measure(study: Study, precision: str, seed: int) -> Row:
         seen, held_out = dreamenv.EpisodeStore(study.world / "episodes").split()
         fits = [replace(part.fit, steps=study.steps, precision=precision) for part in (RECIPE.vision, RECIPE.memory)]
         vision = train_vision(seen, replace(RECIPE.vision, fit=fits[0]), place / "vision", [], seed=seed)
-        latents, unseen = (encode_episodes(world.vision, episodes, world.config) for episodes in (seen, held_out))
-        config = replace(RECIPE.memory, fit=fits[1])
-        memory = train_memory(latents, world.config, config, place / "memory", [], seed=seed)
-        nll = report_memory(memory, unseen, world.config).nll
+        recordings, unseen = (record(world.model, episodes, world.config) for episodes in (seen, held_out))
+        config = replace(RECIPE.memory, fit=fits[1], model=world.config.model.memory)
+        memory = train_memory(recordings, world.config, config, place / "memory", [], seed=seed)
+        trained = replace(world, model=MDNRNN(world.model.vision, memory).eval())  # type: ignore[arg-type]
+        nll = report_memory(trained.follow(unseen, seed=None), world.config).nll
         return {
             "precision": precision,
             "seed": seed,

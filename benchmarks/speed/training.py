@@ -26,8 +26,8 @@ from benchmarks.speed.dream import PRECISIONS, rates
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real
 from dreamenv.files import write_json
-from dreamenv.latents import encode_episodes
 from dreamenv.processor import keep_freed_memory
+from dreamenv.recordings import record
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
@@ -65,14 +65,14 @@ def trainings(world: dreamenv.World, store: dreamenv.EpisodeStore) -> dict[str, 
     """How V and M are trained with given settings of the fit, and their default settings."""
     episodes = list(store)
     config = dreamenv.TrainConfig(
-        vision=replace(dreamenv.TrainConfig().vision, model=world.config.vision),
-        memory=replace(dreamenv.TrainConfig().memory, model=world.config.memory),
+        vision=replace(dreamenv.TrainConfig().vision, model=world.config.model.vision),
+        memory=replace(dreamenv.TrainConfig().memory, model=world.config.model.memory),
     )
-    latents = encode_episodes(world.vision, episodes, world.config)
+    recordings = record(world.model, episodes, world.config)
     return {
         "V": (lambda fit, place: train_vision(episodes, replace(config.vision, fit=fit), place, 0), config.vision.fit),
         "M": (
-            lambda fit, place: train_memory(latents, world.config, replace(config.memory, fit=fit), place, 0),
+            lambda fit, place: train_memory(recordings, world.config, replace(config.memory, fit=fit), place, 0),
             config.memory.fit,
         ),
     }

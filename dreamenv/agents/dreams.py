@@ -10,7 +10,8 @@ from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_count, check_share, check_temperature
 from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.ranges import check_seeds
-from dreamenv.world import Input, World
+from dreamenv.view import Input
+from dreamenv.world import World
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from dreamenv.rollout import rollout
 from dreamenv.seeds import SEEDING, spawn
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import alone_in, differences
-from dreamenv.world import World
+from dreamenv.world import World, showing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +168,7 @@ def evolve(world: World | str | Path, folder: str | Path, config: EvolveConfig |
         SettingsError: If a single output is to be cut into actions that are not discrete.
     """
     config, folder = config or EvolveConfig(), Path(folder)
-    seen = as_world(world).showing(config.inputs)
+    seen = showing(as_world(world), config.inputs)
     with alone_in(folder):
         check_kind(folder, "linear")
         return _evolve(seen, folder, config)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamenv.errors import SettingsError
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import Input
+from dreamenv.view import Input
 
 Layer = tuple[Tensor, Tensor]
 

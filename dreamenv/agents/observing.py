@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from dreamenv.envs.latent import as_tensor
 from dreamenv.explore import CorrelatedNoise, ExplorationConfig
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
+from dreamenv.noise import Noise
 from dreamenv.rollout import Policy
-from dreamenv.world import World
+from dreamenv.world import World, seen_by
 
 Disturb = Callable[[NDArray], NDArray]
 
@@ -31,7 +32,7 @@ class ObservingAgent:
     """
 
     def __init__(self, world: World, agent: Policy, noise: Sequence[float], seeds: Sequence[int]) -> None:
-        self._world, self._agent, self._noise, self._seeds = world.seen_by(agent), agent, noise, list(seeds)
+        self._world, self._agent, self._noise, self._seeds = seen_by(world, agent), agent, noise, list(seeds)
         self._begun = 0
         self._episodes: dict[int, tuple[Disturb, np.random.Generator]] = {}
 
@@ -69,14 +70,19 @@ class ObservingAgent:
         return CorrelatedNoise(action, noise, ExplorationConfig.correlation, generator).around
 
     def _observe(self, frames: torch.Tensor, state: tuple[State, NDArray] | None, begins: NDArray[np.bool_]) -> State:
-        shape = (len(frames), self._world.latent_size)
-        normal = torch.empty(shape)
-        for slot, (_, generator) in self._episodes.items():
-            normal[slot] = torch.from_numpy(generator.standard_normal(shape[1], dtype=np.float32))
-        normal = normal.to(self._world.device)
+        noise = self._draw_noise(len(frames))
         if state is None:
-            return self._world.start(frames, normal)
+            return self._world.start(frames, noise)
         before, actions = state
-        now = self._world.observe(before, as_tensor(actions, self._world.device), frames, normal)
+        now = self._world.observe(before, as_tensor(actions, self._world.device), frames, noise)
         rows = as_tensor(np.flatnonzero(begins), self._world.device)
-        return now.with_rows(rows, self._world.start(frames[rows], normal[rows])) if len(rows) else now
+        return now.with_rows(rows, self._world.start(frames[rows], noise.rows(rows))) if len(rows) else now
+
+    def _draw_noise(self, batch: int) -> Noise:
+        """Random numbers that draw z, of each episode's own generator."""
+        spec = self._world.model.posterior_noise
+        normal, uniform = torch.zeros(batch, spec.normal), torch.zeros(batch, 1 + spec.uniform)  # no ending is drawn
+        for slot, (_, generator) in self._episodes.items():
+            normal[slot] = torch.from_numpy(generator.standard_normal(spec.normal, dtype=np.float32))
+            uniform[slot, 1:] = torch.from_numpy(generator.random(spec.uniform, dtype=np.float32))
+        return Noise(uniform, normal).to(self._world.device)

@@ -33,7 +33,7 @@ from dreamenv.ranges import check_range
 from dreamenv.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import check_weights, not_finite
-from dreamenv.world import World
+from dreamenv.world import World, showing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def train_ppo(
         SettingsError: If ``source`` has other inputs, actions or layers.
     """
     config, folder = config or PPOConfig(), Path(folder)
-    seen = as_world(world).showing(config.inputs)
+    seen = showing(as_world(world), config.inputs)
     if source is not None:
         _check_source(source, seen, config)
     with alone_in(folder):
@@ -174,7 +174,7 @@ def _begin(model: stable_baselines3.PPO, world: WorldConfig, config: PPOConfig, 
 def _check_source(source: SB3Agent, world: World, config: PPOConfig) -> None:
     facts = source.config
     came = (facts.algorithm, facts.inputs, facts.feature_size, facts.action, facts.net_arch, facts.scaled_actions)
-    wanted = ("PPO", world.inputs, world.feature_size, world.config.action, tuple(config.net_arch), _scaled(world))
+    wanted = ("PPO", world.view.inputs, world.feature_size, world.config.action, tuple(config.net_arch), _scaled(world))
     if came != wanted:
         raise SettingsError(f"expected a source with algorithm, inputs, actions and layers {wanted}, got {came}")
 

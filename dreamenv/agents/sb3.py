@@ -115,7 +115,7 @@ def save_sb3(
         *facts,
         algorithm=name,
         net_arch=None if net_arch is None else tuple(net_arch),
-        inputs=world.inputs,
+        inputs=world.view.inputs,
         action_repeat=action_repeat,
         scaled_actions=scaled_actions,
     )

@@ -21,7 +21,8 @@ from dreamenv.files import to_json
 from dreamenv.manifest import MANIFEST, read_files, write_files
 from dreamenv.ranges import check_range
 from dreamenv.spaces import ActionSpec
-from dreamenv.world import Input, World
+from dreamenv.view import Input
+from dreamenv.world import World
 
 WEIGHTS = "agent.safetensors"
 

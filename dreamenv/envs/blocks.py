@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
 from dreamenv.noise import Noise
 from dreamenv.world import Transition, World
 
@@ -58,8 +58,7 @@ class Blocks:
             ),
             strict=True,
         )
-        reward, ending = (torch.cat([getattr(t, name) for t in transitions])[:rows] for name in ("reward", "ending"))
-        return State.cat(states).rows(slice(rows)), Transition(reward, ending)
+        return State.cat(states).rows(slice(rows)), Transition.cat(transitions).rows(slice(rows))
 
 
 WHOLE = Blocks(sys.maxsize, fixed=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.envs.streams import NoiseStreams, seeds_of
-from dreamenv.noise import Noise, uniform_count
+from dreamenv.noise import Noise, NoiseSpec
 
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # constants of SplitMix64, as signed numbers
 _FIRST = 0xBF58476D1CE4E5B9 - 2**64
@@ -36,12 +36,12 @@ class CounterStreams:
 
     Args:
         num_envs: N.
-        latent_size: Z.
+        spec: Random numbers that a step takes.
         device: Where.
     """
 
-    def __init__(self, num_envs: int, latent_size: int, device: torch.device) -> None:
-        self._latent_size, self._device = latent_size, device
+    def __init__(self, num_envs: int, spec: NoiseSpec, device: torch.device) -> None:
+        self._spec, self._device = spec, device
         self._key = _mix(torch.tensor([secrets.randbits(63) for _ in range(num_envs)], device=device))
         self._counter = torch.zeros(num_envs, dtype=torch.int64, device=device)
 
@@ -75,7 +75,7 @@ class CounterStreams:
 
     def draw(self, rows: NDArray[np.int64]) -> Noise:
         """Draws one step of noise for each of ``rows``."""
-        counts = [uniform_count(self._latent_size), self._latent_size]
+        counts = [self._spec.columns, self._spec.normal]
         uniform, quantile = self._uniform(rows, sum(counts)).split(counts, dim=1)
         middle = (quantile * 2.0**23).floor().add(0.5) * 2.0**-23  # never 0 or 1
         return Noise(uniform, torch.special.ndtri(middle))
@@ -101,8 +101,8 @@ def _shift(x: Tensor, bits: int) -> Tensor:
     return (x >> bits) & (2 ** (64 - bits) - 1)
 
 
-def make_streams(num_envs: int, latent_size: int, device: torch.device) -> NoiseStreams | CounterStreams:
+def make_streams(num_envs: int, spec: NoiseSpec, device: torch.device) -> NoiseStreams | CounterStreams:
     """The streams for a device: NumPy's generators for the processor, where they are faster."""
     if device.type == "cpu":
-        return NoiseStreams(num_envs, latent_size)
-    return CounterStreams(num_envs, latent_size, device)
+        return NoiseStreams(num_envs, spec)
+    return CounterStreams(num_envs, spec, device)

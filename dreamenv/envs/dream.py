@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dreamenv.envs.dream_vector import DreamVectorEnv, Snapshot
 from dreamenv.envs.settings import check_action, check_reset_options
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
 from dreamenv.world import World
 
 
@@ -29,7 +29,6 @@ class DreamEnv(gym.Env):
             default if None. ``reset(options={"temperature": ...})`` changes it.
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
-        first_frames: The real frame at ``start``, (1, H, W, 3) uint8, see :class:`DreamVectorEnv`.
         dropout: Share of h that M's heads do not see, drawn anew for every episode.
         max_episode_steps: Truncate after so many steps of its own, see :class:`DreamVectorEnv`. Given to
             ``gymnasium.make``, which keeps it for a wrapper, it means the same.
@@ -55,7 +54,6 @@ class DreamEnv(gym.Env):
         temperature: float | tuple[float, float] | None = None,
         branched_starts: float = 0.0,
         start: State | None = None,
-        first_frames: NDArray[np.uint8] | None = None,
         dropout: float = 0.0,
         max_episode_steps: int | None = None,
         dtype: str = "float32",
@@ -68,7 +66,6 @@ class DreamEnv(gym.Env):
             temperature=temperature,
             branched_starts=branched_starts,
             start=start,
-            first_frames=first_frames,
             dropout=dropout,
             max_episode_steps=max_episode_steps,
             dtype=dtype,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from dreamenv.envs.blocks import CACHED, INVARIANT, WHOLE
 from dreamenv.envs.counters import CountersState, make_streams
 from dreamenv.envs.settings import (
     check_actions,
+    check_autoreset_mode,
     check_count,
-    check_first_frames,
     check_flag,
     check_mask,
     check_render_mode,
@@ -35,8 +35,10 @@ from dreamenv.envs.settings import (
 )
 from dreamenv.envs.streams import StreamsState
 from dreamenv.errors import SettingsError
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
+from dreamenv.models.packed import compiled
 from dreamenv.noise import Noise
+from dreamenv.placement import on_device
 from dreamenv.world import Transition, World
 
 
@@ -71,8 +73,6 @@ class DreamVectorEnv(VectorEnv):
         branched_starts: Probability that an episode begins in the middle of a real one.
         start: Where every episode begins, of batch size 1 or N, see :meth:`dreamenv.World.replay` and
             :meth:`LatentObservation.branch`; the world's bank of real moments if None.
-        first_frames: Real frames at ``start``, (1 or N, H, W, 3) uint8, whose skips a V with skips draws with; without
-            them it draws from z alone.
         dropout: Share of h that M's heads do not see, drawn anew for every episode: another way to make a dream
             uncertain, see :meth:`dreamenv.World.imagine`.
         max_episode_steps: Truncate every dream after so many steps of its own, wherever it began; with None or -1 only
@@ -106,7 +106,6 @@ class DreamVectorEnv(VectorEnv):
         temperature: float | tuple[float, float] | NDArray | None = None,
         branched_starts: float = 0.0,
         start: State | None = None,
-        first_frames: NDArray[np.uint8] | None = None,
         dropout: float = 0.0,
         max_episode_steps: int | None = None,
         dtype: str = "float32",
@@ -121,30 +120,29 @@ class DreamVectorEnv(VectorEnv):
         dropout = check_share("dropout", dropout, below_one=True)
         render_mode = check_render_mode(render_mode)
         self.world = as_world(world)
-        self.world = self.world if device is None else self.world.to(device)
+        self.world = self.world if device is None else on_device(self.world, device)
         self._device = self.world.device
         self.num_envs, self.render_mode, self.branched_starts = num_envs, render_mode, branched_starts
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = check_autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(self.world)
         self.single_action_space = self.world.config.action.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._fixed_start = check_start(start, self.world, num_envs, branched_starts)
-        self._beside = check_first_frames(first_frames, start, self.world, num_envs)
         self._own_steps = time_limit(self.world.config.max_episode_steps, max_episode_steps)
         self._limit = torch.zeros(num_envs, dtype=torch.int64, device=self._device)  # the step that truncates
         default = self.world.config.temperature if temperature is None else temperature
         self._temperature_range = check_temperature(default, num_envs).to(self._device)
         self._temperature = self._temperature_range[0].clone()
         self._told = self._temperature.cpu().numpy()  # what infos say
-        self._packed = self.world.packed(matrix_dtype(dtype))
+        self._compiled = replace(self.world, model=compiled(self.world.model, matrix_dtype(dtype)))
         on_cpu = self._device.type == "cpu"
         invariant = check_flag("batch_invariant", batch_invariant)
         self._blocks = INVARIANT if invariant else CACHED if on_cpu else WHOLE
-        self._streams = make_streams(num_envs, self.world.latent_size, self._device)
+        self._streams = make_streams(num_envs, self.world.model.prior_noise, self._device)
         self._dropout, self._tensors = dropout, check_flag("tensors", tensors)
-        self._mask = torch.ones(num_envs, self.world.memory.hidden_size, device=self._device) if dropout else None
+        self._mask = torch.ones(num_envs, self.world.model.hidden_size, device=self._device) if dropout else None
         self._rows = self._present = np.arange(num_envs)
         self._in_batch = np.ones(num_envs, bool)
         self._done = np.zeros(num_envs, bool)
@@ -268,7 +266,7 @@ class DreamVectorEnv(VectorEnv):
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before render")
         with torch.inference_mode():
-            return tuple(self.world.decode(self._state, self._beside))
+            return tuple(self.world.decode(self._state))
 
     @torch.inference_mode(False)  # so that its tensors can be used in autograd
     def snapshot(self) -> Snapshot:
@@ -313,15 +311,13 @@ class DreamVectorEnv(VectorEnv):
     def _imagine(self, state: State, action: torch.Tensor, noise: Noise) -> tuple[State, Transition]:
         """One step of all environments that are in the batch; the others stand still."""
         if len(self._present) == self.num_envs:
-            return self._blocks.imagine(self._packed, state, action, self._temperature, noise, self._mask)
+            return self._blocks.imagine(self._compiled, state, action, self._temperature, noise, self._mask)
         rows = self._there(self._present)
         mask = None if self._mask is None else self._mask[rows]
         moved, part = self._blocks.imagine(
-            self._packed, state.rows(rows), action[rows], self._temperature[rows], noise, mask
+            self._compiled, state.rows(rows), action[rows], self._temperature[rows], noise, mask
         )
-        reward, ending = (nothing.new_zeros(self.num_envs) for nothing in (part.reward, part.ending))
-        reward, ending = reward.index_copy(0, rows, part.reward), ending.index_copy(0, rows, part.ending)
-        return state.with_rows(rows, moved), Transition(reward, ending)
+        return state.with_rows(rows, moved), part.spread(rows, self.num_envs)
 
     def _begin(self, rows: NDArray[np.int64], noise: Noise) -> State:
         """Draws a temperature, a mask and a start for the next episode of ``rows``, and notes when it is to end."""
@@ -370,5 +366,5 @@ class DreamVectorEnv(VectorEnv):
 
 def observation_space(world: World) -> gym.spaces.Box:
     """The space of [z, h] in the dream and in reality."""
-    low, high = world.feature_bounds
+    low, high = world.view.bounds(world.model, world.config.max_episode_steps)
     return gym.spaces.Box(low, high, dtype=np.float32)

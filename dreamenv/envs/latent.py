@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from dreamenv.envs.settings import (
 )
 from dreamenv.envs.streams import NoiseStreams, seeds_of
 from dreamenv.errors import UnsupportedEnvironmentError
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
+from dreamenv.models.packed import compiled
 from dreamenv.noise import Noise
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -71,7 +73,7 @@ class LatentObservation(gym.Wrapper):
         check_spaces(self.world, env.observation_space, env.action_space)
         self.observation_space = observation_space(self.world)
         self.action_space = self.world.config.action.space
-        self._streams = NoiseStreams(1, self.world.latent_size)
+        self._streams = NoiseStreams(1, self.world.model.prior_noise)
         self._done = False
         self._state: State | None = None
         self._frame: NDArray[np.uint8] | None = None
@@ -103,7 +105,7 @@ class LatentObservation(gym.Wrapper):
         self._frame = frame
         self._done = False
         self._streams.reset(_FIRST, seed)
-        self._state = self.world.start(self._there(self._frame[None]), self._normal())
+        self._state = self.world.start(self._there(self._frame[None]), self._noise())
         return self._observation(), info
 
     @torch.inference_mode()
@@ -124,7 +126,7 @@ class LatentObservation(gym.Wrapper):
         check_frames(frame, self.world.config.frame_shape)
         self._frame = frame
         self._state = self.world.observe(
-            self._state, self._there(actions), self._there(self._frame[None]), self._normal()
+            self._state, self._there(actions), self._there(self._frame[None]), self._noise()
         )
         self._done = bool(terminated or truncated)
         return self._observation(), float(reward), bool(terminated), bool(truncated), info
@@ -136,11 +138,10 @@ class LatentObservation(gym.Wrapper):
         with torch.inference_mode():
             return np.concatenate([self._frame, self.world.decode(self._state)[0]], axis=1)
 
-    def branch(self, skips: bool = False, **kwargs: Any) -> DreamEnv:
+    def branch(self, **kwargs: Any) -> DreamEnv:
         """Makes a dream whose episodes all begin at this very moment.
 
         Args:
-            skips: Whether a V with skips draws the dream with those of the frame that is seen now.
             kwargs: Go to :class:`DreamEnv`.
 
         Raises:
@@ -148,15 +149,14 @@ class LatentObservation(gym.Wrapper):
         """
         if self._state is None or self._frame is None:
             raise gym.error.ResetNeeded("expected reset before branch")
-        frames = np.array(self._frame[None]) if skips else None
-        return DreamEnv(self.world, start=self._state, first_frames=frames, **kwargs)
+        return DreamEnv(self.world, start=self._state, **kwargs)
 
     def _observation(self) -> NDArray[np.float32]:
         assert self._state is not None
         return self.world.features(self._state)[0].cpu().numpy()
 
-    def _normal(self) -> torch.Tensor:
-        return self._streams.draw(_FIRST).normal.to(self.world.device)
+    def _noise(self) -> Noise:
+        return self._streams.draw(_FIRST).to(self.world.device)
 
     def _there(self, array: NDArray) -> torch.Tensor:
         return as_tensor(array, self.world.device)
@@ -180,7 +180,7 @@ class VectorLatentObservation(VectorWrapper):
     def __init__(self, env: VectorEnv, world: World | str | Path, dtype: str = "float32") -> None:
         super().__init__(env)
         self.world = as_world(world)
-        self._packed = self.world.packed(matrix_dtype(dtype))
+        self._compiled = replace(self.world, model=compiled(self.world.model, matrix_dtype(dtype)))
         check_spaces(self.world, env.single_observation_space, env.single_action_space)
         self.autoreset_mode = env.metadata.get("autoreset_mode")
         if not isinstance(self.autoreset_mode, AutoresetMode):
@@ -194,7 +194,7 @@ class VectorLatentObservation(VectorWrapper):
         self.action_space = batch_space(self.single_action_space, env.num_envs)
         self._done = np.zeros(env.num_envs, bool)
         self._rows = np.arange(env.num_envs)
-        self._streams = NoiseStreams(env.num_envs, self.world.latent_size)
+        self._streams = NoiseStreams(env.num_envs, self.world.model.prior_noise)
         self._state: State | None = None
 
     @property
@@ -224,7 +224,7 @@ class VectorLatentObservation(VectorWrapper):
         self._frames = frames
         rows = self._rows[mask]
         self._streams.reset(rows, seeds)
-        self._start(frames, rows, self._streams.draw(rows).to(self.world.device).normal)
+        self._start(frames, rows, self._streams.draw(rows).to(self.world.device))
         self._done[mask] = False
         return self._observation(), info
 
@@ -251,10 +251,10 @@ class VectorLatentObservation(VectorWrapper):
         self._state = self._advance(self._state, action.to(device), as_tensor(last, device), noise)
         self._frames = frames
         if self._done.any():
-            self._start(frames, self._rows[self._done], noise.normal[self._done])
+            self._start(frames, self._rows[self._done], noise.rows(as_tensor(self._done, device)))
         if reset.any():
             info = {**info, "final_obs": self._final(reset)}
-            self._start(frames, self._rows[reset], self._streams.draw(self._rows[reset]).to(device).normal)
+            self._start(frames, self._rows[reset], self._streams.draw(self._rows[reset]).to(device))
         self._done = done & ~reset
         return self._observation(), reward, terminated, truncated, info
 
@@ -265,15 +265,14 @@ class VectorLatentObservation(VectorWrapper):
         with torch.inference_mode():
             return tuple(np.concatenate([self._frames, self.world.decode(self._state)], axis=2))
 
-    def branch(self, skips: bool = False, **kwargs: Any) -> DreamVectorEnv:
+    def branch(self, **kwargs: Any) -> DreamVectorEnv:
         """Makes dreams that all begin where these environments stand, see :meth:`LatentObservation.branch`."""
         if self._state is None:
             raise gym.error.ResetNeeded("expected reset before branch")
-        frames = np.array(self._frames) if skips else None
-        return DreamVectorEnv(self.world, self.num_envs, start=self._state, first_frames=frames, **kwargs)
+        return DreamVectorEnv(self.world, self.num_envs, start=self._state, **kwargs)
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
-        return self._packed.observe(state, action, frames, noise.normal)
+        return self._compiled.observe(state, action, frames, noise)
 
     def _final(self, done: NDArray[np.bool_]) -> NDArray:
         """The last observations of episodes that are over, as Gymnasium gives them: (N,) objects, None elsewhere."""
@@ -282,8 +281,8 @@ class VectorLatentObservation(VectorWrapper):
             final[row] = observation[row].copy()
         return final
 
-    def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], normal: torch.Tensor) -> None:
-        start = self._packed.start(as_tensor(frames[rows], self.world.device), normal)
+    def _start(self, frames: NDArray[np.uint8], rows: NDArray[np.int64], noise: Noise) -> None:
+        start = self._compiled.start(as_tensor(frames[rows], self.world.device), noise)
         index = as_tensor(rows, self.world.device)
         self._state = start if self._state is None else self._state.with_rows(index, start)
 
@@ -295,7 +294,7 @@ class VectorLatentObservation(VectorWrapper):
 def make_latent(world: World | str | Path, render_mode: str | None = None, **kwargs: Any) -> LatentObservation:
     """Makes the real environment of a world, seen through it; ``kwargs`` go to the real environment."""
     render_mode, world = check_render_mode(render_mode), as_world(world)
-    real = make_reality(world.config, **kwargs)
+    real = make_reality(world.config.recipe, **kwargs)
     try:
         env = LatentObservation(real, world)
     except Exception:
@@ -316,7 +315,7 @@ def make_latent_vector(
     """Makes N real environments of a world in this process, seen through it as one batch; ``kwargs`` go to them."""
     num_envs, render_mode = check_count("num_envs", num_envs), check_render_mode(render_mode)
     world = as_world(world)
-    make = functools.partial(make_reality, world.config, **kwargs)  # no lambda, to be picklable
+    make = functools.partial(make_reality, world.config.recipe, **kwargs)  # no lambda, to be picklable
     envs = SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
     try:
         env = VectorLatentObservation(envs, world, dtype)

@@ -47,8 +47,8 @@ def check_named_by_world(recipe: EnvRecipe) -> None:
     Raises:
         UnsupportedEnvironmentError: Says which module to import.
     """
-    modules = [recipe.id.rpartition(":")[0], *(name.partition(":")[0] for name in recipe.wrappers)]
-    missing = sorted({module for module in modules if module and module not in sys.modules})
+    named = [recipe.id.rpartition(":"), *(name.partition(":") for name in recipe.wrappers)]
+    missing = sorted({module for module, colon, _ in named if colon and module not in sys.modules})
     if missing:
         raise UnsupportedEnvironmentError(
             f"this world names {str(recipe)!r}, and a world may not import anything: if you know "

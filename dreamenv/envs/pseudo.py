@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_reality_vector
 from dreamenv.envs.settings import check_count, check_one_temperature
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
 from dreamenv.noise import Noise
 from dreamenv.world import World
 
@@ -43,12 +43,12 @@ class PseudoDream(VectorLatentObservation):
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         observed = super()._advance(state, action, frames, noise)
-        dreamed, _ = self._packed.imagine(state, action, self._temperature, noise)
+        dreamed, _ = self._compiled.imagine(state, action, self._temperature, noise)
         seen = observed.step % self.every == 0
         return replace(observed, z=torch.where(seen[:, None], observed.z, dreamed.z))
 
 
 def make_pseudo_dream(world: World, num_envs: int, *, every: int, temperature: float | None = None) -> PseudoDream:
     """Makes the real environments of a world in this process, autoreset disabled, seen at every k-th step only."""
-    envs = make_reality_vector(world.config, num_envs)
+    envs = make_reality_vector(world.config.recipe, num_envs)
     return PseudoDream(envs, world, every=every, temperature=temperature)

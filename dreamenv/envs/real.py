@@ -21,15 +21,14 @@ from gymnasium.envs.registration import find_highest_version, get_env_id, parse_
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
-from dreamenv.config import WorldConfig
 from dreamenv.envs.frames import RGBObservation
 from dreamenv.envs.named import check_named_by_world, wrap
 from dreamenv.envs.opengl import part_drawings
 from dreamenv.envs.workers import WorkerVectorEnv
-from dreamenv.episodes import StoreSpec
 from dreamenv.errors import DreamenvError, EpisodeError, RenderingError, SettingsError, UnsupportedEnvironmentError
 from dreamenv.recipe import EnvRecipe, as_recipe
 from dreamenv.spaces import ActionSpec
+from dreamenv.spec import StoreSpec
 
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libfreetype6"
 _REGISTERED_BY = {  # id prefix -> the module whose import registers it
@@ -114,27 +113,27 @@ def _explained(recipe: EnvRecipe) -> Iterator[None]:
         raise
 
 
-def make_reality(config: WorldConfig, **kwargs: Any) -> gym.Env:
-    """Makes the real environment of a world, see :func:`make_real`; imports no module that the world names.
+def make_reality(recipe: EnvRecipe, **kwargs: Any) -> gym.Env:
+    """Makes the real environment of a world from its recipe, see :func:`make_real`; imports no module that it names.
 
     Raises:
         UnsupportedEnvironmentError: If it needs one, too.
     """
-    return make_real(_recipe_of(config), **kwargs)
+    return make_real(_check_named(recipe), **kwargs)
 
 
-def make_reality_vector(config: WorldConfig, num_envs: int) -> VectorEnv:
+def make_reality_vector(recipe: EnvRecipe, num_envs: int) -> VectorEnv:
     """Makes the real environments of a world in this process, see :func:`make_real_vector`."""
-    return make_real_vector(_recipe_of(config), num_envs)
+    return make_real_vector(_check_named(recipe), num_envs)
 
 
-def _recipe_of(config: WorldConfig) -> EnvRecipe:
-    """What a world says of its environment, checked after the modules that this package knows are imported."""
+def _check_named(recipe: EnvRecipe) -> EnvRecipe:
+    """Checks what a world says of its environment, after the modules that this package knows are imported."""
     _prepare_headless()
-    with _explained(config.recipe):
-        _register(config.env_id)
-    check_named_by_world(config.recipe)
-    return config.recipe
+    with _explained(recipe):
+        _register(recipe.id)
+    check_named_by_world(recipe)
+    return recipe
 
 
 def make_real_vector(env_id: str | EnvRecipe, num_envs: int, processes: bool = False, **kwargs: Any) -> VectorEnv:

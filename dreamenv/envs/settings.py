@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import InvalidAction
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from dreamenv.envs.streams import is_integer
 from dreamenv.errors import SettingsError
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
@@ -153,26 +154,6 @@ def check_start(start: State | None, world: World, num_envs: int, branched_start
     return start if len(start.step) == num_envs else start.rows(torch.zeros(num_envs, dtype=torch.int64))
 
 
-def check_first_frames(
-    frames: NDArray[np.uint8] | None, start: State | None, world: World, num_envs: int
-) -> torch.Tensor | None:
-    """Turns 1 or N real frames into N.
-
-    Raises:
-        SettingsError: If they are not frames of the world, or without a start.
-    """
-    if frames is None:
-        return None
-    shape = world.config.frame_shape
-    if start is None:
-        raise SettingsError("expected a start beside first_frames, got none")
-    if not isinstance(frames, np.ndarray):
-        raise SettingsError(f"expected an array as first_frames, got {_shown(frames)}")
-    if frames.dtype != np.uint8 or frames.shape not in ((1, *shape), (num_envs, *shape)):
-        raise SettingsError(f"expected first_frames of 1 or {num_envs} {shape} uint8, got {frames.dtype}{frames.shape}")
-    return torch.from_numpy(np.broadcast_to(frames, (num_envs, *shape)).copy()).to(world.device)
-
-
 def matrix_dtype(name: str) -> torch.dtype:
     """The type of M's matrix products by its name.
 
@@ -198,6 +179,18 @@ def time_limit(real: int, asked: int | None) -> int:
 def with_time_limit(spec: EnvSpec | None, steps: int) -> EnvSpec | None:
     """The spec of an environment, if it has one, with the time limit that wrappers and libraries read there."""
     return None if spec is None else dataclasses.replace(spec, max_episode_steps=steps)
+
+
+def check_autoreset_mode(mode: Any) -> AutoresetMode:
+    """Checks when environments that are done begin anew.
+
+    Raises:
+        SettingsError: If it is no mode of Gymnasium, nor the value of one.
+    """
+    if not isinstance(mode, AutoresetMode | str) or mode not in (*AutoresetMode, *(one.value for one in AutoresetMode)):
+        names = ", ".join(repr(one.value) for one in AutoresetMode)
+        raise SettingsError(f"expected autoreset_mode {names} or an AutoresetMode, got {_shown(mode)}")
+    return AutoresetMode(mode)
 
 
 def check_render_mode(mode: Any) -> str | None:

@@ -13,7 +13,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from dreamenv.errors import SettingsError
-from dreamenv.noise import Noise, uniform_count
+from dreamenv.noise import Noise, NoiseSpec
 
 BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
 
@@ -35,13 +35,13 @@ class NoiseStreams:
 
     Args:
         num_envs: N.
-        latent_size: Z.
+        spec: Random numbers that a step takes.
     """
 
-    def __init__(self, num_envs: int, latent_size: int) -> None:
+    def __init__(self, num_envs: int, spec: NoiseSpec) -> None:
         self._generators = [seeding.np_random(None)[0] for _ in range(num_envs)]
-        self._uniform = np.empty((num_envs, BLOCK, uniform_count(latent_size)), np.float32)
-        self._normal = np.empty((num_envs, BLOCK, latent_size), np.float32)
+        self._uniform = np.empty((num_envs, BLOCK, spec.columns), np.float32)
+        self._normal = np.empty((num_envs, BLOCK, spec.normal), np.float32)
         self._cursor = np.full(num_envs, BLOCK)
 
     def seed(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:

@@ -17,7 +17,7 @@ from dreamenv.evaluate.scores import Score, score
 from dreamenv.progress import advance_to, progress
 from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
-from dreamenv.world import World
+from dreamenv.world import World, seen_by
 
 VALIDATION_SEED = 80_000
 
@@ -64,13 +64,13 @@ def choose(
     world = as_world(world)
     for agent in agents.values():
         check_agent(world, agent)
-    real = make_reality_vector(world.config, min(config.num_envs, config.episodes))
+    real = make_reality_vector(world.config.recipe, min(config.num_envs, config.episodes))
     seeds = range(config.seed, config.seed + config.episodes)
     steps = config.episodes * world.config.max_episode_steps
     scores = {}
     with contextlib.closing(real), progress(total=len(agents) * steps, unit="step", desc="choose") as bar:
         for name, agent in agents.items():
-            env = VectorLatentObservation(real, world.seen_by(agent))
+            env = VectorLatentObservation(real, seen_by(world, agent))
             scores[name] = score(env, agent, seeds, world.config, name=name, deterministic=True, on_step=bar.update)
             advance_to(bar, len(scores) * steps)
     return dict(sorted(scores.items(), key=lambda item: -item[1].mean))

@@ -31,10 +31,10 @@ from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
 from dreamenv.progress import advance_to, progress
 from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
-from dreamenv.world import World
+from dreamenv.world import World, seen_by
 
 TEST_SEED = 90_000
-_OF_DREAMS = ("vision", "memory", "endings", "ending_rules", "action_prior", "temperature")
+_OF_DREAMS = ("model", "endings", "ending_rules", "action_prior", "temperature")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def compare(
         RenderingError: If the real environment cannot draw.
     """
     config = config or CompareConfig()
-    world = as_world(world).seen_by(agent)
+    world = seen_by(as_world(world), agent)
     check_agent(world, agent)
     seeds = range(config.seed, config.seed + config.episodes)
     steps = config.episodes * world.config.max_episode_steps
@@ -170,7 +170,7 @@ def check_agent(world: World, agent: Policy) -> None:
         SettingsError: If the agent cannot act on the world's features or was trained on others that wrappers made of
             them, or acts outside of its action space.
     """
-    world = world.seen_by(agent)
+    world = seen_by(world, agent)
     space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
     if isinstance(agent, BaseAlgorithm):
         check_raw(agent, world)
@@ -192,7 +192,7 @@ def _places(
     dream = DreamVectorEnv(world, min(config.episodes, 256), autoreset_mode=AutoresetMode.DISABLED)
     opened.callback(dream.close)
     num_envs = min(config.num_envs, config.episodes)
-    real = SightLog(VectorLatentObservation(make_reality_vector(world.config, num_envs), world))
+    real = SightLog(VectorLatentObservation(make_reality_vector(world.config.recipe, num_envs), world))
     opened.callback(real.close)
     return [*(("dream", dream, temperature) for temperature in config.temperatures), ("real", real, None)]
 
@@ -204,7 +204,7 @@ def _play(env: VectorEnv, policy: Policy, seeds: Sequence[int], config: WorldCon
 
 
 def _facts(world: World, env: VectorEnv, temperature: float | None) -> list[Any]:
-    """What the score of a policy that sees nothing depends on: in reality, on nothing of V and M."""
+    """What the score of a policy that sees nothing depends on: in reality, on nothing of the world model."""
     if temperature is not None:
         return [env.num_envs, float(temperature), world_id(world), str(world.device)]
     config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")

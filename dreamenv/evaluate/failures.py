@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.evaluate.scores import is_success
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
 from dreamenv.rollout import Outcome, Policy, rollout
 from dreamenv.world import World
 

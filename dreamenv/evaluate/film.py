@@ -17,7 +17,7 @@ from dreamenv.envs.latent import VectorLatentObservation
 from dreamenv.envs.real import make_reality_vector
 from dreamenv.files import write_bytes
 from dreamenv.rollout import Policy, rollout
-from dreamenv.world import World
+from dreamenv.world import World, seen_by
 
 SCALE, MARGIN, LABEL = 3, 6, 14
 LONGEST, PICTURES = 400, 150  # steps of an episode that a film covers, and how many of them it shows at most
@@ -37,11 +37,11 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
         temperature: Of the dream.
         fps: Frames per second.
     """
-    world = world.seen_by(agent)
+    world = seen_by(world, agent)
     dream = DreamVectorEnv(
         world, 1, temperature=temperature, autoreset_mode=AutoresetMode.DISABLED, render_mode="rgb_array"
     )
-    real = VectorLatentObservation(make_reality_vector(world.config, 1), world)
+    real = VectorLatentObservation(make_reality_vector(world.config.recipe, 1), world)
     with contextlib.closing(dream), contextlib.closing(real):
         columns = {
             f"dream, temperature {temperature:g}": _film(dream, agent, seed),

@@ -18,13 +18,12 @@ from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.memory_report import EndingReport, report_ending
 from dreamenv.evaluate.scores import Score, score
-from dreamenv.latents import LatentEpisode
-from dreamenv.models.memory import State, states_after
+from dreamenv.models.base import Outlook, State
 from dreamenv.noise import Noise
 from dreamenv.progress import advance_to, progress
 from dreamenv.ranges import check_range, check_seeds
 from dreamenv.rollout import Policy
-from dreamenv.world import World
+from dreamenv.world import Trace, World, seen_by
 
 
 @dataclass(frozen=True)
@@ -75,37 +74,36 @@ class OpenLoop:
 
 
 @torch.inference_mode()
-def open_loop(
-    world: World, episodes: Sequence[LatentEpisode], config: HorizonConfig | None = None
-) -> tuple[OpenLoop, ...]:
+def open_loop(world: World, traces: Sequence[Trace], config: HorizonConfig | None = None) -> tuple[OpenLoop, ...]:
     """Dreams on from every moment of held-out episodes and compares with what came.
 
     Args:
         world: The world.
-        episodes: Real episodes, encoded.
+        traces: Real episodes that the world followed, with z at its posteriors' modes.
         config: Its horizons, temperature and seed count.
 
     Returns:
         One result for each horizon that an episode is long enough for.
     """
-    config, world = config or HorizonConfig(), world.to("cpu")
+    config = config or HorizonConfig()
     temperature = world.config.temperature if config.temperature is None else config.temperature
     generator = torch.Generator().manual_seed(config.seed)
-    columns = {name: _pad(episodes, name) for name in ("mean", "action", "reward", "ending")}
-    lengths = torch.tensor([len(episode) for episode in episodes])
+    columns = {name: _pad([getattr(one.recording, name) for one in traces]) for name in ("action", "reward", "ending")}
+    columns["z"] = _pad([trace.states.z for trace in traces])
+    lengths = torch.tensor([len(trace) for trace in traces])
     row, time = (lengths[:, None] > torch.arange(int(lengths.max()))).nonzero(as_tuple=True)
-    state = _moments(world, episodes)
+    state = State.cat([trace.states.rows(slice(len(trace))) for trace in traces])
     results = []
     for step in range(1, max(config.horizons) + 1):
         alive = (time + step <= lengths[row]).nonzero().flatten()
         row, time, state = row[alive], time[alive], state.rows(alive)
         if not len(row):
             break
-        noise = Noise.draw(len(row), world.latent_size, generator)
-        state, _ = world.imagine(state, columns["action"][row, time + step - 1], temperature, noise)
+        noise = Noise.draw(len(row), world.model.prior_noise, generator)
+        state, transition = world.imagine(state, columns["action"][row, time + step - 1], temperature, noise)
         if step in config.horizons:
-            truth = {name: column[row, time + step - int(name != "mean")] for name, column in columns.items()}
-            results.append(_compare(world, step, state, truth))
+            truth = {name: column[row, time + step - int(name != "z")] for name, column in columns.items()}
+            results.append(_compare(world, step, state.z, transition.outlook, truth))
     return tuple(results)
 
 
@@ -120,7 +118,7 @@ def score_by_sight(world: World | str | Path, agent: Policy, config: HorizonConf
     Returns:
         The scores, in the order of ``config.every``.
     """
-    config, world = config or HorizonConfig(), as_world(world).seen_by(agent)
+    config, world = config or HorizonConfig(), seen_by(as_world(world), agent)
     seeds = range(config.seed, config.seed + config.episodes)
     steps = config.episodes * world.config.max_episode_steps
     scores = {}
@@ -135,31 +133,18 @@ def score_by_sight(world: World | str | Path, agent: Policy, config: HorizonConf
     return scores
 
 
-def _pad(episodes: Sequence[LatentEpisode], name: str) -> Tensor:
-    return pad_sequence([getattr(episode, name) for episode in episodes], batch_first=True)
+def _pad(parts: Sequence[Tensor]) -> Tensor:
+    return pad_sequence(list(parts), batch_first=True)
 
 
-def _moments(world: World, episodes: Sequence[LatentEpisode]) -> State:
-    """The states before every step of every episode, one after the other."""
-    states = []
-    for episode in episodes:
-        state = states_after(world.memory, [episode.mean[:1]], [episode.action[:0]])
-        for z, action in zip(episode.mean[1:], episode.action, strict=True):
-            states.append(state)
-            h, c = world.memory.advance(state.z, action[None], state.h, state.c)
-            state = State(z[None], h, c, state.step + 1)
-    return State.cat(states)
-
-
-def _compare(world: World, horizon: int, state: State, truth: dict[str, Tensor]) -> OpenLoop:
-    probabilities = world.memory.endings.probabilities(state.h)
-    rewards = world.memory.reward.rewards(state.h, state.step / world.config.max_episode_steps)
-    error = (rewards.gather(1, truth["ending"][:, None]).squeeze(1) - truth["reward"]).abs()
+def _compare(world: World, horizon: int, z: Tensor, outlook: Outlook, truth: dict[str, Tensor]) -> OpenLoop:
+    probabilities = outlook.endings
+    error = (outlook.rewards.gather(1, truth["ending"][:, None]).squeeze(1) - truth["reward"]).abs()
     ordinary = truth["ending"] == 0
     return OpenLoop(
         horizon=horizon,
         steps=len(error),
-        z_error=float((state.z - truth["mean"]).square().mean().sqrt()),
+        z_error=float((z - truth["z"]).square().mean().sqrt()),
         reward_error=float(error[ordinary].mean()) if ordinary.any() else None,
         endings=tuple(
             report_ending(kind, truth["ending"] == index, probabilities[:, index], error)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dreamenv.config import WorldConfig
-from dreamenv.latents import LatentEpisode
-from dreamenv.models.memory import Memory, one_step_loss
+from dreamenv.models.base import Outlook
+from dreamenv.world import Trace
 
 SUMMED_STEPS = 10  # over which rewards are summed: errors of single steps say little of a return
 
@@ -48,8 +48,6 @@ class MemoryReport:
         nll: Negative log-likelihood of the next z, nats per latent dimension.
         reward_error: Mean absolute error of the rewards of steps that end nothing; None where there are none.
         endings: Every kind.
-        action_loss: Cross entropy in nats of the next action, or squared error of a continuous one scaled to [-1, 1];
-            None for a memory that does not predict it.
         reward_r2: Share of the variance of these rewards that M explains, R2: 1 for a perfect prediction, 0 for their
             mean, negative for a worse one; None where the rewards do not vary.
         reward_sum_r2: The same of sums over :data:`SUMMED_STEPS` steps in a row that end nothing.
@@ -59,34 +57,29 @@ class MemoryReport:
     nll: float
     reward_error: float | None
     endings: tuple[EndingReport, ...]
-    action_loss: float | None = None
     reward_r2: float | None = None
     reward_sum_r2: float | None = None
 
 
 @torch.inference_mode()
-def report_memory(memory: Memory, episodes: Sequence[LatentEpisode], config: WorldConfig) -> MemoryReport:
-    """Measures M on latent episodes, with z at the posterior's mean."""
-    h, _ = zip(*(memory.unroll(episode.mean[None, :-1], episode.action[None]) for episode in episodes), strict=True)
-    hidden = torch.cat([sequence[0] for sequence in h])
-    next_z = torch.cat([episode.mean[1:] for episode in episodes])
-    ending, reward, step = (torch.cat([getattr(e, name) for e in episodes]) for name in ("ending", "reward", "step"))
-    probabilities = memory.endings.probabilities(hidden)
-    predicted = memory.reward.rewards(hidden, step / config.max_episode_steps)
+def report_memory(traces: Sequence[Trace], config: WorldConfig) -> MemoryReport:
+    """Measures a world model on recorded episodes that it followed, with z at its posteriors' modes."""
+    ending, reward = (torch.cat([getattr(one.recording, name) for one in traces]) for name in ("ending", "reward"))
+    outlook = Outlook.cat([trace.outlook for trace in traces])
+    probabilities, predicted = outlook.endings, outlook.rewards
     expected = predicted.gather(1, ending[:, None]).squeeze(1)
     error = (expected - reward).abs()
-    lengths = [len(episode) for episode in episodes]
+    lengths = [len(trace) for trace in traces]
     pairs = torch.stack([expected, reward], dim=1)
     ordinary = [part[end == 0] for part, end in zip(pairs.split(lengths), ending.split(lengths), strict=True)]
     return MemoryReport(
         steps=len(ending),
-        nll=one_step_loss(memory.prior(hidden), next_z).mean().item(),
+        nll=torch.cat([one_step_loss(trace) for trace in traces]).mean().item(),
         reward_error=float(error[ending == 0].mean()) if (ending == 0).any() else None,
         endings=tuple(
             report_ending(kind, ending == index, probabilities[:, index], error)
             for index, kind in enumerate(config.endings, start=1)
         ),
-        action_loss=_action_loss(memory, [sequence[0] for sequence in h], episodes),
         reward_r2=explained_variance(torch.cat(ordinary)),
         reward_sum_r2=explained_variance(torch.cat([sums_of(part, SUMMED_STEPS) for part in ordinary])),
     )
@@ -107,11 +100,10 @@ def sums_of(rows: Tensor, steps: int) -> Tensor:
     return rows.double().unfold(0, steps, 1).sum(-1).to(rows.dtype)
 
 
-def _action_loss(memory: Memory, h: Sequence[Tensor], episodes: Sequence[LatentEpisode]) -> float | None:
-    before = torch.cat([sequence[:-1] for sequence in h])
-    if memory.action is None or not len(before):
-        return None
-    return memory.action.loss(before, torch.cat([episode.action[1:] for episode in episodes])).mean().item()
+def one_step_loss(trace: Trace) -> Tensor:
+    """Negative log-likelihood of the z that each step led to, nats per latent dimension, (T,)."""
+    z = trace.after.z
+    return -trace.priors.log_probability(z) / z.shape[-1]
 
 
 def report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) -> EndingReport:

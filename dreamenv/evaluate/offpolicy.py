@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamenv.latents import LatentEpisode, draw_latents
 from dreamenv.models.heads import scale_action
+from dreamenv.recordings import Recording
 from dreamenv.rollout import Policy
 from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
@@ -45,13 +45,16 @@ class Experience:
 
 
 @torch.inference_mode()
-def experience(world: World, episodes: Sequence[LatentEpisode], seed: int = 0) -> Experience:
-    """Follows recorded episodes with a world's memory; ``seed`` is of the draws of z from the posterior of each frame.
+def experience(world: World, episodes: Sequence[Recording], seed: int = 0) -> Experience:
+    """What an agent of the world would have seen of recorded episodes.
 
-    An agent of the dream meets drawn z in reality, too.
+    Args:
+        world: Follows the episodes.
+        episodes: The episodes.
+        seed: Of the draws of z from the posterior of every frame; an agent of the dream meets drawn z in reality, too.
     """
-    generator = torch.Generator().manual_seed(seed)
-    features = [_features(world, episode, draw_latents(episode, generator)) for episode in episodes]
+    features = [world.features(trace.states) for trace in world.follow(episodes, seed)]
+    means = [world.features(trace.states) for trace in world.follow(episodes, seed=None)]
     lengths = torch.tensor([len(episode) for episode in episodes])
     step, ending = (torch.cat([getattr(episode, name) for episode in episodes]) for name in ("step", "ending"))
     return Experience(
@@ -62,13 +65,8 @@ def experience(world: World, episodes: Sequence[LatentEpisode], seed: int = 0) -
         last=(ending > 0) | (step >= world.config.max_episode_steps),
         elapsed=(step - 1) / world.config.max_episode_steps,
         starts=lengths.cumsum(0) - lengths,
-        means=torch.cat([_features(world, episode, episode.mean) for episode in episodes]),
+        means=torch.cat(means),
     )
-
-
-def _features(world: World, episode: LatentEpisode, z: Tensor) -> Tensor:
-    h, _ = world.memory.unroll(z[None, :-1], episode.action[None])
-    return torch.cat([z, torch.cat([torch.zeros_like(h[0, :1]), h[0]])], dim=1)
 
 
 @torch.inference_mode()

@@ -17,7 +17,9 @@ from dreamenv.evaluate.memory_report import MemoryReport, report_memory
 from dreamenv.evaluate.plots import plot_reconstructions
 from dreamenv.evaluate.vision_report import COLOURS, MAX_FRAMES, SATURATION, VisionReport, dominance, report_vision
 from dreamenv.files import write_json
-from dreamenv.latents import encode_episodes
+from dreamenv.models.mdnrnn import MDNRNN
+from dreamenv.placement import on_device
+from dreamenv.recordings import record
 from dreamenv.world import World
 
 
@@ -26,12 +28,12 @@ class WorldReport:
     """V and M on held-out episodes.
 
     Attributes:
-        vision: V.
-        memory: M.
+        vision: V; None if the world model has none of its own.
+        memory: What the world model expects of steps.
         learned: How many of the other episodes ended in each kind of ending.
     """
 
-    vision: VisionReport
+    vision: VisionReport | None
     memory: MemoryReport
     learned: dict[str, int]
 
@@ -50,12 +52,12 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
     Raises:
         StoreError: If no episodes are held out.
     """
-    folder, world = Path(folder), world.to("cpu")
+    folder, world = Path(folder), on_device(world, "cpu")
     seen, episodes = store.split()
-    latents = encode_episodes(world.vision, episodes, world.config)
+    traces = world.follow(record(world.model, episodes, world.config), seed=None)
     result = WorldReport(
-        report_vision(world.vision, episodes),
-        report_memory(world.memory, latents, world.config),
+        report_vision(world.model.vision, episodes) if isinstance(world.model, MDNRNN) else None,
+        report_memory(traces, world.config),
         dict(Counter(ending_kinds(seen))),
     )
     write_json(folder / "report.json", dataclasses.asdict(result))

@@ -14,7 +14,7 @@ from torch import Tensor
 from dreamenv.episodes import Episode
 from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
 from dreamenv.evaluate.scores import is_success
-from dreamenv.latents import encode_episodes
+from dreamenv.recordings import record
 from dreamenv.rollout import Outcome, Policy
 from dreamenv.world import World
 
@@ -41,14 +41,14 @@ class Records:
 
 def read_records(world: World, seen: Sequence[Episode], held_out: Sequence[Episode]) -> Records:
     """Encodes recorded episodes and follows them with M."""
-    latents = encode_episodes(world.vision, seen, world.config)
+    learned, unseen = (record(world.model, episodes, world.config) for episodes in (seen, held_out))
     kinds = enumerate(world.config.endings, start=1)
     better = torch.tensor([index for index, kind in kinds if kind == "better"], dtype=torch.int64)
     return Records(
-        seen=experience(world, latents),
-        seen_steps=torch.tensor([len(latent) for latent in latents]),
-        seen_successes=torch.isin(torch.stack([latent.ending[-1] for latent in latents]), better),
-        held_out=experience(world, encode_episodes(world.vision, held_out, world.config), seed=1).features,
+        seen=experience(world, learned),
+        seen_steps=torch.tensor([len(recording) for recording in learned]),
+        seen_successes=torch.isin(torch.stack([recording.ending[-1] for recording in learned]), better),
+        held_out=experience(world, unseen, seed=1).features,
     )
 
 
@@ -69,10 +69,10 @@ def novelty(world: World, records: Records, dreamed: Tensor) -> Tensor:
 
     Real ones are those of held-out episodes, so states like theirs have 0.5 on average.
     """
-    references = _sample(records.seen.features, REFERENCES)[:, world.latent_size :]
+    references = _sample(records.seen.features, REFERENCES)[:, world.model.latent_size :]
     spread = references.std(0).clamp(min=1e-3)
     dream, real = (
-        neighbour_distance(part[:, world.latent_size :] / spread, references / spread)
+        neighbour_distance(part[:, world.model.latent_size :] / spread, references / spread)
         for part in (dreamed, _sample(records.held_out, QUERIES))
     )
     return exceedance(dream, real)
@@ -175,17 +175,18 @@ def strangest_moments(
     Returns:
         The frames, and those that the records have instead.
     """
+    size = world.model.latent_size
     states = [torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None]
     values = novelty(world, records, torch.cat(states)).split([len(part) for part in states])
     worst = max(range(len(states)), key=lambda index: float(values[index].mean()))
     first = max(0, min(int(values[worst].argmax()) - frames // 2, len(states[worst]) - frames))
     moments = slice(first, first + frames)
-    z = states[worst][moments, : world.latent_size]
-    nearest = torch.cdist(z, records.seen.features[:, : world.latent_size]).argmin(1)
+    shown = states[worst][moments]
+    nearest = torch.cdist(shown[:, :size], records.seen.features[:, :size]).argmin(1)
     return Strip(
-        dreamed=world.vision.decode(z, world.config.frame_shape).numpy(),
+        dreamed=world.decode(world.state_of(shown, torch.arange(first, first + len(shown)))),
         recorded=_frames(seen, records.seen.starts, nearest),
-        step=np.arange(first, first + len(z)),
+        step=np.arange(first, first + len(shown)),
         novelty=values[worst][moments].numpy(),
     )
 

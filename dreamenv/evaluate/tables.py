@@ -159,8 +159,6 @@ def memory_table(report: MemoryReport, learned: Mapping[str, int] | None = None)
     headers = ("ending", *columns, "count", "predicted", "precision", "recall", "AUC", "reward error")
     title = f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error "
     title += f"{_exact(report.reward_error)}{_explained(report)}"
-    if report.action_loss is not None:
-        title += f", next action's loss {report.action_loss:.4f}"
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
 
 

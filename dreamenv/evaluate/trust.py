@@ -34,10 +34,11 @@ from dreamenv.evaluate.signals import (
     shortfall,
     strangest_moments,
 )
+from dreamenv.placement import on_device
 from dreamenv.progress import progress
 from dreamenv.ranges import check_seeds
 from dreamenv.rollout import Outcome, Policy, rollout
-from dreamenv.world import World
+from dreamenv.world import World, seen_by
 
 Light = Literal["green", "cannot tell", "amber", "red"]
 LIGHTS: tuple[Light, ...] = get_args(Light)  # from good to bad
@@ -250,11 +251,9 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
         StoreError: If there are too few episodes.
     """
     config = config or TrustConfig()
-    world = as_world(world).to("cpu")
-    if world.seen_by(agent).inputs != ("z", "h"):
-        raise SettingsError(
-            f"expected an agent that sees z and h, got one that sees {', '.join(world.seen_by(agent).inputs)}"
-        )
+    world = on_device(as_world(world), "cpu")
+    if (inputs := seen_by(world, agent).view.inputs) != ("z", "h"):
+        raise SettingsError(f"expected an agent that sees z and h, got one that sees {', '.join(inputs)}")
     if store.spec.recipe != world.config.recipe:
         raise SettingsError(f"expected episodes of {world.config.recipe}, got {store.spec.recipe} in {store.folder}")
     check_agent(world, agent)
@@ -323,7 +322,7 @@ def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Ga
 def _play(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
     """Real episodes with their frames."""
     seeds = range(config.real_seed, config.real_seed + config.real_episodes)
-    env = make_reality_vector(world.config, min(config.num_envs, config.real_episodes))
+    env = make_reality_vector(world.config.recipe, min(config.num_envs, config.real_episodes))
     with contextlib.closing(env):
         return list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
 

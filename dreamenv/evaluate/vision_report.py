@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dreamenv.episodes import Episode, evenly_spaced_frames
-from dreamenv.models.vision import Vision, kl_divergence, reconstruction_spread
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.vision import Vision, reconstruction_spread
 
 COLOURS = ("red", "green", "blue")
 SIZES = (1, 15, 40, 150, 1_000_000)  # pixels: edges of the size classes
@@ -75,7 +76,7 @@ def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int =
         if vision.config.kind == "unet":
             beside.append((vision.decode_beside(mean, pixels) - pixels).square().mean((1, 2, 3)))
         means.append(mean)
-        kls.append(kl_divergence(mean, log_variance).sum(1))
+        kls.append(Gaussian(mean, log_variance).kl_from_standard().sum(1))
     target, output = torch.cat(real), torch.cat(dreamed)
     return VisionReport(
         frames=len(target),

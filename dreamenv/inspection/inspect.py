@@ -17,6 +17,7 @@ from dreamenv.inspection.page_heads import heads_section
 from dreamenv.inspection.page_memory import memory_section
 from dreamenv.inspection.page_vision import vision_section
 from dreamenv.inspection.results import InspectConfig, Inspection, Pictures, measure
+from dreamenv.placement import on_device
 from dreamenv.world import World
 
 
@@ -47,7 +48,7 @@ def inspect(
         BundleError: If the world, or a record of its training, cannot be read.
     """
     config, folder = config or InspectConfig(), Path(folder)
-    world = as_world(world).to("cpu")
+    world = on_device(as_world(world), "cpu")
     expected, spec = world.config, store.spec
     if (spec.recipe, spec.frame_shape, spec.action) != (expected.recipe, expected.frame_shape, expected.action):
         raise SettingsError(
@@ -66,8 +67,8 @@ def write_page(world: World, inspection: Inspection, pictures: Pictures) -> str:
     config = world.config
     actions = f"{config.action.n} actions" if config.action.discrete else f"actions of {config.action.size} dimensions"
     subtitle = (
-        f"z of {world.latent_size}, h of {world.memory.hidden_size}, {config.memory.components} components "
-        f"({config.memory.mixture}), {actions}, at most {config.max_episode_steps} steps. Measured on "
+        f"z of {world.model.latent_size}, h of {world.model.hidden_size}, {config.model.memory.components} components "
+        f"({config.model.memory.mixture}), {actions}, at most {config.max_episode_steps} steps. Measured on "
         f"{inspection.episodes} held-out episodes."
     )
     sections = (

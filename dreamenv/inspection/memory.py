@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.evaluate.horizon import OpenLoop
-from dreamenv.evaluate.memory_report import MemoryReport
-from dreamenv.latents import LatentEpisode
-from dreamenv.models import mdn
-from dreamenv.models.memory import Memory, one_step_loss
+from dreamenv.evaluate.memory_report import MemoryReport, one_step_loss
+from dreamenv.models.latent import Mixture
+from dreamenv.world import Trace
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Readings:
         nll: Negative log-likelihood of the next z at every step, nats per latent dimension; an array (T,) per episode.
     """
 
-    mixture: mdn.Mixture
+    mixture: Mixture
     probabilities: Tensor
     ending: Tensor
     nll: tuple[NDArray, ...]
@@ -64,7 +63,8 @@ class MemoryInspection:
         components: K.
         entropy: Mean entropy of the component weights, nats; between 0 and log K.
         live_components: Mean number of components that weigh more than 5% at a step.
-        overlap: How much components are the same one, see :func:`dreamenv.models.mdn.overlap`; None for a single one.
+        overlap: How much components are the same one, see :meth:`dreamenv.models.latent.Mixture.overlap`; None for a
+            single one.
         ordered_weights: Mean weight of the likeliest component, of the next one and so on, (K,).
         scale: 10%, 50% and 90% quantiles of the components' standard deviations, each counted by its weight.
         trace: The mixture along one episode.
@@ -87,31 +87,34 @@ class MemoryInspection:
         return math.log(self.components)
 
 
+def mixtures(trace: Trace) -> Mixture:
+    """The priors along an episode that an MDN-RNN followed."""
+    priors = trace.priors
+    assert isinstance(priors, Mixture)
+    return priors
+
+
 @torch.inference_mode()
-def read_memory(memory: Memory, episodes: Sequence[LatentEpisode]) -> Readings:
-    """Asks M at every step of real episodes."""
-    hidden = [memory.unroll(episode.mean[None, :-1], episode.action[None])[0][0] for episode in episodes]
-    h = torch.cat(hidden)
+def read_memory(traces: Sequence[Trace]) -> Readings:
+    """What M expected at every step of real episodes."""
     return Readings(
-        mixture=memory.prior(h),
-        probabilities=memory.endings.probabilities(h),
-        ending=torch.cat([episode.ending for episode in episodes]),
-        nll=tuple(one_step_loss(memory.prior(x), e.mean[1:]).numpy() for x, e in zip(hidden, episodes, strict=True)),
+        mixture=Mixture.cat([mixtures(trace) for trace in traces]),
+        probabilities=torch.cat([trace.outlook.endings for trace in traces]),
+        ending=torch.cat([trace.recording.ending for trace in traces]),
+        nll=tuple(one_step_loss(trace).numpy() for trace in traces),
     )
 
 
 def inspect_memory(
-    memory: Memory,
     readings: Readings,
     report: MemoryReport,
-    shown: LatentEpisode,
+    shown: Trace,
     dimension: int,
     open_loop: tuple[OpenLoop, ...],
 ) -> MemoryInspection:
     """Measures M.
 
     Args:
-        memory: M.
         readings: What it says on held-out episodes.
         report: Errors on the same, see :func:`dreamenv.evaluate.memory_report.report_memory`.
         shown: The episode whose mixtures are followed.
@@ -126,29 +129,28 @@ def inspect_memory(
     return MemoryInspection(
         report=report,
         components=weights.shape[-2],
-        entropy=float(mdn.weight_entropy(mixture).mean()),
-        live_components=float(mdn.live_components(mixture).mean()),
-        overlap=float(mdn.overlap(mixture).mean()) if weights.shape[-2] > 1 else None,
+        entropy=float(mixture.weight_entropy().mean()),
+        live_components=float(mixture.live_components().mean()),
+        overlap=float(mixture.overlap().mean()) if weights.shape[-2] > 1 else None,
         ordered_weights=tuple(weights.sort(dim=-2, descending=True).values.mean((0, 2)).tolist()),
         scale=_scale_quantiles(mixture, weights),
-        trace=trace_mixture(memory, shown, dimension),
+        trace=trace_mixture(shown, dimension),
         open_loop=open_loop,
     )
 
 
 @torch.inference_mode()
-def trace_mixture(memory: Memory, episode: LatentEpisode, dimension: int) -> MixtureTrace:
+def trace_mixture(trace: Trace, dimension: int) -> MixtureTrace:
     """Follows the mixture over one latent dimension along a real episode."""
-    h, _ = memory.unroll(episode.mean[None, :-1], episode.action[None])
-    mixture = memory.prior(h[0])
+    mixture = mixtures(trace)
     weights = torch.softmax(mixture.logits, dim=-2)
     return MixtureTrace(
         dimension=dimension,
-        z=tuple(episode.mean[1:, dimension].tolist()),
+        z=tuple(trace.after.z[:, dimension].tolist()),
         weights=_rows(weights.expand_as(mixture.means)[..., dimension].T),
         means=_rows(mixture.means[..., dimension].T),
         scales=_rows(mixture.log_scales[..., dimension].exp().T),
-        entropy=tuple(mdn.weight_entropy(mixture).tolist()),
+        entropy=tuple(mixture.weight_entropy().tolist()),
     )
 
 
@@ -156,7 +158,7 @@ def _rows(matrix: Tensor) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in matrix.tolist())
 
 
-def _scale_quantiles(mixture: mdn.Mixture, weights: Tensor) -> tuple[float, ...]:
+def _scale_quantiles(mixture: Mixture, weights: Tensor) -> tuple[float, ...]:
     scales, order = mixture.log_scales.exp().flatten().sort()
     mass = weights.expand_as(mixture.means).flatten()[order].double().cumsum(0)
     places = torch.searchsorted(mass / mass[-1], torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))

@@ -21,10 +21,11 @@ from dreamenv.inspection.memory import MemoryInspection, Readings, inspect_memor
 from dreamenv.inspection.samples import SampleSizes, sample_sizes
 from dreamenv.inspection.strips import FilmStrip, film_strip, telling_episodes
 from dreamenv.inspection.vision import Reconstructions, VisionInspection, inspect_vision
-from dreamenv.latents import LatentEpisode, encode_episodes, ending_index
+from dreamenv.models.mdnrnn import MDNRNN
 from dreamenv.progress import progress
 from dreamenv.ranges import check_seeds
-from dreamenv.world import World
+from dreamenv.recordings import ending_index, record
+from dreamenv.world import Trace, World
 
 
 @dataclass(frozen=True)
@@ -111,20 +112,23 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
         StoreError: If there are too few episodes.
         BundleError: If a record of a training cannot be read.
     """
+    model = world.model
+    if not isinstance(model, MDNRNN):
+        raise SettingsError(f"expected a world of V and M, whose chapters the page has, got a {type(model).__name__}")
     training, held_out = store.split()
     episodes = [held_out[index] for index in evenly_spaced(len(held_out), config.held_out)]
     with progress(total=4, unit="stage", desc="inspect") as bar:
-        latents = encode_episodes(world.vision, episodes, world.config)
+        traces = world.follow(record(world.model, episodes, world.config), seed=None)
         bar.update()
         vision, reconstructions = inspect_vision(
-            world.vision, episodes, frames=config.frames, samples=config.hsic_frames, seed=config.seed
+            model.vision, episodes, frames=config.frames, samples=config.hsic_frames, seed=config.seed
         )
         bar.update()
-        readings = read_memory(world.memory, latents)
-        telling = telling_episodes(latents, config.horizons, 1 + len(world.config.endings))
-        memory = _inspect_memory(world, latents, readings, telling, int(np.argmax(vision.kl)), config)
+        readings = read_memory(traces)
+        telling = telling_episodes(traces, config.horizons, 1 + len(world.config.endings))
+        memory = _inspect_memory(world, traces, readings, telling, int(np.argmax(vision.kl)), config)
         bar.update()
-        strips = _film_strips(world, [(episodes[i], latents[i]) for i in telling], config)
+        strips = _film_strips(world, [(episodes[i], traces[i]) for i in telling], config)
         bar.update()
     see, remember = logs / "training" / "vision", logs / "training" / "memory"
     kinds, settings = kinds_of(training, world.config), (read_settings(see), read_settings(remember))
@@ -151,31 +155,28 @@ def kinds_of(episodes: Sequence[Episode], config: WorldConfig) -> NDArray[np.int
 
 def _inspect_memory(
     world: World,
-    latents: Sequence[LatentEpisode],
+    traces: Sequence[Trace],
     readings: Readings,
     telling: Sequence[int],
     dimension: int,
     config: InspectConfig,
 ) -> MemoryInspection:
-    branching = [latents[index] for index in evenly_spaced(len(latents), config.open_loop_episodes)]
-    ordinary = max(len(episode) - int(bool(episode.ending[-1])) for episode in branching)
+    branching = [traces[index] for index in evenly_spaced(len(traces), config.open_loop_episodes)]
+    ordinary = max(len(trace) - int(bool(trace.recording.ending[-1])) for trace in branching)
     horizons = tuple(horizon for horizon in config.horizons if horizon <= ordinary)  # beyond, there are endings only
     following = HorizonConfig(horizons=horizons, temperature=1.0, seed=config.seed)
     return inspect_memory(
-        world.memory,
         readings,
-        report_memory(world.memory, latents, world.config),
-        shown=latents[telling[-1] if telling else 0],
+        report_memory(traces, world.config),
+        shown=traces[telling[-1] if telling else 0],
         dimension=dimension,
         open_loop=open_loop(world, branching, following) if horizons else (),
     )
 
 
-def _film_strips(
-    world: World, pairs: Sequence[tuple[Episode, LatentEpisode]], config: InspectConfig
-) -> tuple[FilmStrip, ...]:
+def _film_strips(world: World, pairs: Sequence[tuple[Episode, Trace]], config: InspectConfig) -> tuple[FilmStrip, ...]:
     names = ("continues", *world.config.endings)
     return tuple(
-        film_strip(world, episode, names[int(latent.ending[-1])], config.horizons, config.seed)
-        for episode, latent in pairs
+        film_strip(world, episode, names[int(trace.recording.ending[-1])], config.horizons, config.seed)
+        for episode, trace in pairs
     )

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from dreamenv.episodes import Episode
 from dreamenv.errors import SettingsError
-from dreamenv.latents import LatentEpisode
-from dreamenv.models.memory import State
+from dreamenv.models.base import State
 from dreamenv.noise import Noise
-from dreamenv.world import World
+from dreamenv.world import Trace, World
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class FilmStrip:
     dream_end: tuple[int, str] | None
 
 
-def telling_episodes(episodes: Sequence[LatentEpisode], horizons: Sequence[int], kinds: int) -> list[int]:
+def telling_episodes(episodes: Sequence[Trace], horizons: Sequence[int], kinds: int) -> list[int]:
     """Chooses one episode per kind of ending: of those with room for most horizons, the one of median length.
 
     Args:
@@ -55,7 +54,9 @@ def telling_episodes(episodes: Sequence[LatentEpisode], horizons: Sequence[int],
     """
     chosen = []
     for kind in range(kinds):
-        candidates = [i for i, e in enumerate(episodes) if int(e.ending[-1]) == kind and room(len(e), horizons)]
+        candidates = [
+            i for i, e in enumerate(episodes) if int(e.recording.ending[-1]) == kind and room(len(e), horizons)
+        ]
         most = max((len(room(len(episodes[i]), horizons)) for i in candidates), default=0)
         widest = sorted((len(episodes[i]), i) for i in candidates if len(room(len(episodes[i]), horizons)) == most)
         chosen += [widest[len(widest) // 2][1]] if widest else []
@@ -93,7 +94,7 @@ def film_strip(world: World, episode: Episode, kind: str, horizons: Sequence[int
     state, end = world.replay(frames[: start + 1], actions[:start]), None
     states = [state]
     for step in range(1, shown[-1] + 1):
-        noise = Noise.draw(1, world.latent_size, generator)
+        noise = Noise.draw(1, world.model.prior_noise, generator)
         state, transition = world.imagine(state, actions[start + step - 1][None], 1.0, noise)
         if end is None and bool(transition.terminated):
             end = (step, str(world.config.endings[int(transition.ending) - 1]))

@@ -19,7 +19,8 @@ from dreamenv.inspection.quantities import (
     off_diagonal,
     singular_values,
 )
-from dreamenv.models.vision import Vision, kl_divergence
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.vision import Vision
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def inspect_vision(
         rank=numerical_rank(means),
         effective_rank=effective_rank(means),
         singular_values=tuple(singular_values(means).tolist()),
-        kl=tuple(kl_divergence(mean, log_variance).mean(0).tolist()),
+        kl=tuple(Gaussian(mean, log_variance).kl_from_standard().mean(0).tolist()),
         variance=tuple(variance.tolist()),
         posterior_variance=tuple(log_variance.exp().mean(0).tolist()),
         dependence=tuple(map(tuple, found.tolist())),

@@ -1,4 +1,4 @@
-"""Heads on M's hidden state: how the episode ends, what a step pays, and which action comes next."""
+"""Heads of world models: how a step ends, and what it pays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-
-from dreamenv.spaces import ActionSpec
 
 EndingRule = Literal["threshold", "sample"]
 
@@ -118,36 +116,6 @@ class RewardHead(nn.Module):
     def restore(self, standardised: Tensor) -> Tensor:
         """Rewards in the environment's units, (..., K), from standardised ones (..., K)."""
         return (self.mean + self.spread * standardised).clamp(self.low, self.high)
-
-
-class ActionHead(nn.Module):
-    """Predicts the next action from h, as the iterative training of World Models (section 5) has it.
-
-    Args:
-        hidden_size: H.
-        action: The action space.
-    """
-
-    low: Tensor
-    high: Tensor
-
-    def __init__(self, hidden_size: int, action: ActionSpec) -> None:
-        super().__init__()
-        self.discrete = action.discrete
-        self.linear = nn.Linear(hidden_size, action.size)
-        self.register_buffer("low", torch.tensor(action.low))
-        self.register_buffer("high", torch.tensor(action.high))
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Logits of discrete actions, or the expected continuous one scaled to [-1, 1]; (..., n or A) from (..., H)."""
-        return self.linear(h)
-
-    def loss(self, h: Tensor, action: Tensor) -> Tensor:
-        """Cross entropy in nats, or mean squared error of the scaled action, (N,) from (N, H) and N next actions."""
-        predicted = self(h).float()
-        if self.discrete:
-            return F.cross_entropy(predicted, action, reduction="none")
-        return (predicted - scale_action(action, self.low, self.high)).square().mean(-1)
 
 
 def scale_action(action: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -9,24 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dreamenv.models import mdn
-from dreamenv.models.memory import MDNRNN, Outlook
+from dreamenv.models.base import Outlook, State, WorldModel
+from dreamenv.models.latent import Latent, Mixture
+from dreamenv.models.mdnrnn import MDNRNN
+from dreamenv.models.memory import LSTMMemory
 from dreamenv.models.products import matrix_product
 
 
-class PackedMDNRNN:
-    """Copies of an MDN-RNN's weights in the shapes that single steps are fastest with.
+class PackedMemory:
+    """Copies of M's weights in the shapes that single steps are fastest with.
 
-    Its results are those of :class:`MDNRNN`, up to rounding. The gates of all units come from one product with [z, h],
-    which begins with what the action and the biases add, for discrete actions read from a table. Since
-    tanh x = 2 sigmoid(2 x) - 1, one sigmoid serves all gates.
+    Its results are those of :class:`dreamenv.models.memory.LSTMMemory`, up to rounding. The gates of all units come
+    from one product with [z, h], which begins with what the action and the biases add, for discrete actions read from a
+    table. Since tanh x = 2 sigmoid(2 x) - 1, one sigmoid serves all gates.
 
     Args:
         memory: M; its later training is not followed.
         dtype: Of the matrix products: float32, bfloat16 or, but for what z adds, int8; everything else is in float32.
     """
 
-    def __init__(self, memory: MDNRNN, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, memory: LSTMMemory, dtype: torch.dtype = torch.float32) -> None:
         self._memory = memory
         z, size = memory.latent_size, memory.hidden_size
         input_weight, hidden_weight, input_bias, hidden_bias = (p.detach() for p in memory.lstm.all_weights[0])
@@ -45,22 +47,74 @@ class PackedMDNRNN:
         self._elapsed_weight = memory.reward.linear.weight.detach()[:, size]
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`dreamenv.models.memory.Memory.advance`."""
+        """See :meth:`Memory.advance`."""
         gates = self.gates.onto(self._gates_of(action), torch.cat([z, h], dim=1)).sigmoid_()
         into, forget, candidate, out = gates.chunk(4, dim=1)
         c = (forget * c).addcmul_(into, candidate, value=2.0).sub_(into)
         return torch.tanh(c).mul_(out), c
 
-    def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
-        """See :meth:`dreamenv.models.memory.Memory.outlook`."""
+    def predict(self, h: Tensor, elapsed: Tensor) -> tuple[Mixture, Outlook]:
+        """Reads the prior of z and the heads from (B, H) h and the (B,) share of the time limit that is over."""
         memory = self._memory
         read = self.heads.onto(self._head_bias.expand(len(h), -1).clone(), h)  # `repeat` is slow for single rows
         mixture, endings, rewards, _ = read.split_with_sizes(self._head_sizes, dim=1)
-        return Outlook(
-            mdn.split_parameters(mixture, memory.config.mixture, memory.config.components, memory.latent_size),
-            memory.endings.calibrate(endings),
-            memory.reward.restore(torch.addcmul(rewards, elapsed[:, None], self._elapsed_weight)),
-        )
+        prior = Mixture.split(mixture, memory.config.mixture, memory.config.components, memory.latent_size)
+        rewards = memory.reward.restore(torch.addcmul(rewards, elapsed[:, None], self._elapsed_weight))
+        return prior, Outlook(memory.endings.calibrate(endings), rewards)
+
+
+class PackedMDNRNN(MDNRNN):
+    """An MDN-RNN whose steps use packed weights; later changes of its weights are not followed.
+
+    An M of the paper's own kind runs as it is, in float32.
+
+    Args:
+        model: The world model.
+        dtype: Of the matrix products of M and of V's encoder; with ``torch.int8`` V keeps to float32.
+    """
+
+    def __init__(self, model: MDNRNN, dtype: torch.dtype) -> None:
+        super().__init__(model.vision, model.memory)
+        self.dtype = dtype
+        self._pack()
+
+    def _pack(self) -> None:
+        memory = self.memory
+        self._packed = PackedMemory(memory, self.dtype) if isinstance(memory, LSTMMemory) else None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedMDNRNN:
+        """Moves to another device, where the weights are packed anew."""
+        super()._apply(fn, recurse)
+        self._pack()
+        return self
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """See :meth:`WorldModel.embed`."""
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+            return super().embed(frames)
+
+    def advance(self, state: State, action: Tensor) -> State:
+        """See :meth:`WorldModel.advance`."""
+        if self._packed is None:
+            return super().advance(state, action)
+        h, carry = self._packed.advance(state.z, action, state.h, state.carry)
+        return State(state.z, h, carry, state.step + 1)
+
+    def predict(self, state: State, elapsed: Tensor, draw: Callable[[Latent], Tensor]) -> tuple[Tensor, Outlook]:
+        """See :meth:`WorldModel.predict`; the prior and the heads come from one product."""
+        if self._packed is None:
+            return super().predict(state, elapsed, draw)
+        prior, outlook = self._packed.predict(state.h, elapsed)
+        return draw(prior), outlook
+
+
+def compiled(model: WorldModel, dtype: torch.dtype = torch.float32) -> WorldModel:
+    """The model laid out for quick single steps; a kind without such a layout runs as it is, in float32.
+
+    Raises:
+        SettingsError: If the type is int8 and the model is not on the processor.
+    """
+    return PackedMDNRNN(model, dtype) if isinstance(model, MDNRNN) else model
 
 
 def _affine(embedding: nn.Module, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:

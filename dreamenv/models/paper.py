@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dreamenv.errors import SettingsError
-from dreamenv.models import mdn
 from dreamenv.models.heads import EndingHead, RewardHead, scale_action
+from dreamenv.models.latent import Mixture
 from dreamenv.models.memory import Memory, MemoryConfig
 from dreamenv.models.vision import Vision, VisionConfig, split_posterior
 from dreamenv.spaces import ActionSpec
@@ -60,7 +60,7 @@ class PaperVAE(Vision):
         return self.decoder(inner.contiguous(memory_format=torch.channels_last))
 
 
-class PaperMDNRNN(Memory):
+class PaperMemory(Memory):
     """The MDN-RNN of World Models: 422,368 parameters for its car race, 1,678,785 for DoomTakeCover, reward head aside.
 
     Beside z the LSTM reads the action as one number (or one for each dimension of a continuous one) and, where M
@@ -85,11 +85,10 @@ class PaperMDNRNN(Memory):
         self._flags = endings > 1
         inputs = latent_size + len(low) + self._flags + 1  # the weights of a constant input are the bias
         self.lstm = nn.LSTM(inputs, config.hidden_size, batch_first=True, bias=False)
-        outputs = mdn.parameter_count(config.mixture, config.components, latent_size)
+        outputs = Mixture.parameter_count(config.mixture, config.components, latent_size)
         self.mixture = nn.Linear(config.hidden_size, outputs)
         self.endings = EndingHead(config.hidden_size, endings, spare=not self._flags)
         self.reward = RewardHead(config.hidden_size, endings)
-        self.action = None
 
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Memory.advance`; a state of zeros is one after a restart."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dreamenv.models.latent import Gaussian
 from dreamenv.models.vision import (
     Vision,
     VisionConfig,
     conv_stages,
-    sample_latent,
     split_posterior,
     stage_sizes,
     up_convolution,
@@ -77,7 +77,7 @@ class UNetVAE(Vision):
         keep = torch.rand(len(features) + 1, len(pixels), 1, 1, 1, generator=generator) < 0.5
         keep = (keep[:1] & keep[1:]).to(pixels.device)
         skips = [feature * kept for feature, kept in zip(features, keep, strict=True)]
-        return mean, log_variance, self.decode_merged(sample_latent(mean, log_variance, normal), skips)
+        return mean, log_variance, self.decode_merged(Gaussian(mean, log_variance).at(normal), skips)
 
     def _posterior(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         return split_posterior(self.posterior(features[-1].flatten(1)))

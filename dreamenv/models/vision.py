@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.errors import SettingsError
+from dreamenv.models.latent import Gaussian
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Vision(nn.Module, ABC):
             Mean and log-variance of z, (B, Z) float32 each, and the reconstruction from a drawn z, (B, 3, H', W').
         """
         mean, log_variance = (part.float() for part in self.encode_pixels(pixels))
-        return mean, log_variance, self.decode_pixels(sample_latent(mean, log_variance, normal))
+        return mean, log_variance, self.decode_pixels(Gaussian(mean, log_variance).at(normal))
 
     def decode(self, z: Tensor, frame_shape: tuple[int, int, int], beside: Tensor | None = None) -> Tensor:
         """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``.
@@ -177,16 +178,6 @@ def split_posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of q(z|x), (B, Z) each, from (B, 2 Z) outputs of an encoder."""
     mean, log_variance = outputs.chunk(2, dim=1)
     return mean, log_variance.clamp(-10.0, 10.0)
-
-
-def sample_latent(mean: Tensor, log_variance: Tensor, normal: Tensor) -> Tensor:
-    """Reparameterised sample z = mean + exp(log_variance / 2) * normal, all (..., Z) (Kingma and Welling 2013)."""
-    return mean + torch.exp(0.5 * log_variance) * normal
-
-
-def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of N(mean, exp(log_variance)) from N(0, 1), per dimension, (..., Z), in nats."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
 
 
 def reconstruction_spread(real: Tensor, reconstructed: Tensor) -> Tensor:

@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dreamenv.config import WorldConfig, build_memory
+from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind
-from dreamenv.latents import LatentEpisode
-from dreamenv.models import mdn
 from dreamenv.models.heads import mean_per_kind
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import build_memory
 from dreamenv.models.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
-from dreamenv.models.vision import sample_latent
 from dreamenv.ranges import check_range
+from dreamenv.recordings import Recording
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
 
 
 @dataclass(frozen=True)
 class MemoryTraining:
-    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error (+ the next action's).
+    """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error.
 
     Attributes:
         model: Sizes of M.
@@ -38,7 +38,6 @@ class MemoryTraining:
             learned by heart; a head that mostly reads what predicting z has learned stays calibrated for longer.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
         repulsion_weight: Weight of the overlap of the mixture's components.
-        action_weight: Weight of the next action's loss, for a model that predicts it.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance. In the
             ending head's loss, its steps that go on weigh so much less.
         step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1.
@@ -54,7 +53,6 @@ class MemoryTraining:
     ending_gradient: float = 1.0
     reward_weight: float = 0.1
     repulsion_weight: float = 0.0
-    action_weight: float = 0.1
     episode_balance: float = 0.5
     step_balance: float = 0.3
     calibrated: bool = True
@@ -62,13 +60,13 @@ class MemoryTraining:
     def __post_init__(self) -> None:
         """Refuses settings that no training can have."""
         check_range(self, 1, math.inf, "batch_size", "window")
-        weights = ("ending_weight", "reward_weight", "repulsion_weight", "action_weight")
+        weights = ("ending_weight", "reward_weight", "repulsion_weight")
         check_range(self, 0, math.inf, *weights, "episode_balance", "step_balance")
         check_range(self, 0, 1, "ending_gradient")
 
 
 def train_memory(
-    episodes: Sequence[LatentEpisode],
+    episodes: Sequence[Recording],
     world: WorldConfig,
     config: MemoryTraining,
     folder: Path,
@@ -97,7 +95,8 @@ def train_memory(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        memory = build_memory(dataclasses.replace(world, memory=config.model))
+        sizes = dataclasses.replace(world.model, memory=config.model)
+        memory = build_memory(sizes, world.action, 1 + len(world.endings))
     if source is not None:
         _warm_start(memory, source, world.endings, world.endings if source_endings is None else source_endings)
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
@@ -116,13 +115,12 @@ def train_memory(
 
 @dataclass(frozen=True)
 class _Batch:
-    """Windows padded to the longest: (B, T + 1, Z) latents, (B, T, ...) the rest; ``valid`` marks real steps.
+    """Windows padded to the longest: (B, T + 1, 2 Z) embeddings, (B, T, ...) the rest; ``valid`` marks real steps.
 
     ``going_on`` is what a step that ends nothing weighs in the ending head's loss, see :func:`_balance`.
     """
 
-    mean: Tensor
-    log_variance: Tensor
+    embedding: Tensor
     action: Tensor
     reward: Tensor
     ending: Tensor
@@ -135,7 +133,7 @@ class _Batch:
 
 
 def _sample_batch(
-    windows: Sequence[LatentEpisode],
+    windows: Sequence[Recording],
     draw: Tensor,
     going_on: Tensor,
     config: MemoryTraining,
@@ -146,7 +144,7 @@ def _sample_batch(
     for index in chosen.tolist():
         w, valid = windows[index], torch.ones(len(windows[index]), dtype=torch.bool)
         weight = going_on[index].expand(len(w))
-        columns.append((w.mean, w.log_variance, w.action, w.reward, w.ending, w.step, weight, valid))
+        columns.append((w.embedding, w.action, w.reward, w.ending, w.step, weight, valid))
     return _Batch(*(pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)))
 
 
@@ -160,8 +158,9 @@ def _batch_loss(
     generator: torch.Generator,
 ) -> tuple[Tensor, Metrics]:
     """The whole loss, and its parts; ``weights`` are those of the kinds of endings, (K,)."""
-    normal = torch.randn(batch.mean.shape, generator=generator).to(batch.mean.device)
-    z = sample_latent(batch.mean, batch.log_variance, normal)
+    mean, log_variance = batch.embedding.chunk(2, dim=-1)
+    normal = torch.randn(mean.shape, generator=generator).to(mean.device)
+    z = Gaussian(mean, log_variance).at(normal)
     sequence, _ = memory.unroll(z[:, :-1], batch.action)
     h = sequence.float()[batch.valid]
     mixture = memory.prior(h).float()
@@ -177,30 +176,17 @@ def _batch_loss(
     value = nll + config.ending_weight * cross_entropy + config.reward_weight * reward_loss
     metrics = {"nll": nll.item(), "ending": cross_entropy.item(), "reward": reward_loss.item()}
     if config.repulsion_weight:
-        repulsion = config.repulsion_weight * mdn.overlap(mixture).mean()
+        repulsion = config.repulsion_weight * mixture.overlap().mean()
         value = value + repulsion
         metrics["repulsion"] = repulsion.item() / config.repulsion_weight
         if step % LOG_EVERY == 0:
             metrics |= gradient_facts({"mixture": nll, "repulsion": repulsion}, mixture.parts)
-    if memory.action is not None:
-        followed = batch.valid[:, 1:]
-        losses = memory.action.loss(sequence[:, :-1][followed], batch.action[:, 1:][followed])
-        action_loss = losses.sum() / max(len(losses), 1)
-        value = value + config.action_weight * action_loss
-        metrics["action"] = action_loss.item()
     return value, metrics
 
 
-def _cut(episode: LatentEpisode, window: int) -> list[LatentEpisode]:
+def _cut(episode: Recording, window: int) -> list[Recording]:
     """Cuts an episode into consecutive windows, so that every step is in exactly one of them."""
-    return [
-        LatentEpisode(
-            episode.mean[first : last + 1],
-            episode.log_variance[first : last + 1],
-            *(part[first:last] for part in (episode.action, episode.reward, episode.ending, episode.step)),
-        )
-        for first, last in window_spans(len(episode), window)
-    ]
+    return [episode.span(*ends) for ends in window_spans(len(episode), window)]
 
 
 def window_spans(length: int, window: int) -> list[tuple[int, int]]:
@@ -229,7 +215,7 @@ def going_on_weights(draw: Tensor, steps: Tensor) -> Tensor:
 
 
 def _balance(
-    windows: Sequence[LatentEpisode], kinds: int, config: MemoryTraining, memory: Memory
+    windows: Sequence[Recording], kinds: int, config: MemoryTraining, memory: Memory
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sets the ending head's shift, and returns the weights that cause it.
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dreamenv.config import build_vision
 from dreamenv.episodes import Episode
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn import build_vision
 from dreamenv.models.vision import (
     Vision,
     VisionConfig,
     colour_bins,
-    kl_divergence,
     rare_colour_table,
     reconstruction_spread,
 )
@@ -131,7 +131,7 @@ def _plain_loss(
     mean, log_variance, output = vision(pixels, _normal(pixels, config, generator), generator)
     error = (output.float() - pixels).square().sum(1)
     weighted = (error * table[colour_bins(_as_frames(pixels))]).sum((1, 2)).mean()
-    kl = kl_divergence(mean, log_variance).sum(1).mean()
+    kl = Gaussian(mean, log_variance).kl_from_standard().sum(1).mean()
     terms = {"reconstruction": config.reconstruction_scale * weighted, "kl": beta * kl}
     facts = {"squared_error": error.mean().item() / 3, "weighted_error": weighted.item(), "kl": kl.item()}
     if step % LOG_EVERY == 0:

@@ -10,7 +10,8 @@ from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dreamenv.models.vision import Vision, kl_divergence, sample_latent
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.vision import Vision
 
 CHANNELS = (32, 64, 128)
 
@@ -72,11 +73,11 @@ class VAEGAN(nn.Module):
         """
         vision = self.vision
         mean, log_variance = (part.float() for part in vision.encode_pixels(pixels))
-        z = sample_latent(mean, log_variance, normal)
+        z = Gaussian(mean, log_variance).at(normal)
         real, _ = self._fixed(self.discriminator, pixels)
         drawn, _ = self._fixed(self.discriminator, self._fixed(_Decoder(vision), z))
         encoder_features = scale * _distance(real, drawn)
-        kl = kl_divergence(mean, log_variance).sum(1).mean()
+        kl = Gaussian(mean, log_variance).kl_from_standard().sum(1).mean()
 
         fakes = vision.decode_pixels(torch.cat([z.detach(), prior]))
         features, verdict = self._fixed(self.discriminator, fakes)

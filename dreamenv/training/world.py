@@ -1,12 +1,10 @@
-"""From stored episodes to a saved world: V, then M, then the bank of starts."""
+"""From stored episodes to a saved world: the world model, then the bank of starts."""
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,47 +15,21 @@ from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.endings import Kind, ending_kinds, kind_of, ordinary_reward
 from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore
-from dreamenv.errors import SettingsError
-from dreamenv.latents import LatentEpisode, draw_latents, encode_episodes
-from dreamenv.models.heads import EndingRule
-from dreamenv.models.memory import Memory, State, states_after
+from dreamenv.models.base import State
+from dreamenv.noise import Noise
+from dreamenv.placement import check_device
+from dreamenv.recordings import FRAMES, ending_index, record
 from dreamenv.spaces import ActionSpec
-from dreamenv.training.memory import MemoryTraining, train_memory
-from dreamenv.training.vision import VisionTraining, train_vision
-from dreamenv.world import World, check_device
+from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, trainer_of
+from dreamenv.training.mdnrnn import TrainConfig
+from dreamenv.world import World
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a world is trained.
-
-    Attributes:
-        vision: V.
-        memory: M.
-        branches: Real moments in the middle of an episode that the world keeps, for dreams to branch off.
-        temperature: The dream's default temperature.
-        ending_rule: How the dream decides on endings that pay no more than an ordinary step: drawn by their
-            probability, or, as in World Models, where they are more likely than not (``threshold``). Those that pay
-            more are always under ``threshold``.
-        seed: Of everything random.
-    """
-
-    vision: VisionTraining = field(default_factory=VisionTraining)
-    memory: MemoryTraining = field(default_factory=MemoryTraining)
-    branches: int = 256
-    temperature: float = 1.0
-    ending_rule: EndingRule = "sample"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses a world without a moment to branch off from."""
-        if self.branches < 1:
-            raise SettingsError(f"expected branches >= 1, got {self.branches}")
+EPISODES = 64  # followed at once
 
 
 def train(
     folder: str | Path,
-    config: TrainConfig | None = None,
+    config: WorldTraining | None = None,
     *,
     episodes: str | Path | None = None,
     source: World | None = None,
@@ -67,9 +39,9 @@ def train(
 
     Args:
         folder: Takes ``training/`` and the bundle.
-        config: Settings.
+        config: Settings; their class says which kind of world model is trained, V and M if None.
         episodes: The episodes; ``folder/episodes`` if None.
-        source: A world whose weights V and M begin with; fresh ones if None.
+        source: A world whose weights the training begins with; fresh ones if None.
         device: Where to train, ``"cuda"`` for example; the world that is returned is on the processor.
 
     Returns:
@@ -88,26 +60,11 @@ def train(
     train_episodes, held_out = store.split()
     _warn_of_unlearned_endings(train_episodes, held_out)
     world_config = world_config_of(store, train_episodes, config)
-    place = folder / "training"
-    vision_source, memory_source = (None, None) if source is None else (source.vision, source.memory)
     identity: list[object] = [store.spec.env_id, *store.shard_names, *([world_id(source)] if source else [])]
-    vision = train_vision(train_episodes, config.vision, place / "vision", identity, vision_source, config.seed, device)
-    latents = encode_episodes(vision, train_episodes, world_config)
-    identity = [*identity, dataclasses.asdict(config.vision)]
-    memory = train_memory(
-        latents,
-        world_config,
-        config.memory,
-        place / "memory",
-        identity,
-        memory_source,
-        config.seed,
-        device,
-        source_endings=None if source is None else source.config.endings,
-    ).cpu()
-    endings = world_config.endings
-    better = 1 + endings.index("better") if "better" in endings else None
-    save(World(world_config, vision, memory, make_bank(memory, latents, better, config.branches)), folder)
+    job = TrainingJob(train_episodes, world_config, folder / "training", identity, source, device)
+    trained = trainer_of(config)(config, job)
+    bank = make_bank(trained, train_episodes, world_config, config.branches)
+    save(World(world_config, trained.model, bank), folder)
     return load(folder)
 
 
@@ -124,7 +81,7 @@ def _warn_of_unlearned_endings(episodes: Sequence[Episode], held_out: Sequence[E
         )
 
 
-def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: TrainConfig) -> WorldConfig:
+def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: WorldTraining) -> WorldConfig:
     """Reads from the data what a world must know: time limit, kinds of endings, ordinary reward, action shares."""
     order: tuple[Kind, ...] = ("worse", "same", "better")
     kinds = ending_kinds(episodes)
@@ -136,8 +93,7 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Tr
         frame_shape=store.spec.frame_shape,
         action=store.spec.action,
         max_episode_steps=time_limit(store),
-        vision=config.vision.model,
-        memory=config.memory.model,
+        model=config.sizes,
         endings=endings,
         ending_rules=tuple("threshold" if kind == "better" else config.ending_rule for kind in endings),
         ordinary_reward=ordinary,
@@ -186,49 +142,62 @@ def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float
     return tuple(float(value) for value in np.clip(mean, action.low, action.high))
 
 
-def make_bank(memory: Memory, episodes: Sequence[LatentEpisode], better: int | None, branches: int) -> StartBank:
-    """Keeps the first frames of all episodes, and some moments with the h that real experience gave them.
+def make_bank(trained: Trained, episodes: Sequence[Episode], config: WorldConfig, branches: int) -> StartBank:
+    """Keeps the first frames of all episodes, and some moments with the state that real experience gave them.
+
+    Half of the moments lead up to endings that pay more than an ordinary step, if there are any: they are rare in
+    exploration, and an agent that hardly dreams of one hardly learns.
 
     Args:
-        memory: M.
+        trained: The world model, and the episodes as it sees them if they were embedded.
         episodes: The training episodes.
-        better: Index of the kind of ending that half of the moments are to lead up to, if any episode ends so: such
-            endings are rare in exploration, and an agent that hardly dreams of one hardly learns.
+        config: The kinds of endings.
         branches: Number of moments.
 
     Returns:
         The bank.
     """
-    generator, draws = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    good = [episode for episode in episodes if better is not None and int(episode.ending[-1]) == better]
+    model, generator = trained.model, np.random.default_rng(0)
+    first = torch.from_numpy(np.stack([episode.observations[0] for episode in episodes]))
+    with torch.no_grad():
+        posteriors = model.posterior(
+            model.initial(len(first)), torch.cat([model.embed(x) for x in first.split(FRAMES)])
+        )
+    better = config.endings.index("better") + 1 if "better" in config.endings else None
+    kinds = [ending_index(episode, config.endings, config.ordinary_reward) for episode in episodes]
+    good = [index for index, kind in enumerate(kinds) if kind == better]
     half = branches // 2 if good else 0
-    moments = _draw_moments(episodes, branches - half, generator) + _draw_moments(good, half, generator)
-    return StartBank(
-        mean=torch.stack([episode.mean[0] for episode in episodes]),
-        log_variance=torch.stack([episode.log_variance[0] for episode in episodes]),
-        branches=_states_at(memory, moments, draws),
-    )
+    moments = _draw_moments(episodes, range(len(episodes)), branches - half, generator)
+    moments += _draw_moments(episodes, good, half, generator)
+    return StartBank(posteriors, _states_at(trained, episodes, config, moments))
 
 
 def _draw_moments(
-    episodes: Sequence[LatentEpisode], count: int, generator: np.random.Generator
-) -> list[tuple[LatentEpisode, int]]:
-    """Draws steps of episodes, every step as likely as any other."""
-    ends = np.cumsum([len(episode) for episode in episodes])
+    episodes: Sequence[Episode], chosen: Sequence[int], count: int, generator: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Draws (episode, step) among chosen episodes, every step as likely as any other."""
+    ends = np.cumsum([len(episodes[index]) for index in chosen])
     drawn = generator.integers(ends[-1], size=count) if count else np.empty(0, int)
     which = np.searchsorted(ends, drawn, side="right")
-    return [(episodes[k], int(step - ends[k] + len(episodes[k]))) for k, step in zip(which, drawn, strict=True)]
+    return [(chosen[k], int(step - ends[k] + len(episodes[chosen[k]]))) for k, step in zip(which, drawn, strict=True)]
 
 
-def _states_at(memory: Memory, moments: Sequence[tuple[LatentEpisode, int]], generator: torch.Generator) -> State:
-    """Where episodes stand at some of their steps: a few hundred at a time, which bounds the memory it takes.
-
-    Every moment has draws of its own for all z up to it, as two visits of reality would.
-    """
-    parts = []
-    for first in range(0, len(moments), 256):
-        some = moments[first : first + 256]
-        z = [draw_latents(episode, generator, step) for episode, step in some]
-        action = [episode.action[:step] for episode, step in some]
-        parts.append(states_after(memory, z, action))
-    return State.cat(parts)
+@torch.no_grad()
+def _states_at(
+    trained: Trained, episodes: Sequence[Episode], config: WorldConfig, moments: Sequence[tuple[int, int]]
+) -> State:
+    """Where episodes stand at some of their steps, z being drawn; some episodes at a time, which bounds the memory."""
+    model, draws = trained.model, torch.Generator().manual_seed(0)
+    found: dict[tuple[int, int], State] = {}
+    wanted = sorted({index for index, _ in moments})
+    for first in range(0, len(wanted), EPISODES):
+        some = wanted[first : first + EPISODES]
+        if trained.recordings is None:
+            recordings = record(model, [episodes[index] for index in some], config)
+        else:
+            recordings = [trained.recordings[index] for index in some]
+        noise = [Noise.draw(len(one) + 1, model.posterior_noise, draws) for one in recordings]
+        followed = model.follow([one.embedding for one in recordings], [one.action for one in recordings], noise)
+        own = dict(zip(some, followed, strict=True))
+        found |= {(e, step): own[e][0].rows(slice(step, step + 1)) for e, step in moments if e in own}
+    return State.cat([found[moment] for moment in moments])

@@ -70,7 +70,10 @@ class Inputs(Study):
         if setting == "[z, h of an untrained M]":
             world = with_random_features(world, seed)
         elif setting == "[z, h], dream of an untrained M":
-            vision, memory = VisionTraining(model=world.config.vision), MemoryTraining(model=world.config.memory)
+            vision, memory = (
+                VisionTraining(model=world.config.model.vision),
+                MemoryTraining(model=world.config.model.memory),
+            )
             config = keeping(dreamenv.TrainConfig(vision=vision, memory=memory, seed=seed), "vision", "memory")
             source = with_fresh_memory(world, seed)
             world = dreamenv.train(folder / "world", config, episodes=self.episodes, source=source)

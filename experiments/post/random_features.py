@@ -3,63 +3,69 @@
 The control for what h is worth to a controller: an untrained M was as good as a trained one in the car race.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from dreamenv.bank import StartBank
-from dreamenv.models import mdn
-from dreamenv.models.memory import MDNRNN, Memory, Outlook, State
-from dreamenv.models.packed import PackedMDNRNN
+from dreamenv.models.base import Outlook, State, WorldModel
+from dreamenv.models.latent import Latent
+from dreamenv.models.packed import compiled
 from dreamenv.world import World
 from experiments.worlds import with_fresh_memory
 
 
-class TwoMemories(Memory):
-    """Two Ms side by side: (B, 2 H) h and c are those of ``shown``, then those of ``dreaming``, which has the heads."""
+class TwoMemories(WorldModel):
+    """Two world models side by side: h is that of ``shown``; carry is its own, then h and carry of ``dreaming``."""
 
-    def __init__(self, shown: MDNRNN, dreaming: MDNRNN) -> None:
+    def __init__(self, shown: WorldModel, dreaming: WorldModel) -> None:
         super().__init__()
-        self.shown, self.dreaming = shown, dreaming
-        self.endings, self.reward, self.action = dreaming.endings, dreaming.reward, dreaming.action
-        self.hidden_size = 2 * dreaming.hidden_size
-        self._steppers = PackedMDNRNN(shown), PackedMDNRNN(dreaming)
+        self.shown, self.dreaming = compiled(shown), compiled(dreaming)
+        self.latent_size, self.hidden_size = dreaming.latent_size, shown.hidden_size
+        self._sizes = [shown.carry_size, dreaming.hidden_size, dreaming.carry_size]
+        self.carry_size = sum(self._sizes)
+        self.prior_noise, self.posterior_noise = dreaming.prior_noise, dreaming.posterior_noise
+        self.posterior_kind = dreaming.posterior_kind
 
-    def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Memory.advance`."""
-        parts = zip(self._steppers, h.chunk(2, 1), c.chunk(2, 1), strict=True)
-        moved = [stepper.advance(z, action, *state) for stepper, *state in parts]
-        return torch.cat([h for h, _ in moved], 1), torch.cat([c for _, c in moved], 1)
+    def _states(self, state: State) -> tuple[State, State]:
+        """The states of both."""
+        own, h, carry = state.carry.split(self._sizes, dim=1)
+        return replace(state, carry=own), replace(state, h=h, carry=carry)
 
-    def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Memory.unroll`."""
-        moved = self.shown.unroll(z, action), self.dreaming.unroll(z, action)
-        return torch.cat([h for h, _ in moved], -1), torch.cat([c for _, c in moved], -1)
+    def embed(self, frames: Tensor) -> Tensor:
+        """See :meth:`WorldModel.embed`."""
+        return self.dreaming.embed(frames)
 
-    def prior(self, h: Tensor) -> mdn.Mixture:
-        """See :meth:`Memory.prior`."""
-        return self.dreaming.prior(h.chunk(2, -1)[1])
+    def advance(self, state: State, action: Tensor) -> State:
+        """See :meth:`WorldModel.advance`."""
+        shown, dreaming = self._states(state)
+        shown, dreaming = self.shown.advance(shown, action), self.dreaming.advance(dreaming, action)
+        return replace(shown, carry=torch.cat([shown.carry, dreaming.h, dreaming.carry], 1))
 
-    def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
-        """See :meth:`Memory.outlook`."""
-        return self._steppers[1].outlook(h.chunk(2, 1)[1], elapsed)
+    def posterior(self, state: State, embedding: Tensor) -> Latent:
+        """See :meth:`WorldModel.posterior`."""
+        return self.dreaming.posterior(self._states(state)[1], embedding)
 
+    def prior(self, state: State) -> Latent:
+        """See :meth:`WorldModel.prior`."""
+        return self.dreaming.prior(self._states(state)[1])
 
-class RandomFeatures(World):
-    """Shows z and the first half of h."""
+    def outlook(self, state: State, elapsed: Tensor) -> Outlook:
+        """See :meth:`WorldModel.outlook`."""
+        return self.dreaming.outlook(self._states(state)[1], elapsed)
 
-    @property
-    def _sizes(self) -> list[int]:
-        return [self.latent_size, self.memory.hidden_size // 2]
+    def predict(self, state: State, elapsed: Tensor, draw: Callable[[Latent], Tensor]) -> tuple[Tensor, Outlook]:
+        """See :meth:`WorldModel.predict`."""
+        return self.dreaming.predict(self._states(state)[1], elapsed, draw)
 
-    def features(self, state: State) -> Tensor:
-        """See :meth:`World.features`."""
-        return torch.cat([state.z, state.h.chunk(2, 1)[0]], dim=1)
+    def decode(self, state: State, frame_shape: tuple[int, int, int]) -> Tensor:
+        """See :meth:`WorldModel.decode`."""
+        return self.dreaming.decode(state, frame_shape)
 
 
 def with_random_features(world: World, seed: int) -> World:
     """The same V and dream, shown through a fresh M; dreams begin in first frames only."""
-    memory = TwoMemories(with_fresh_memory(world, seed).memory, world.memory)
-    nothing = world.bank.branches.rows(slice(0))
-    nothing = State(nothing.z, nothing.h.repeat(1, 2), nothing.c.repeat(1, 2), nothing.step)
-    bank = StartBank(world.bank.mean, world.bank.log_variance, nothing)
-    return RandomFeatures(world.config, world.vision, memory, bank, world.path)
+    model = TwoMemories(with_fresh_memory(world, seed).model, world.model)
+    return World(world.config, model, StartBank(world.bank.first, model.initial(0)), path=world.path)

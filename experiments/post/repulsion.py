@@ -11,14 +11,15 @@ import torch
 
 import dreamenv
 from dreamenv.evaluate.horizon import HorizonConfig, open_loop
-from dreamenv.latents import LatentEpisode, encode_episodes
-from dreamenv.models import mdn
-from dreamenv.models.memory import one_step_loss
+from dreamenv.evaluate.memory_report import one_step_loss
+from dreamenv.models.latent import Mixture, MixtureKind
+from dreamenv.recordings import record
+from dreamenv.world import Trace
 from experiments.runner import Study
 from experiments.show import Layout, Row, cells, span, spread
 from experiments.worlds import PPO, keeping, trained, with_fresh_memory
 
-SETTINGS: dict[str, tuple[mdn.MixtureKind, float]] = {
+SETTINGS: dict[str, tuple[MixtureKind, float]] = {
     "per dimension": ("per_dim", 0.0),
     "per dimension, repulsion": ("per_dim", 0.1),
     "joint": ("joint", 0.0),
@@ -70,21 +71,20 @@ class Repulsion(Study):
         source = with_fresh_memory(dreamenv.load(self.world), seed)
         world = dreamenv.train(folder, config, episodes=self.episodes, source=source)
         _, held_out = dreamenv.EpisodeStore(self.episodes).split()
-        latents = encode_episodes(world.vision, held_out, world.config)
-        loops = open_loop(world, latents, HorizonConfig(horizons=self.horizons))
+        traces = world.follow(record(world.model, held_out, world.config), seed=None)
+        loops = open_loop(world, traces, HorizonConfig(horizons=self.horizons))
         errors = {str(loop.horizon): loop.z_error for loop in loops}
         found = trained(world, folder / "agents" / "ppo", replace(self.ppo, seed=seed), self.real_episodes)
-        return {**found, **mixture_facts(world, latents), "z error": errors}
+        return {**found, **mixture_facts(traces), "z error": errors}
 
 
 @torch.inference_mode()
-def mixture_facts(world: dreamenv.World, latents: list[LatentEpisode]) -> Row:
+def mixture_facts(traces: list[Trace]) -> Row:
     """NLL, overlap, entropy and live components on held-out steps."""
-    hidden = torch.cat([world.memory.unroll(e.mean[None, :-1], e.action[None])[0][0] for e in latents])
-    mixture = world.memory.prior(hidden)
+    mixture = Mixture.cat([trace.priors for trace in traces])  # type: ignore[misc]
     return {
-        "nll": float(one_step_loss(mixture, torch.cat([episode.mean[1:] for episode in latents])).mean()),
-        "overlap": float(mdn.overlap(mixture).mean()),
-        "entropy": float(mdn.weight_entropy(mixture).mean()),
-        "live": float(mdn.live_components(mixture).mean()),
+        "nll": float(torch.cat([one_step_loss(trace) for trace in traces]).mean()),
+        "overlap": float(mixture.overlap().mean()),
+        "entropy": float(mixture.weight_entropy().mean()),
+        "live": float(mixture.live_components().mean()),
     }

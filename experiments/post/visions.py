@@ -81,7 +81,7 @@ class Visions(Study):
         def make() -> Row:
             world = self.world_of(name)
             seen = report(world, dreamenv.EpisodeStore(self.episodes), self.root / name / "training").vision
-            parameters = sum(parameter.numel() for parameter in world.vision.parameters())
+            parameters = sum(parameter.numel() for parameter in world.model.vision.parameters())
             found = {"vision": name, "parameters": parameters, "sharpness": sharpness(world, self.episodes)}
             return {**found, **asdict(seen)}
 
@@ -127,8 +127,9 @@ class Visions(Study):
             world = dreamenv.load(self.root / name)
             state = world.start(torch.from_numpy(frames))
             rows[name] = world.decode(state)
-            if world.config.vision.kind == "unet":
-                rows[f"{name}, skips"] = world.decode(state, torch.from_numpy(frames))
+            if world.config.model.vision.kind == "unet":
+                drawn = world.model.vision.decode(state.z, world.config.frame_shape, torch.from_numpy(frames))
+                rows[f"{name}, skips"] = drawn.numpy()
         return rows
 
 
@@ -137,8 +138,8 @@ def sharpness(world: dreamenv.World, episodes: Path) -> float:
     """Mean absolute Laplacian of reconstructions as a share of that of held-out frames; 1 is as sharp as reality."""
     _, held_out = dreamenv.EpisodeStore(episodes).split()
     frames = np.concatenate([episode.observations for episode in held_out])[::20]
-    pixels = world.vision.to_pixels(torch.from_numpy(frames))
-    drawn = world.vision.decode_pixels(world.vision.encode_pixels(pixels)[0])
+    pixels = world.model.vision.to_pixels(torch.from_numpy(frames))
+    drawn = world.model.vision.decode_pixels(world.model.vision.encode_pixels(pixels)[0])
     return float(_laplacian(drawn) / _laplacian(pixels))
 
 

@@ -17,10 +17,10 @@ from tabulate import tabulate
 from torch import Tensor
 
 import dreamenv
-from dreamenv.models.memory import State, states_after
+from dreamenv.models.base import State
 from dreamenv.noise import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
-from experiments.takecover.fireballs import draw, encode
+from experiments.takecover.fireballs import draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +61,12 @@ def measure(study: Births, name: str, episodes: Sequence[dreamenv.Episode]) -> l
     world = dreamenv.load(name)
     begun, moments, last = [], [], max(study.horizons)
     for episode in episodes:
-        codes, actions = encode(world, episode.observations), torch.from_numpy(episode.actions)
-        shown = fireball_pixels(draw(world, codes)) >= study.pixels
+        frames, actions = torch.from_numpy(episode.observations), torch.from_numpy(episode.actions)
+        embedding = torch.cat([world.model.embed(part) for part in frames.split(256)])
+        states, _ = world.model.follow([embedding], [actions])[0]
+        shown = fireball_pixels(draw(world, states.z.numpy())) >= study.pixels
         steps = range(study.first, len(episode) - last + 1, study.every)
-        z = [torch.from_numpy(codes[: step + 1]) for step in steps]
-        begun.append(states_after(world.memory, z, [actions[:step] for step in steps]))
+        begun.append(states.rows(torch.tensor(steps)))
         moments += [(actions[step : step + last], shown[step : step + last + 1]) for step in steps]
     actions, shown = zip(*moments, strict=True)
     real = np.stack(shown)
@@ -83,7 +84,7 @@ def dream(study: Births, world: dreamenv.World, state: State, actions: Tensor) -
     generator = torch.Generator().manual_seed(0)
     found = {}
     for step, action in enumerate(actions.unbind(1), start=1):
-        noise = Noise.draw(len(action), world.latent_size, generator)
+        noise = Noise.draw(len(action), world.model.prior_noise, generator)
         state, _ = world.imagine(state, action, study.temperature, noise)
         if step in study.horizons:
             found[step] = fireball_pixels(draw(world, state.z.numpy())) >= study.pixels

@@ -18,6 +18,7 @@ from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.rollout import rollout
+from dreamenv.world import seen_by
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 from experiments.takecover.temperature import BLIND, ENV
 
@@ -52,7 +53,7 @@ class Fireballs:
 
 def measure(study: Fireballs, world: dreamenv.World, name: str, policy: dreamenv.Policy) -> dict[str, object]:
     """Plays a policy in both, and looks at what it sees."""
-    shown = world.seen_by(policy)
+    shown = seen_by(world, policy)
     dream = dreamenv.DreamVectorEnv(
         shown, study.episodes, temperature=study.temperature, autoreset_mode=AutoresetMode.DISABLED
     )
@@ -78,14 +79,15 @@ def play(env: object, policy: dreamenv.Policy, study: Fireballs) -> tuple[float,
 def encode(world: dreamenv.World, frames: NDArray) -> NDArray:
     """Codes of real frames."""
     parts = torch.from_numpy(frames).split(256)
-    return torch.cat([world.vision.encode(part)[0] for part in parts]).numpy()
+    return torch.cat([world.model.vision.encode(part)[0] for part in parts]).numpy()
 
 
 @torch.inference_mode()
 def draw(world: dreamenv.World, codes: NDArray) -> NDArray[np.uint8]:
     """Frames (N, 64, 64, 3) as V draws them from the first Z numbers of codes or observations (N, ...)."""
-    z = torch.from_numpy(codes[:, : world.latent_size])
-    return np.concatenate([world.vision.decode(part, world.config.frame_shape).numpy() for part in z.split(256)])
+    z = torch.from_numpy(codes[:, : world.model.latent_size])
+    shape = world.config.frame_shape
+    return np.concatenate([world.model.vision.decode(part, shape).numpy() for part in z.split(256)])
 
 
 def share(world: dreamenv.World, codes: NDArray, study: Fireballs) -> float:

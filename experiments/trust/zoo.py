@@ -162,6 +162,7 @@ def candidates(
 def round_trip(world: dreamenv.World, states: torch.Tensor) -> float:
     """Root mean square distance of z from what V sees in the frames decoded from it: is it blurred, or impossible?"""
     some = torch.randperm(len(states), generator=torch.Generator().manual_seed(0))[:2000]
-    z = states[some, : world.latent_size]
-    seen = torch.cat([world.vision.encode_pixels(world.vision.decode_pixels(part))[0] for part in z.split(256)])
+    z = states[some, : world.model.latent_size]
+    vision = world.model.vision
+    seen = torch.cat([vision.encode_pixels(vision.decode_pixels(part))[0] for part in z.split(256)])
     return float((seen - z).square().mean().sqrt())

@@ -36,9 +36,9 @@ PROMISES = {
         "stress/test_strangers.py",
     ),
     "no module is imported because a world names it": (
-        "envs/real.py",
-        "if colon and module not in sys.modules:",
-        "if False:",
+        "envs/named.py",
+        "if colon and module not in sys.modules",
+        "if False",
         "stress/test_strangers.py",
     ),
     "one writer at a time": (
@@ -54,21 +54,21 @@ PROMISES = {
         "test_episodes.py",
     ),
     "h has seen every z but the last": (
-        "world.py",
-        "h, c = self._stepper.advance(state.z, action, state.h, state.c)\n        step",
-        "h, c = self._stepper.advance(torch.zeros_like(state.z), action, state.h, state.c)\n        step",
+        "models/mdnrnn.py",
+        "h, carry = self.memory.advance(state.z, action, state.h, state.carry)",
+        "h, carry = self.memory.advance(torch.zeros_like(state.z), action, state.h, state.carry)",
         "test_latent_env.py",
     ),
     "endings are not tempered": (
         "world.py",
         "ending = decide_ending(outlook.endings,",
-        "ending = decide_ending(torch.softmax(outlook.endings.log() / temperature[:, None], 1),",
+        "ending = decide_ending(torch.softmax(outlook.endings.log() / tau[:, None], 1),",
         "test_dream_env.py",
     ),
     "noise is scaled by the root of the temperature": (
-        "models/mdn.py",
-        "scale * temperature.sqrt()",
-        "scale * temperature",
+        "models/latent.py",
+        "scale * tau.sqrt()",
+        "scale * tau",
         "test_mdn.py",
     ),
     "what ended is not cut off as well": (

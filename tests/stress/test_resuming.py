@@ -14,7 +14,7 @@ from torch import nn
 
 import dreamenv
 from dreamenv.inspection.logs import read_curves
-from dreamenv.latents import encode_episodes
+from dreamenv.recordings import record
 from dreamenv.training import fit as module
 from dreamenv.training.checkpoint import checkpoints, fingerprint_of, load_checkpoint
 from dreamenv.training.fit import FitConfig, fit
@@ -41,8 +41,8 @@ def training(request, dot_folder, dot_world):
     if request.param == "V":
         return lambda folder: train_vision(episodes, short(DOT_TRAIN.vision), folder, "data")
     if request.param == "M":
-        latents = encode_episodes(dot_world.vision, episodes, dot_world.config)
-        return lambda folder: train_memory(latents, dot_world.config, short(DOT_TRAIN.memory), folder, "data")
+        recordings = record(dot_world.model, episodes, dot_world.config)
+        return lambda folder: train_memory(recordings, dot_world.config, short(DOT_TRAIN.memory), folder, "data")
     config = dataclasses.replace(DOT_EVOLVE, generations=GENERATIONS, evaluation_every=2)
     return lambda folder: dreamenv.evolve(dot_world, folder, config)
 

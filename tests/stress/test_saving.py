@@ -4,6 +4,7 @@ import errno
 import random
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from dreamenv.files import TEMPORARY_PREFIX, write_json
 from dreamenv.manifest import NEXT
 from dreamenv.spaces import ActionSpec
 from dreamenv.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from dreamenv.world import World
 
 ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT)
 SPEC = StoreSpec("Any-v0", (4, 6, 3), ActionSpec(n=3))
@@ -33,16 +33,15 @@ class Worlds:
     tidies_up = True
 
     def __init__(self, world):
-        bank = world.bank
-        moved = type(bank)(bank.mean + 1.0, bank.log_variance, bank.branches)
-        self.versions = [world, World(world.config, world.vision, world.memory, moved)]
+        moved = replace(world.bank.first, mean=world.bank.first.mean + 1.0)
+        self.versions = [world, replace(world, bank=replace(world.bank, first=moved))]
 
     def save(self, folder, version):
         save(self.versions[version], folder)
 
     def read(self, folder):
-        mean = load(folder).bank.mean
-        return [torch.allclose(mean, world.bank.mean, atol=0.01) for world in self.versions].index(True)
+        mean = load(folder).bank.first.mean
+        return [torch.allclose(mean, world.bank.first.mean, atol=0.01) for world in self.versions].index(True)
 
 
 class Agents:

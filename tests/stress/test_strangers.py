@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def put(folder, contents, manifest=None):
 @torch.no_grad()
 def dream(world):
     """A few steps; what loads has to dream."""
-    noise = Noise.draw(2, world.latent_size, torch.Generator().manual_seed(0))
+    noise = Noise.draw(2, world.model.prior_noise, torch.Generator().manual_seed(0))
     state = world.sample_start(noise, branched=0.5)
     action = (
         torch.zeros(2, dtype=torch.int64) if world.config.action.discrete else torch.zeros(2, world.config.action.size)
@@ -102,6 +103,17 @@ def measure_memory(folder, count):
         put(folder, *mutate(original, random.Random(case)))
         worst = max(worst, peak_growth(lambda: load_or_refuse(folder)))
     return good, worst
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
+@pytest.mark.parametrize("name", ["temperature", "latent_size", "hidden_size"])
+def test_no_wild_number_of_a_config_passes(contents, tmp_path, name, number):
+    text, count = re.subn(rf'"{name}": [\d.]+', f'"{name}": {number}', contents["config.json"].decode())
+    put(tmp_path, {**contents, "config.json": text.encode()})
+
+    assert count == 1
+    with pytest.raises(BundleError, match="config.json cannot be read"):
+        load(tmp_path)
 
 
 @pytest.mark.timeout(1800)

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.envs.latent import make_latent, make_latent_vector
-from dreamenv.models import mdn
+from dreamenv.models.latent import Mixture
 from dreamenv.world import Z_BOUND
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array")
@@ -124,17 +124,13 @@ def wild_after_numbers(case, seed):
     return wild(np.random.default_rng(seed + case))
 
 
-def contains(space, action):
-    """Whether Gymnasium's space has it, whatever it is; of tensors that require gradients the values count."""
-    try:
-        with torch.no_grad():
-            return space.contains(action)
-    except Exception:
-        return False
+def are_in(space, actions, num_envs):
+    """Whether N rows come, or one without an axis of its own if N is None, each in the space by its exact value.
 
-
-def every_row_is_in(space, actions):
-    """Whether N rows come, of a type of number that the space has, and each is in it by its exact value."""
+    Integers of any type count, floats for a Box only; tensors have the type of the space. True alone is 1.
+    """
+    if num_envs is None and isinstance(actions, bool):
+        actions = int(actions)
     if isinstance(actions, np.ma.MaskedArray):
         return False
     try:
@@ -142,12 +138,13 @@ def every_row_is_in(space, actions):
     except Exception:
         return False
     discrete = isinstance(space, gym.spaces.Discrete)
-    if rows.shape != (N, *space.shape) or rows.dtype.kind not in ("iu" if discrete else "iuf"):
+    batch = () if num_envs is None else (num_envs,)
+    if rows.shape != (*batch, *space.shape) or rows.dtype.kind not in ("iu" if discrete else "iuf"):
         return False
     if isinstance(actions, torch.Tensor) and actions.dtype is not (torch.int64 if discrete else torch.float32):
         return False
     if discrete:
-        return all(space.contains(int(row)) for row in rows)
+        return all(space.contains(int(row)) for row in rows.flat)
     bounds = float(space.low[0]), float(space.high[0])
     return all(math.isfinite(x) and bounds[0] <= fractions.Fraction(float(x)) <= bounds[1] for x in rows.flat)
 
@@ -201,7 +198,7 @@ def test_actions_are_taken_from_the_space_only_and_refused_ones_change_nothing(
     accepted, wrong, total = 0, [], cases(150, 1250)
     for case in range(total):
         action = wild(np.random.default_rng(case))
-        expected = contains(single, action) if num_envs is None else every_row_is_in(single, action)
+        expected = are_in(single, action, num_envs)
         kept = np.asarray(action.detach() if isinstance(action, torch.Tensor) else action).copy() if expected else None
         try:
             result = env.step(action)
@@ -350,7 +347,7 @@ def test_wrong_temperatures_are_refused_and_change_nothing(dot_world, num_envs, 
     assert not wrong
 
 
-SETTINGS = """world num_envs temperature branched_starts start first_frames dropout max_episode_steps dtype
+SETTINGS = """world num_envs temperature branched_starts start dropout max_episode_steps dtype
     batch_invariant device tensors autoreset_mode render_mode""".split()
 
 
@@ -467,7 +464,7 @@ def test_dreams_stay_finite_and_bounded(temperature, cases, figure):
         "sidewalk", dreams, temperature=temperature, branched_starts=0.3, tensors=True, autoreset_mode="SameStep"
     )
     env.reset(seed=0)
-    rng, latent_size = np.random.default_rng(0), env.world.latent_size
+    rng, latent_size = np.random.default_rng(0), env.world.model.latent_size
     wild_steps, largest = 0, torch.zeros(2)
     for _ in range(math.ceil(steps / dreams)):
         observation, reward, *_ = env.step(rng.integers(0, env.single_action_space.n, dreams))
@@ -496,18 +493,18 @@ EXTREMES = torch.tensor([0.0, 1.0, -1.0, 1e4, -1e4, 1e30, -1e30, 3e38, -3e38, 1e
 def test_extreme_mixtures_stay_finite(kind, cases, figure):
     total, size, components, rng = cases(1000, 5000), 4, 5, torch.Generator().manual_seed(0)
     share = torch.rand(total, 1, generator=rng)  # some are all extreme, some have one such number
-    raw = torch.randn(total, mdn.parameter_count(kind, components, size), generator=rng)
+    raw = torch.randn(total, Mixture.parameter_count(kind, components, size), generator=rng)
     extreme = EXTREMES[torch.randint(len(EXTREMES), raw.shape, generator=rng)]
     raw = torch.where(torch.rand(raw.shape, generator=rng) < share, extreme, raw).requires_grad_()
-    mixture = mdn.split_parameters(raw, kind, components, size)
+    mixture = Mixture.split(raw, kind, components, size)
     temperatures = torch.tensor([0.0, 1e-38, 1e-30, 1.0, 1e30, 3e38])[torch.randint(6, (total,), generator=rng)]
     uniform, normal = torch.rand(total, size, generator=rng), torch.randn(total, size, generator=rng)
-    z = mdn.sample(mixture, temperatures, uniform, normal)
-    density = mdn.log_probability(mixture, z.detach().clamp(-Z_BOUND, Z_BOUND))
+    z = mixture.sample(temperatures, uniform, normal)
+    density = mixture.log_probability(z.detach().clamp(-Z_BOUND, Z_BOUND))
     (slope,) = torch.autograd.grad(density.sum(), raw)
     parts = {
-        "sample": z, "log_prob": density, "its gradient": slope, "entropy": mdn.weight_entropy(mixture),
-        "overlap": mdn.overlap(mixture), "live components": mdn.live_components(mixture),
+        "sample": z, "log_prob": density, "its gradient": slope, "entropy": mixture.weight_entropy(),
+        "overlap": mixture.overlap(), "live components": mixture.live_components(),
     }  # fmt: skip
     broken = {
         name: torch.nonzero(~torch.isfinite(value.reshape(total, -1)).all(1)).flatten().tolist()

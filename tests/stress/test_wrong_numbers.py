@@ -18,8 +18,8 @@ from dreamenv import DreamVectorEnv, EvolveConfig, PPOConfig, evolve, train_ppo
 from dreamenv.agents import evolve as evolve_module
 from dreamenv.agents import ppo as ppo_module
 from dreamenv.agents.store import read_agent
-from dreamenv.latents import encode_episodes
 from dreamenv.models.vision import Vision, VisionConfig
+from dreamenv.recordings import record
 from dreamenv.training import fit as fit_module
 from dreamenv.training import memory as memory_module
 from dreamenv.training import vision as vision_module
@@ -107,9 +107,9 @@ def fitting_with(fault, owner):
         if fault.place == "frames":
             to_pixels = Vision.to_pixels
             monkeypatch.setattr(Vision, "to_pixels", lambda self, frames: fault.spoil(to_pixels(self, frames)))
-        if fault.place == "latents":
+        if fault.place == "embeddings":
             draw = owner._sample_batch
-            wrong = lambda batch: dataclasses.replace(batch, mean=fault.spoil(batch.mean))  # noqa: E731
+            wrong = lambda batch: dataclasses.replace(batch, embedding=fault.spoil(batch.embedding))  # noqa: E731
             monkeypatch.setattr(owner, "_sample_batch", lambda *args: wrong(draw(*args)))
         if fault.place in ("weight", "moment"):
             fault.spoil_optimizer(stack, fault.place)
@@ -155,13 +155,13 @@ def episodes(dot_folder):
 @pytest.fixture(scope="module")
 def trainings(episodes, dot_world):
     """How V, V as a VAE-GAN and M are trained into a folder: the module with the call of ``fit``, and the call."""
-    latents = encode_episodes(dot_world.vision, episodes, dot_world.config)
-    config = MemoryTraining(dot_world.config.memory, FIT, batch_size=4)
+    recordings = record(dot_world.model, episodes, dot_world.config)
+    config = MemoryTraining(dot_world.config.model.memory, FIT, batch_size=4)
     gan = dataclasses.replace(VISION, adversarial=True)
     return {
         "vae": (vision_module, lambda folder: train_vision(episodes, VISION, folder, "data")),
         "gan": (vision_module, lambda folder: train_vision(episodes, gan, folder, "data")),
-        "m": (memory_module, lambda folder: train_memory(latents, dot_world.config, config, folder, "data")),
+        "m": (memory_module, lambda folder: train_memory(recordings, dot_world.config, config, folder, "data")),
     }
 
 
@@ -173,7 +173,7 @@ def same(one, other):
 def test_v_and_m_stop_and_go_on_as_if_nothing_had_been(model, trainings, saved_every, tmp_path, cases, figure):
     owner, train = trainings[model]
     reference = train(tmp_path / "whole")
-    data = "latents" if model == "m" else "frames"
+    data = "embeddings" if model == "m" else "frames"
     found, total = [], cases(5, 30)
     for case, fault in every(total, 0, ["loss", "gradient", data, "weight", "moment"], {"": STEPS}):
         folder = tmp_path / f"{model}-{case}"
@@ -197,11 +197,11 @@ def test_v_and_m_stop_and_go_on_as_if_nothing_had_been(model, trainings, saved_e
 
 @pytest.mark.parametrize("value", BAD)
 def test_a_wrong_reward_in_the_episodes_stops_m_before_its_first_step(trainings, dot_world, episodes, tmp_path, value):
-    latents = encode_episodes(dot_world.vision, episodes, dot_world.config)
-    latents[3].reward[-1] = value
-    config = MemoryTraining(dot_world.config.memory, FIT)
+    recordings = record(dot_world.model, episodes, dot_world.config)
+    recordings[3].reward[-1] = value
+    config = MemoryTraining(dot_world.config.model.memory, FIT)
     with pytest.raises(FloatingPointError, match=r"reward\.\w+ of memory is not finite after 0 steps"):
-        train_memory(latents, dot_world.config, config, tmp_path / "memory", "data")
+        train_memory(recordings, dot_world.config, config, tmp_path / "memory", "data")
     assert not checkpoints(tmp_path / "memory")
 
 

@@ -12,9 +12,9 @@ from dreamenv.iterate import IterateConfig
 from dreamenv.models.memory import MemoryConfig
 from dreamenv.models.vision import VisionConfig
 from dreamenv.training.fit import FitConfig
+from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
-from dreamenv.training.world import TrainConfig
 
 COLLECT = CollectConfig(
     frames=400_000,

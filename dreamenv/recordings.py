@@ -1,0 +1,71 @@
+"""Recorded episodes as a world model sees them: frames embedded once, z drawn anew at every use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from dreamenv.config import WorldConfig
+from dreamenv.endings import Kind, kind_of
+from dreamenv.episodes import Episode
+from dreamenv.models.base import WorldModel
+from dreamenv.processor import bfloat16_is_fast
+
+FRAMES = 256  # embedded at once
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """An episode of T steps as a world model sees it.
+
+    Attributes:
+        embedding: What the model's posteriors read of each frame, (T + 1, E) float32.
+        action: (T,) int64 or (T, A) float32.
+        reward: (T,) float32.
+        ending: (T,) int64, index of the kind of ending of every step; 0 goes on.
+        step: (T,) int64, number of every step in its episode, from 1.
+    """
+
+    embedding: Tensor
+    action: Tensor
+    reward: Tensor
+    ending: Tensor
+    step: Tensor
+
+    def __len__(self) -> int:
+        """Number of steps T."""
+        return len(self.action)
+
+    def to(self, device: str | torch.device) -> Recording:
+        """The same recording on another device."""
+        return Recording(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def span(self, first: int, last: int) -> Recording:
+        """The steps from number ``first`` on and before ``last``, from 0, with the frames around them."""
+        rest = (self.action, self.reward, self.ending, self.step)
+        return Recording(self.embedding[first : last + 1], *(part[first:last] for part in rest))
+
+
+@torch.no_grad()
+def record(model: WorldModel, episodes: Sequence[Episode], config: WorldConfig) -> list[Recording]:
+    """Embeds episodes, and names the kind of every step's ending."""
+    return [_record(model, episode, config.endings, config.ordinary_reward) for episode in episodes]
+
+
+def _record(model: WorldModel, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> Recording:
+    frames = torch.from_numpy(episode.observations).to(model.device)
+    with torch.autocast(frames.device.type, torch.bfloat16, enabled=bfloat16_is_fast(frames.device)):
+        embedding = torch.cat([model.embed(part).float() for part in frames.split(FRAMES)]).cpu()
+    ending = torch.zeros(len(episode), dtype=torch.int64)
+    ending[-1] = ending_index(episode, endings, ordinary_reward)
+    action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)
+    return Recording(embedding, action, reward, ending, torch.arange(1, len(episode) + 1))
+
+
+def ending_index(episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> int:
+    """The kind of an episode's ending as models number them; 0 if time ran out, or no training episode ended so."""
+    kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
+    return endings.index(kind) + 1 if kind in endings else 0
