@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from experiments.__main__ import main
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +27,11 @@ def run_experiment(capsys, name, settings):
     capsys.readouterr()
     main([name, *shlex.split(settings)])
     return capsys.readouterr().out
+
+
+def where(number):
+    """A job of a study: its number, its process, and the threads of this."""
+    return number, os.getpid(), torch.get_num_threads()
 
 
 def same(one, other):

@@ -2,10 +2,12 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 import torch
 from benchmark_runs import run_experiment, same
+from dot_settings import DOT_COLLECT
 
 import dreamenv
 from experiments.post.random_features import with_random_features
@@ -17,12 +19,19 @@ MEMORY = "--train.memory.fit.steps 1 --train.memory.batch-size 2 --train.memory.
 PPO = "--ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"
 
 
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few") / "episodes"
+    dreamenv.collect("dot_env:Dot-v0", folder, replace(DOT_COLLECT, frames=600))
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path, dot_folder, capsys):
-    """Runs a study on the episodes of the dot environment; what it prints, and the rows that it writes."""
+def run(tmp_path, episodes, capsys):
+    """Runs a study on few episodes of the dot environment; what it prints, and the rows that it writes."""
 
     def call(name, settings):
-        common = f"--root {tmp_path}/run --episodes {dot_folder}/episodes --seeds 0 --processes 1 --real-episodes 1"
+        common = f"--root {tmp_path}/run --episodes {episodes} --seeds 0 --processes 1 --real-episodes 1"
         printed = run_experiment(capsys, f"post.{name}", f"{common} {settings}")
         return printed, json.loads((tmp_path / "run" / f"{name}.json").read_text())
 

@@ -9,7 +9,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from benchmark_runs import same
+from benchmark_runs import same, where
 from dot_settings import DOT_COLLECT, DOT_TRAIN
 
 import dreamenv
@@ -25,16 +25,13 @@ from experiments.trust.zoo import Zoo
 from experiments.worlds import facts
 
 
-def where(number):
-    return number, os.getpid(), torch.get_num_threads()
-
-
 def test_jobs_run_side_by_side_on_one_core_each_and_in_order():
-    rows = in_parallel(where, [(number,) for number in range(3)], processes=2)
+    here = (os.getpid(), torch.get_num_threads())
+    found = in_parallel(where, [(number,) for number in range(3)], processes=2)
 
-    assert [number for number, *_ in rows] == [0, 1, 2]
-    assert os.getpid() not in {process for _, process, _ in rows} and {threads for *_, threads in rows} == {1}
-    assert in_parallel(where, [(7,)], processes=1)[0][:2] == (7, os.getpid())
+    assert [number for number, *_ in found] == [0, 1, 2]
+    assert all(process != here[0] and threads == 1 for _, process, threads in found)
+    assert in_parallel(where, [(7,)], processes=1) == [(7, *here)]
 
 
 def test_studies_are_listed_and_read_by_name(capsys):
