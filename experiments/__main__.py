@@ -10,24 +10,12 @@ from typing import Any
 import torch
 import tyro
 
-STUDIES = {  # module -> the class with its options
-    "trust.frontier": "Frontier",
-    "trust.rounds": "Rounds",
-    "trust.ablation": "Ablation",
-    "trust.temperature": "Temperature",
-    "trust.starved": "Starved",
-    "trust.zoo": "Zoo",
-    "trust.failures": "Failures",
-    "post.visions": "Visions",
-    "post.repulsion": "Repulsion",
-    "post.inputs": "Inputs",
-    "takecover.temperature": "Temperature",
-    "takecover.rounds": "Rounds",
-    "takecover.ablation": "Ablation",
-    "takecover.fireballs": "Fireballs",
-    "takecover.births": "Births",
-    "takecover.monsters": "Monsters",
+GROUPS = {
+    "trust": ("frontier", "rounds", "ablation", "temperature", "starved", "zoo", "failures"),
+    "post": ("visions", "repulsion", "inputs"),
+    "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
 }
+STUDIES = tuple(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,7 +33,7 @@ def parse(name: str, *options: str) -> Any:
         sys.exit(f"expected one of these studies, got {name!r}:\n{overview()}")
     module = importlib.import_module(f"experiments.{name}")
     description = (module.__doc__ or "").strip()
-    kind = getattr(module, STUDIES[name])
+    kind = getattr(module, name.partition(".")[2].capitalize())
     return tyro.cli(kind, args=options, prog=f"python -m experiments {name}", description=description)
 
 

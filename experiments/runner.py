@@ -75,13 +75,9 @@ class Jobs(ABC):
         floor: tuple[str, float] | None = None,
         record: dict[str, Any] | None = None,
     ) -> None:
-        """Writes the record, prints the table and draws the agents, where the layout has places for them.
+        """Writes the record (the rows by default), prints the table, and draws the agents if the layout has places.
 
-        Args:
-            rows: Of all jobs.
-            others: Rows of the table that are not plotted, such as a random policy.
-            floor: Name and mean return of a policy that learned nothing.
-            record: What is written; the rows by default.
+        Other rows, such as that of a random policy, are in the table only. The floor is drawn as a line.
         """
         write_json(self.root / f"{self.layout.name}.json", record or rows)
         print(table([*rows, *others], self.layout.keys, self.layout.columns))
@@ -127,15 +123,7 @@ def in_parallel(make: Callable[..., Any], jobs: Sequence[Job], processes: int) -
 
 
 def once(path: Path, make: Callable[[], Row], **settings: Any) -> Row:
-    """The row stored in a file; made and stored if there is none.
-
-    Args:
-        path: The file.
-        make: Makes the row.
-        settings: What the row depends on beside the file's place: the world, numbers of episodes, trainings.
-
-    Returns:
-        The row.
+    """The row stored in a file; made and stored if there is none, with the settings that it depends on.
 
     Raises:
         ValueError: If the row in the file was made with other settings.

@@ -80,13 +80,9 @@ def cells(of: Callable[[list[Any]], str], heads: Mapping[str, str] | Sequence[st
 
 
 def plot_agents(rows: Sequence[Row], layout: Layout, path: Path, floor: tuple[str, float] | None = None) -> None:
-    """One point per agent and place, with the 95% interval of its mean return.
+    """One point per agent and place, with the 95% interval of its mean return; agents of one setting stand together.
 
-    Args:
-        rows: The agents; those of one setting stand together.
-        layout: Which of their scores are drawn.
-        path: Of the picture.
-        floor: Name and mean return of a policy that learned nothing, for a dotted line.
+    The floor is the name and the mean return of a policy that learned nothing, for a dotted line.
     """
     groups = grouped(rows, "setting")
     figure = Figure(figsize=(max(10.0, float(len(groups))), 4.8), layout="constrained")

@@ -59,16 +59,9 @@ def trained(
     sides: Sequence[str] = REAL,
     ways: Sequence[str] = WAYS,
 ) -> Row:
-    """Trains an agent; returns its scores, and the seconds that both took.
+    """Trains an agent, or loads it if there is no config; returns its scores, and the seconds that both took.
 
-    Args:
-        world: Whose dream it learns in.
-        folder: Of the agent.
-        config: Of PPO, or of CMA-ES; None if the agent is there.
-        episodes: Per score.
-        dream: Options of the dream that it is scored in; without them it is scored in reality only.
-        sides: See :func:`real_scores`.
-        ways: See :func:`real_scores`.
+    It is scored in the dream with these options (not at all if None), and in reality as by :func:`real_scores`.
     """
     begin = time.monotonic()
     if config is None:
@@ -91,11 +84,7 @@ def dream_scores(world: World, agent: dreamenv.Policy, episodes: int, **dream: A
 
 
 def real_scores(
-    world: World,
-    agent: dreamenv.Policy,
-    episodes: int,
-    sides: Sequence[str] = REAL,
-    ways: Sequence[str] = WAYS,
+    world: World, agent: dreamenv.Policy, episodes: int, sides: Sequence[str] = REAL, ways: Sequence[str] = WAYS
 ) -> Row:
     """The same in reality, on validation and on test seeds."""
     env = make_latent_vector(seen_by(world, agent), min(episodes, 8), AutoresetMode.DISABLED)
