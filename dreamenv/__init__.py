@@ -9,16 +9,19 @@ from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
 from dreamenv.agents.store import save_linear
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import load, save
-from dreamenv.collect import CollectConfig, collect
 from dreamenv.config import WorldConfig
+from dreamenv.data.collect import CollectConfig, collect
+from dreamenv.data.episodes import Episode, EpisodeStore
+from dreamenv.data.explore import ExplorationConfig
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
 from dreamenv.envs.pseudo import PseudoDream
-from dreamenv.envs.real import make_real
 from dreamenv.envs.shaping import ActionPenalty, VectorActionPenalty
-from dreamenv.episodes import Episode, EpisodeStore
-from dreamenv.errors import (
+from dreamenv.evaluate.choose import ChooseConfig, choose
+from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
+from dreamenv.evaluate.rounds import Round
+from dreamenv.foundation.errors import (
     BundleError,
     DivergenceError,
     DreamenvError,
@@ -31,27 +34,24 @@ from dreamenv.errors import (
     UnsupportedEnvironmentError,
     WorkerError,
 )
-from dreamenv.evaluate.choose import ChooseConfig, choose
-from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
-from dreamenv.evaluate.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
-from dreamenv.evaluate.report import WorldReport, report
-from dreamenv.evaluate.rounds import Round
-from dreamenv.evaluate.trust import Trust, TrustConfig, trust
-from dreamenv.explore import ExplorationConfig
-from dreamenv.inspection.inspect import inspect
-from dreamenv.inspection.results import InspectConfig, Inspection
-from dreamenv.iterate import IterateConfig, iterate
+from dreamenv.foundation.recipe import EnvRecipe
 from dreamenv.models.base import State
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.vision import VisionConfig
-from dreamenv.noise import Noise
-from dreamenv.recipe import EnvRecipe
-from dreamenv.rollout import Policy, rollout
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.noise import Noise
+from dreamenv.real.make import make_real
+from dreamenv.reports.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
+from dreamenv.reports.inspect import inspect
+from dreamenv.reports.results import InspectConfig, Inspection
+from dreamenv.reports.summary import WorldReport, report
+from dreamenv.rollouts import Policy, rollout
+from dreamenv.rounds import IterateConfig, iterate
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
 from dreamenv.training.world import train
+from dreamenv.verdict.trust import Trust, TrustConfig, trust
 from dreamenv.world import World
 
 __version__ = "0.1.0"

@@ -15,15 +15,15 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import nn
 
-from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig, build_model
-from dreamenv.errors import BundleError, SettingsError
-from dreamenv.files import to_json
-from dreamenv.manifest import MANIFEST, read_files, write_files
+from dreamenv.engine.placement import on_device
+from dreamenv.foundation.errors import BundleError, SettingsError
+from dreamenv.foundation.files import to_json
+from dreamenv.foundation.manifest import MANIFEST, read_files, write_files
+from dreamenv.foundation.recipe import to_plain
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.registry import kind_of_config, model_kind
-from dreamenv.placement import on_device
-from dreamenv.recipe import to_plain
 from dreamenv.world import Identity, World
 
 WEIGHTS = "world.safetensors"

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dreamenv.endings import Kind
-from dreamenv.errors import SettingsError
+from dreamenv.data.endings import Kind
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.recipe import EnvRecipe
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.base import WorldModel
 from dreamenv.models.heads import EndingRule
-from dreamenv.models.mdnrnn import MDNRNNConfig
+from dreamenv.models.mdnrnn.model import MDNRNNConfig
 from dreamenv.models.registry import kind_of_config
-from dreamenv.recipe import EnvRecipe
-from dreamenv.spaces import ActionSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class WorldConfig:
         action: Its action space.
         max_episode_steps: Its time limit.
         model: Sizes of the world model; their class says of which kind it is, see :mod:`dreamenv.models.registry`.
-        endings: Kinds of endings that the model tells apart, see :func:`dreamenv.endings.kind_of`.
+        endings: Kinds of endings that the model tells apart, see :func:`dreamenv.data.endings.kind_of`.
         ending_rules: How the dream decides on each of them.
         ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
         success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
@@ -38,7 +38,7 @@ class WorldConfig:
             well, from which agents start; empty if unknown.
         temperature: The dream's default temperature.
         env_kwargs: Arguments with which the real environment is made.
-        wrappers: What wraps it, see :class:`dreamenv.recipe.EnvRecipe`.
+        wrappers: What wraps it, see :class:`dreamenv.foundation.recipe.EnvRecipe`.
     """
 
     env_id: str

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from dreamenv.config import WorldConfig
-from dreamenv.endings import Kind, kind_of
-from dreamenv.episodes import Episode
+from dreamenv.data.endings import Kind, kind_of
+from dreamenv.data.episodes import Episode
+from dreamenv.foundation.processor import bfloat16_is_fast
 from dreamenv.models.base import WorldModel
-from dreamenv.processor import bfloat16_is_fast
 
 FRAMES = 256  # embedded at once
 

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.heads import decide_ending
 from dreamenv.models.latent import Latent
-from dreamenv.noise import Noise
+from dreamenv.models.noise import Noise
+from dreamenv.models.view import Z_BOUND, Input, View
 from dreamenv.recordings import Recording
-from dreamenv.view import Z_BOUND, Input, View
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class World:
 
 
 def showing(world: World, inputs: Sequence[Input]) -> World:
-    """The same world with other observations, see :class:`dreamenv.view.View`."""
+    """The same world with other observations, see :class:`dreamenv.models.view.View`."""
     return replace(world, view=View(tuple(inputs)))
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import dreamenv
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.vision import VisionConfig
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining

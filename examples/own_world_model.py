@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import dreamenv
 from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.latent import Latent
-from dreamenv.noise import NoiseSpec
+from dreamenv.models.noise import NoiseSpec
 from dreamenv.recordings import record
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic_core import to_jsonable_python
 
-from dreamenv.files import write_json
+from dreamenv.foundation.files import write_json
 from experiments.show import Layout, Row, plot_agents, table
 from experiments.worlds import identity
 

@@ -15,7 +15,7 @@ from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import score
-from dreamenv.models.mdnrnn import MDNRNN, build_memory
+from dreamenv.models.mdnrnn.model import MDNRNN, build_memory
 from dreamenv.world import World, seen_by
 from experiments.show import Row
 

@@ -10,12 +10,12 @@ from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_MEMORY, DOT_TRAIN, DOT_VIS
 from hypothesis import settings
 
 import dreamenv
-from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig, build_model
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNNConfig
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.mdnrnn.model import MDNRNNConfig
 from dreamenv.world import World
 
 torch.set_num_threads(1)

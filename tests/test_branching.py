@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv import DreamEnv, DreamVectorEnv, EpisodeStore, LatentObservation, make_real
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.noise import Noise
+from dreamenv.models.noise import Noise
 
 LEFT, STAY = 0, 2
 

@@ -12,20 +12,20 @@ import safetensors.torch
 import torch
 
 import dreamenv.bundle
-from dreamenv.bank import StartBank
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, load, save, world_id
 from dreamenv.config import WorldConfig, build_model
-from dreamenv.errors import BundleError
-from dreamenv.files import sha256, write_json
-from dreamenv.manifest import MANIFEST
+from dreamenv.engine.packed import compiled
+from dreamenv.foundation.errors import BundleError
+from dreamenv.foundation.files import sha256, write_json
+from dreamenv.foundation.manifest import MANIFEST
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.packed import compiled
-from dreamenv.models.vision import VisionConfig
-from dreamenv.noise import Noise
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.model import MDNRNN, MDNRNNConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.noise import Noise
 from dreamenv.world import World, showing
 
 FILES = (CONFIG, WEIGHTS, CARD, MANIFEST)

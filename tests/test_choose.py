@@ -10,7 +10,7 @@ import pytest
 from dreamenv import BundleError, ChooseConfig, LinearAgent, choose, load_agent, save_linear
 from dreamenv.agents.store import find_agent
 from dreamenv.bundle import copy_bundle
-from dreamenv.cli import main
+from dreamenv.cli.run import main
 
 FEW = ChooseConfig(episodes=20)
 

@@ -19,10 +19,12 @@ import torch
 from PIL import Image
 
 import dreamenv
-import dreamenv.cli
-from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig, collect, commands
-from dreamenv.cli import main
-from dreamenv.errors import BundleError
+import dreamenv.cli.run
+from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig
+from dreamenv.cli import commands
+from dreamenv.cli.run import main
+from dreamenv.data import collect
+from dreamenv.foundation.errors import BundleError
 
 COLLECT = "--env dot_env:Dot-v0 --frames 700 --shard-episodes 20 --exploration.bump-and-turn 0".split()
 TRAIN = (
@@ -446,8 +448,8 @@ def test_a_stopped_comparison_says_that_it_begins_anew(capsys, chain, tmp_path, 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dreamenv.commands.compare", interrupted)
-    monkeypatch.setattr("dreamenv.commands._agent_of", lambda *_: None)
+    monkeypatch.setattr("dreamenv.cli.commands.compare", interrupted)
+    monkeypatch.setattr("dreamenv.cli.commands._agent_of", lambda *_: None)
     assert main(["compare", "--world", str(chain), "--agent", "any", "--out", str(tmp_path / "out"), *COMPARE]) == 130
     assert last_line(capsys.readouterr().err).endswith("the same command begins anew")
     assert not (tmp_path / "out").exists()
@@ -491,7 +493,7 @@ def heed_interrupts():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_running_process(tmp_path, number):
-    command = [sys.executable, "-m", "dreamenv.cli", "collect", "--world", str(tmp_path), *COLLECT]
+    command = [sys.executable, "-m", "dreamenv.cli.run", "collect", "--world", str(tmp_path), *COLLECT]
     command[command.index("--frames") + 1] = "100000000"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     with (tmp_path / "err").open("w") as err:
@@ -547,7 +549,7 @@ def test_an_error_that_is_not_the_packages_keeps_its_traceback(monkeypatch, caps
 
 def test_a_bug_ends_a_process_with_a_traceback_and_code_1(tmp_path):
     (tmp_path / "faulty.py").write_text("int('no number')")
-    command = [sys.executable, "-m", "dreamenv.cli", "train", "--world", "nowhere", "--import", "faulty"]
+    command = [sys.executable, "-m", "dreamenv.cli.run", "train", "--world", "nowhere", "--import", "faulty"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 1

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from dot_env import DotEnv, FragileDotEnv
 
-from dreamenv.collect import FIRST_TRAINING_SEED, CollectConfig, collect
-from dreamenv.endings import ending_kinds
-from dreamenv.episodes import EpisodeStore
-from dreamenv.errors import EpisodeError, StoreError, UnsupportedEnvironmentError
+from dreamenv.data.collect import FIRST_TRAINING_SEED, CollectConfig, collect
+from dreamenv.data.endings import ending_kinds
+from dreamenv.data.episodes import EpisodeStore
+from dreamenv.foundation.errors import EpisodeError, StoreError, UnsupportedEnvironmentError
 
 ENVS = pytest.mark.parametrize("env_id", ["Dot-v0", "ContinuousDot-v0"])
-COLLECT = importlib.import_module("dreamenv.collect")  # the package has a function of this name
+COLLECT = importlib.import_module("dreamenv.data.collect")  # the package has a function of this name
 CONFIG = CollectConfig(frames=300, num_envs=4, shard_episodes=12)
 
 
@@ -395,7 +395,7 @@ def test_a_store_is_free_again_after_collecting(tmp_path):
 
 
 def test_episodes_that_never_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("dreamenv.player.ENDLESS_STEPS", 200)
+    monkeypatch.setattr("dreamenv.data.player.ENDLESS_STEPS", 200)
     monkeypatch.setattr(DotEnv, "step", lambda self, action: (self._frame(), 0.0, False, False, {}))
     with pytest.raises(UnsupportedEnvironmentError, match="none in 200 steps .* without a time limit"):
         collect("Dot-v0", tmp_path, CONFIG)

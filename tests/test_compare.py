@@ -19,10 +19,7 @@ from PIL import Image
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, as_vec_env, compare, load_agent, train_ppo
 from dreamenv.config import WorldConfig, build_model
-from dreamenv.evaluate import film as film_module
 from dreamenv.evaluate.compare import Comparison
-from dreamenv.evaluate.film import write_film
-from dreamenv.evaluate.plots import plot_comparison
 from dreamenv.evaluate.scores import (
     ConstantPolicy,
     Score,
@@ -32,8 +29,11 @@ from dreamenv.evaluate.scores import (
     score,
     summarise,
 )
-from dreamenv.evaluate.tables import comparison_table, write_comparison
-from dreamenv.rollout import Outcome
+from dreamenv.reports import film as film_module
+from dreamenv.reports.film import write_film
+from dreamenv.reports.plots import plot_comparison
+from dreamenv.reports.tables import comparison_table, write_comparison
+from dreamenv.rollouts import Outcome
 from dreamenv.world import World
 
 compare_module = sys.modules["dreamenv.evaluate.compare"]
@@ -94,7 +94,7 @@ def outcome(reward=1.0, terminated=True):
 
 
 def success_config(success_reward):
-    return WorldConfig("x", (16, 32, 3), dreamenv.spaces.ActionSpec(n=3), 20, success_reward=success_reward)
+    return WorldConfig("x", (16, 32, 3), dreamenv.foundation.spaces.ActionSpec(n=3), 20, success_reward=success_reward)
 
 
 def test_every_policy_is_scored_at_every_temperature_and_in_reality(comparison, policies):
@@ -214,8 +214,8 @@ def test_fewer_than_one_real_environment_is_refused(dot_world, agent):
 @pytest.mark.parametrize(
     "agent",
     [
-        dreamenv.LinearAgent(np.zeros((3, 41)), np.zeros(3), dreamenv.spaces.ActionSpec(n=3)),
-        dreamenv.LinearAgent(np.zeros((4, 40)), np.arange(4.0), dreamenv.spaces.ActionSpec(n=4)),
+        dreamenv.LinearAgent(np.zeros((3, 41)), np.zeros(3), dreamenv.foundation.spaces.ActionSpec(n=3)),
+        dreamenv.LinearAgent(np.zeros((4, 40)), np.arange(4.0), dreamenv.foundation.spaces.ActionSpec(n=4)),
     ],
     ids=["features", "actions"],
 )

@@ -13,12 +13,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation, PseudoDream, VectorActionPenalty
+from dreamenv.engine import products
+from dreamenv.engine.packed import PackedMDNRNN, compiled
+from dreamenv.engine.products import matrix_product
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.models import products
-from dreamenv.models.mdnrnn import MDNRNN
-from dreamenv.models.packed import PackedMDNRNN, compiled
-from dreamenv.models.products import matrix_product
-from dreamenv.noise import Noise
+from dreamenv.models.mdnrnn.model import MDNRNN
+from dreamenv.models.noise import Noise
 
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda thing: pickle.loads(pickle.dumps(thing))}
 

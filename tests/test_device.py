@@ -14,12 +14,12 @@ import torch
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
+from dreamenv.engine.packed import compiled
+from dreamenv.engine.placement import on_device
 from dreamenv.envs import dream_vector
 from dreamenv.envs.counters import CounterStreams, _mix, make_streams
 from dreamenv.envs.streams import NoiseStreams
-from dreamenv.models.packed import compiled
-from dreamenv.noise import Noise, NoiseSpec
-from dreamenv.placement import on_device
+from dreamenv.models.noise import Noise, NoiseSpec
 
 CPU = torch.device("cpu")
 Z = 4

@@ -20,7 +20,7 @@ import pytest
 import tyro
 
 import dreamenv
-from dreamenv import cli
+from dreamenv.cli import run as cli
 from experiments.__main__ import STUDIES, parse
 
 ROOT = Path(__file__).parents[1]

@@ -16,13 +16,13 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation
-from dreamenv.bank import StartBank
 from dreamenv.config import build_model
 from dreamenv.envs.counters import CounterStreams
 from dreamenv.envs.streams import NoiseStreams
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
-from dreamenv.noise import Noise, NoiseSpec
+from dreamenv.models.noise import Noise, NoiseSpec
 from dreamenv.world import World
 
 LEFT, RIGHT, STAY = 0, 1, 2

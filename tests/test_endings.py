@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dreamenv.endings import ending_kinds, kind_of, ordinary_reward
-from dreamenv.episodes import Episode
+from dreamenv.data.endings import ending_kinds, kind_of, ordinary_reward
+from dreamenv.data.episodes import Episode
 
 
 def episode(rewards, terminated):

@@ -12,7 +12,7 @@ import dreamenv
 from dreamenv import BundleError, EvolveConfig, ResumeError, evolve
 from dreamenv.agents import evolve as module
 from dreamenv.agents.evolve import initial_parameters
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
 
 TINY = EvolveConfig(
     generations=6,

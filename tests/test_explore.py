@@ -6,9 +6,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from dreamenv.episodes import Episode
-from dreamenv.explore import BumpStatistics, CorrelatedNoise, ExplorationConfig, Explorer
-from dreamenv.spaces import ActionSpec
+from dreamenv.data.episodes import Episode
+from dreamenv.data.explore import BumpStatistics, CorrelatedNoise, ExplorationConfig, Explorer
+from dreamenv.foundation.spaces import ActionSpec
 
 LEFT, RIGHT, FORWARD = range(3)
 DISCRETE = ActionSpec(n=3)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dreamenv.files import TEMPORARY_PREFIX, remove_partial, sha256, write_bytes, write_json
+from dreamenv.foundation.files import TEMPORARY_PREFIX, remove_partial, sha256, write_bytes, write_json
 
 
 def _fail(*args, **kwargs):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dreamenv.errors import ResumeError
+from dreamenv.foundation.errors import ResumeError
 from dreamenv.training import fit as module
 from dreamenv.training.checkpoint import checkpoints, differences, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import FitConfig, fit, learning_rate_at

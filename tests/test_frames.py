@@ -7,9 +7,10 @@ from dot_env import DotEnv
 from picture_env import SPACES, PictureEnv
 
 import dreamenv
-from dreamenv import CollectConfig, EnvRecipe, UnsupportedEnvironmentError, VectorLatentObservation, collect, make_real
-from dreamenv.envs.frames import RGBObservation
-from dreamenv.envs.real import make_real_vector
+from dreamenv import CollectConfig, EnvRecipe, UnsupportedEnvironmentError, VectorLatentObservation, make_real
+from dreamenv.data import collect
+from dreamenv.real.frames import RGBObservation
+from dreamenv.real.make import make_real_vector
 
 PICTURE = "picture_env:Picture-v0"
 SHORT = CollectConfig(frames=60, num_envs=2, shard_episodes=3)

@@ -7,7 +7,7 @@ import pytest
 
 from dreamenv.evaluate.gap import best_temperature, gaps
 from dreamenv.evaluate.scores import summarise
-from dreamenv.rollout import Outcome
+from dreamenv.rollouts import Outcome
 
 
 def played(world, returns, temperature=None):

@@ -10,13 +10,13 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from dreamenv import EpisodeStore, HorizonConfig, PseudoDream, load_agent, open_loop, score_by_sight
-from dreamenv.cli import main
+from dreamenv.cli.run import main
 from dreamenv.envs.latent import make_latent_vector
 from dreamenv.envs.pseudo import make_pseudo_dream
-from dreamenv.envs.real import make_real_vector
-from dreamenv.evaluate.memory_report import report_memory
-from dreamenv.evaluate.tables import open_loop_table
+from dreamenv.real.make import make_real_vector
 from dreamenv.recordings import record
+from dreamenv.reports.model_report import report_memory
+from dreamenv.reports.tables import open_loop_table
 
 LEFT, STAY = 0, 2
 

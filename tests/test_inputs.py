@@ -12,11 +12,11 @@ import dreamenv
 from dreamenv import DreamVectorEnv, LinearAgent
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import unpack
+from dreamenv.engine.packed import compiled
+from dreamenv.engine.placement import on_device
 from dreamenv.evaluate.choose import ChooseConfig, choose
-from dreamenv.models.packed import compiled
-from dreamenv.placement import on_device
-from dreamenv.rollout import rollout
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.rollouts import rollout
 from dreamenv.world import seen_by, showing
 
 THREE = ActionSpec(n=3)

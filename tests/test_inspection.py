@@ -12,22 +12,25 @@ import torch
 from scipy.signal import lfilter
 from torch.utils.tensorboard import SummaryWriter
 
-import dreamenv.cli
-from dreamenv import commands
+import dreamenv.cli.run
 from dreamenv.bundle import world_id
+from dreamenv.cli import commands
 from dreamenv.config import build_model
-from dreamenv.episodes import Episode, StoreSpec
-from dreamenv.errors import BundleError, StoreError
-from dreamenv.inspection import quantities
-from dreamenv.inspection.calibration import EDGES, calibration_curve, calibration_error, precision_recall
-from dreamenv.inspection.inspect import inspect
-from dreamenv.inspection.logs import Curve, read_agents, read_curves, read_settings
-from dreamenv.inspection.memory import read_memory, trace_mixture
-from dreamenv.inspection.page import Plate, Row, Section, render
-from dreamenv.inspection.page_agents import agents_section
-from dreamenv.inspection.page_memory import memory_section
-from dreamenv.inspection.plots import _wide
-from dreamenv.inspection.quantities import (
+from dreamenv.data.episodes import Episode, StoreSpec
+from dreamenv.foundation.errors import BundleError, StoreError
+from dreamenv.models.mdnrnn.model import MDNRNN
+from dreamenv.models.noise import Noise
+from dreamenv.recordings import record
+from dreamenv.reports import quantities
+from dreamenv.reports.calibration import EDGES, calibration_curve, calibration_error, precision_recall
+from dreamenv.reports.inspect import inspect
+from dreamenv.reports.logs import Curve, read_agents, read_curves, read_settings
+from dreamenv.reports.memory import read_memory, trace_mixture
+from dreamenv.reports.page import Plate, Row, Section, render
+from dreamenv.reports.page_agents import agents_section
+from dreamenv.reports.page_memory import memory_section
+from dreamenv.reports.page_plots import _wide
+from dreamenv.reports.quantities import (
     autocorrelation,
     autocorrelation_time,
     chance_dependence,
@@ -37,13 +40,10 @@ from dreamenv.inspection.quantities import (
     numerical_rank,
     off_diagonal,
 )
-from dreamenv.inspection.results import InspectConfig, kinds_of, measure
-from dreamenv.inspection.samples import cut_windows, kind_counts, sample_sizes
-from dreamenv.inspection.strips import film_strip, room, telling_episodes
-from dreamenv.inspection.table import inspection_table
-from dreamenv.models.mdnrnn import MDNRNN
-from dreamenv.noise import Noise
-from dreamenv.recordings import record
+from dreamenv.reports.results import InspectConfig, kinds_of, measure
+from dreamenv.reports.samples import cut_windows, kind_counts, sample_sizes
+from dreamenv.reports.strips import film_strip, room, telling_episodes
+from dreamenv.reports.table import inspection_table
 from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
 from dreamenv.world import World
 
@@ -373,7 +373,7 @@ def test_the_trace_is_what_m_predicts(dot_world, held_out):
 def test_readings_are_those_of_the_report(dot_world, held_out):
     _, traces = held_out
     readings = read_memory(traces)
-    report = dreamenv.evaluate.memory_report.report_memory(traces, dot_world.config)
+    report = dreamenv.reports.model_report.report_memory(traces, dot_world.config)
     assert np.concatenate(readings.nll).mean() == pytest.approx(report.nll, abs=1e-5)
     assert readings.probabilities.sum(0)[1:].tolist() == pytest.approx([e.predicted for e in report.endings], rel=1e-4)
     assert [len(nll) for nll in readings.nll] == [len(trace) for trace in traces]
@@ -661,7 +661,7 @@ def test_settings_that_show_nothing_are_refused(wrong):
 
 
 def test_means_over_nothing_are_written_as_null():
-    plain = dreamenv.inspection.inspect._plain
+    plain = dreamenv.reports.inspect._plain
     assert plain({"a": (1.0, math.nan), "b": [math.inf, "x", 2]}) == {"a": [1.0, None], "b": [None, "x", 2]}
     assert quantities.effective_rank(np.zeros((5, 2))) == 0.0
 
@@ -688,7 +688,7 @@ def test_the_command_prints_the_numbers_and_names_the_page(inspected, dot_folder
     asked = []
     monkeypatch.setattr(commands, "inspect", lambda *given, **kwargs: asked.append((given, kwargs)) or inspected[0])
 
-    assert dreamenv.cli.main(["inspect", "--world", str(dot_folder), "--out", str(tmp_path)]) == 0
+    assert dreamenv.cli.run.main(["inspect", "--world", str(dot_folder), "--out", str(tmp_path)]) == 0
 
     (((_, store, folder, config), kwargs),) = asked
     assert (store.folder, folder, config) == (dot_folder / "episodes", tmp_path, InspectConfig())

@@ -9,17 +9,18 @@ import pytest
 import torch
 from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
 
-import dreamenv.cli
-from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, commands, iterate, load, load_agent
+import dreamenv.cli.run
+from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, iterate, load, load_agent
 from dreamenv.agents.hold import hold
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import copy_bundle, world_id
-from dreamenv.cli import main
-from dreamenv.collect import collect
-from dreamenv.evaluate.plots import plot_rounds
+from dreamenv.cli import commands
+from dreamenv.cli.run import main
+from dreamenv.data.collect import collect
 from dreamenv.evaluate.rounds import best_round
-from dreamenv.evaluate.tables import rounds_table
-from dreamenv.recipe import EnvRecipe
+from dreamenv.foundation.recipe import EnvRecipe
+from dreamenv.reports.plots import plot_rounds
+from dreamenv.reports.tables import rounds_table
 from dreamenv.training.fit import warm_start
 
 module = sys.modules["dreamenv.iterate"]

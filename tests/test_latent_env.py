@@ -20,9 +20,9 @@ import dreamenv
 from dreamenv import LatentObservation, UnsupportedEnvironmentError, VectorLatentObservation
 from dreamenv.envs.latent import make_latent, make_latent_vector
 from dreamenv.envs.streams import NoiseStreams
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.latent import Gaussian
-from dreamenv.noise import Noise, NoiseSpec
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.noise import Noise, NoiseSpec
 from dreamenv.world import World
 
 STAY = 2

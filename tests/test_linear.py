@@ -8,7 +8,7 @@ import torch
 import dreamenv
 from dreamenv import DreamVectorEnv, LinearAgent, rollout
 from dreamenv.agents.evolve import Population
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
 
 CPU = torch.device("cpu")
 THREE = ActionSpec(n=3)

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig, build_model
-from dreamenv.models import packed, products
+from dreamenv.engine import packed, products
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNNConfig
-from dreamenv.models.memory import LSTMMemory, MemoryConfig, one_step_loss, weighted_cross_entropy
-from dreamenv.models.vision import VisionConfig
-from dreamenv.noise import Noise
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.mdnrnn.memory import LSTMMemory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.mdnrnn.model import MDNRNNConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.noise import Noise
 from dreamenv.world import World
 
 Z, H, T = 4, 8, 6

@@ -9,11 +9,11 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv import EpisodeStore, load_agent, rollout
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.evaluate.offpolicy import Experience, experience, off_policy_return
 from dreamenv.evaluate.scores import ConstantPolicy
-from dreamenv.noise import Noise
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.noise import Noise
 from dreamenv.recordings import Recording, record
-from dreamenv.spaces import ActionSpec
+from dreamenv.verdict.offpolicy import Experience, experience, off_policy_return
 
 GAMMA = 0.95
 

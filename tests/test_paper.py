@@ -10,11 +10,11 @@ import dreamenv
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import LinearAgent, act
 from dreamenv.config import build_model
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.heads import EndingHead
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.paper import PaperMemory, PaperVAE
-from dreamenv.models.vision import VisionConfig
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.paper import PaperMemory, PaperVAE
+from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.training.memory import kind_weights
 from dreamenv.world import showing
 from dreamenv.worlds.takecover.presets import PAPER_EVOLVE, PAPER_TRAIN

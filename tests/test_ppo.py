@@ -12,7 +12,7 @@ import dreamenv
 from dreamenv import DreamVectorEnv, PPOConfig, ResumeError, load_agent, train_ppo
 from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import ppo as module
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.training.checkpoint import alone_in, checkpoints
 
 QUICK = PPOConfig(timesteps=1024, num_envs=16, n_steps=16, batch_size=128, n_epochs=2, net_arch=(16,))

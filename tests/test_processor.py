@@ -7,11 +7,11 @@ import sys
 import pytest
 import torch
 
-from dreamenv import processor
+from dreamenv.foundation import processor
 
 FAULTS = """
 import resource, torch
-from dreamenv.processor import keep_freed_memory
+from dreamenv.foundation.processor import keep_freed_memory
 {}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dreamenv.models.products import EightBitProduct, matrix_product
+from dreamenv.engine.products import EightBitProduct, matrix_product
 
 
 @pytest.fixture

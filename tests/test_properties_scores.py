@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from dreamenv.config import WorldConfig
 from dreamenv.evaluate.gap import best_temperature, gaps
 from dreamenv.evaluate.scores import bootstrap_interval, is_success, summarise
-from dreamenv.inspection.calibration import calibration_curve, calibration_error, precision_recall
-from dreamenv.rollout import Outcome
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.reports.calibration import calibration_curve, calibration_error, precision_recall
+from dreamenv.rollouts import Outcome
 
 CONFIG = WorldConfig("Any-v0", (4, 4, 3), ActionSpec(n=2), 20, success_reward=0.5)
 RETURNS = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, 0.1])

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays
 from pydantic import TypeAdapter
 
 from dreamenv.envs.settings import check_actions, check_temperature
-from dreamenv.errors import UnsupportedEnvironmentError
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
+from dreamenv.foundation.spaces import ActionSpec
 
 SINGLES = st.floats(-1e6, 1e6, width=32)
 DISCRETE = st.integers(1, 300).map(lambda n: ActionSpec(n=n))

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dreamenv.bank import StartBank
 from dreamenv.bundle import load, save
 from dreamenv.config import WorldConfig, build_model
-from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNNConfig
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.vision import VisionConfig
-from dreamenv.noise import Noise
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.model import MDNRNNConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.noise import Noise
 from dreamenv.world import World
 
 ACTIONS = [

@@ -15,7 +15,7 @@ from dreamenv import (
     PPOConfig,
     VisionTraining,
 )
-from dreamenv.ranges import check_range
+from dreamenv.foundation.ranges import check_range
 
 
 @dataclass(frozen=True)

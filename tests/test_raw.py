@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 
 import dreamenv
 from dreamenv import CompareConfig, DreamEnv, DreamVectorEnv, as_vec_env, compare, save_sb3
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.world import showing
 
 SETTINGS = {"n_steps": 8, "batch_size": 8, "n_epochs": 1, "device": "cpu"}
@@ -123,7 +124,7 @@ def test_wrappers_of_rewards_and_those_below_a_world_may_stay(dot_world, tmp_pat
 
 
 def test_compare_refuses_a_model_of_other_actions(continuous_world):
-    config = dataclasses.replace(continuous_world.config, action=dreamenv.spaces.ActionSpec(low=(-3.0,), high=(3.0,)))
+    config = dataclasses.replace(continuous_world.config, action=ActionSpec(low=(-3.0,), high=(3.0,)))
     world = dreamenv.World(config, continuous_world.model, continuous_world.bank)
     dreams = DreamVectorEnv(world, 2, autoreset_mode=AutoresetMode.SAME_STEP)
     with pytest.raises(ValueError, match="save_sb3"):

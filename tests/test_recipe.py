@@ -12,16 +12,16 @@ from picture_env import Mirror, PictureEnv
 import dreamenv
 from dreamenv import BundleError, EnvRecipe, UnsupportedEnvironmentError, make_real
 from dreamenv.bundle import CONFIG
-from dreamenv.cli import main
-from dreamenv.commands import COMMANDS
+from dreamenv.cli.commands import COMMANDS
+from dreamenv.cli.run import main
+from dreamenv.data.episodes import EpisodeStore
 from dreamenv.envs.pseudo import make_pseudo_dream
-from dreamenv.envs.real import make_reality, make_reality_vector
-from dreamenv.episodes import EpisodeStore
 from dreamenv.evaluate.choose import ChooseConfig, choose
-from dreamenv.evaluate.film import write_film
 from dreamenv.evaluate.scores import ConstantPolicy
-from dreamenv.manifest import read_files, write_files
-from dreamenv.recipe import parse_kwargs
+from dreamenv.foundation.manifest import read_files, write_files
+from dreamenv.foundation.recipe import parse_kwargs
+from dreamenv.real.make import make_reality, make_reality_vector
+from dreamenv.reports.film import write_film
 
 PICTURE, MIRROR = "picture_env:Picture-v0", "picture_env:Mirror"
 
@@ -134,7 +134,7 @@ def test_an_argument_without_a_value_is_wrong_input(tmp_path, capsys, name):
 
 def test_iterations_hand_the_recipe_on(tmp_path, monkeypatch):
     handed = []
-    monkeypatch.setattr("dreamenv.commands.iterate", lambda recipe, *_: handed.append(recipe) or sys.exit())
+    monkeypatch.setattr("dreamenv.cli.commands.iterate", lambda recipe, *_: handed.append(recipe) or sys.exit())
     with pytest.raises(SystemExit):
         COMMANDS["iterate"](PICTURE, tmp_path, (("kind=dict",),), ((MIRROR,),))
     assert handed == [EnvRecipe(PICTURE, {"kind": "dict"}, (MIRROR,))]
@@ -238,7 +238,9 @@ class TestReality:
             make_reality(config.recipe)
         assert "strange_wrappers" not in sys.modules
 
-    @pytest.mark.parametrize("name", ["os:abort", "subprocess:run", "dreamenv.files:sha256_of", "builtins:print"])
+    @pytest.mark.parametrize(
+        "name", ["os:abort", "subprocess:run", "dreamenv.foundation.files:sha256_of", "builtins:print"]
+    )
     def test_what_is_no_wrapper_is_not_called_because_a_world_names_it(self, dot_world, name):
         config = dataclasses.replace(dot_world.config, wrappers=(name,))
         with pytest.raises(UnsupportedEnvironmentError, match="expected a wrapper module:name"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from dreamenv.rollout import rollout
+from dreamenv.rollouts import rollout
 
 
 def length_of(seed):

@@ -19,8 +19,8 @@ import dreamenv
 from dreamenv import BundleError, DreamVectorEnv, PPOConfig, VectorActionPenalty, as_vec_env, load_agent, save_sb3
 from dreamenv.agents.sb3 import read_sb3
 from dreamenv.agents.store import AgentConfig
-from dreamenv.manifest import read_files, write_files
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.manifest import read_files, write_files
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.world import showing
 
 SMALL = {"net_arch": [16]}

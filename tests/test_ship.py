@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 import dreamenv
-from dreamenv.cli import main
-from dreamenv.evaluate.report import report
+from dreamenv.cli.run import main
+from dreamenv.reports.summary import report
 from tools import ship_world
 
 README = "before\n<!-- results:begin -->\nan old table\n<!-- results:end -->\nafter\n"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dreamenv.envs.streams import BLOCK, NoiseStreams
-from dreamenv.noise import NoiseSpec
+from dreamenv.models.noise import NoiseSpec
 
 Z = 4
 

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
 import dreamenv
-from dreamenv.envs.real import describe
+from dreamenv.real.make import describe
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
 from dreamenv.worlds.takecover.real import LEFT, RIGHT, STAY

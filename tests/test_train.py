@@ -11,23 +11,23 @@ import torch
 from dot_env import HEIGHT, WIDTH, DotEnv
 from dot_settings import DOT_TRAIN
 
-from dreamenv.bank import StartBank
 from dreamenv.bundle import CONFIG, WEIGHTS
 from dreamenv.config import WorldConfig
-from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
-from dreamenv.errors import ResumeError, StoreError
-from dreamenv.evaluate.horizon import OpenLoop
-from dreamenv.evaluate.memory_report import explained_variance, report_memory, sums_of
-from dreamenv.evaluate.tables import memory_table, open_loop_table, vision_table
-from dreamenv.evaluate.vision_report import report_vision
-from dreamenv.inspection.logs import read_curves
+from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.foundation.errors import ResumeError, StoreError
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig, build_memory, build_vision
-from dreamenv.models.memory import LSTMMemory, MemoryConfig
-from dreamenv.models.vision import VisionConfig
-from dreamenv.noise import Noise
+from dreamenv.models.mdnrnn.memory import LSTMMemory, MemoryConfig
+from dreamenv.models.mdnrnn.model import MDNRNN, MDNRNNConfig, build_memory, build_vision
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.noise import Noise
 from dreamenv.recordings import Recording, record
-from dreamenv.spaces import ActionSpec
+from dreamenv.reports.horizon import OpenLoop
+from dreamenv.reports.logs import read_curves
+from dreamenv.reports.model_report import explained_variance, report_memory, sums_of
+from dreamenv.reports.tables import memory_table, open_loop_table, vision_table
+from dreamenv.reports.vision_report import report_vision
 from dreamenv.training import mdnrnn as mdnrnn_training
 from dreamenv.training import memory as memory_training
 from dreamenv.training import world as world_training

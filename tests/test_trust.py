@@ -10,12 +10,16 @@ import torch
 
 from dreamenv import EpisodeStore, LinearAgent, TrustConfig, load_agent, save_linear, trust
 from dreamenv.agents.observing import ObservingAgent
-from dreamenv.cli import main
-from dreamenv.envs.real import make_real_vector
-from dreamenv.evaluate.failures import failures
-from dreamenv.evaluate.offpolicy import Experience
+from dreamenv.cli.run import main
 from dreamenv.evaluate.scores import ConstantPolicy, is_success
-from dreamenv.evaluate.signals import (
+from dreamenv.foundation.files import to_json
+from dreamenv.models.mdnrnn.model import MDNRNN
+from dreamenv.real.make import make_real_vector
+from dreamenv.reports.tables import trust_facts, trust_table
+from dreamenv.rollouts import Outcome, Trajectory, rollout
+from dreamenv.verdict.failures import failures
+from dreamenv.verdict.offpolicy import Experience
+from dreamenv.verdict.signals import (
     FEW_SUCCESSES,
     Records,
     exceedance,
@@ -27,11 +31,7 @@ from dreamenv.evaluate.signals import (
     shortfall,
     strangest_moments,
 )
-from dreamenv.evaluate.tables import trust_facts, trust_table
-from dreamenv.evaluate.trust import LIMITS, Sign, believed, dream, evidence, light
-from dreamenv.files import to_json
-from dreamenv.models.mdnrnn import MDNRNN
-from dreamenv.rollout import Outcome, Trajectory, rollout
+from dreamenv.verdict.trust import LIMITS, Sign, believed, dream, evidence, light
 
 FEW = TrustConfig(dreams=40, gamma=0.95)
 

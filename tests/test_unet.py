@@ -7,12 +7,12 @@ import torch
 from dot_env import HEIGHT, WIDTH
 
 import dreamenv
-from dreamenv.bank import StartBank
-from dreamenv.evaluate.vision_report import report_vision
+from dreamenv.models.bank import StartBank
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig, build_memory
-from dreamenv.models.unet import UNetVAE
-from dreamenv.models.vision import VisionConfig
+from dreamenv.models.mdnrnn.model import MDNRNN, MDNRNNConfig, build_memory
+from dreamenv.models.mdnrnn.unet import UNetVAE
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.reports.vision_report import report_vision
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
 

@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from dreamenv import DreamEnv, DreamVectorEnv
-from dreamenv.envs.blocks import CACHED
+from dreamenv.engine.blocks import CACHED
 
 STAY = 2
 # Before 1.4, Gymnasium's wrapper drops the first step of all episodes but the first if vectors reset in the same step.

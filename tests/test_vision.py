@@ -7,7 +7,7 @@ from torch.distributions import Normal
 from torch.distributions.kl import kl_divergence as torch_kl
 
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.vision import (
+from dreamenv.models.mdnrnn.vision import (
     ConvVAE,
     VisionConfig,
     colour_bins,

@@ -6,9 +6,9 @@ from dot_env import HEIGHT, WIDTH
 from torch.nn import functional as F  # noqa: N812
 
 import dreamenv
-from dreamenv.evaluate.vision_report import report_vision
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.vision import ConvVAE, VisionConfig
+from dreamenv.models.mdnrnn.vision import ConvVAE, VisionConfig
+from dreamenv.reports.vision_report import report_vision
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
 from dreamenv.training.vision_gan import VAEGAN

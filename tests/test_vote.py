@@ -9,9 +9,9 @@ import stable_baselines3
 import torch
 
 from dreamenv import BundleError, DreamEnv, SB3Agent, VotingAgent, choose, load_agent, save_sb3, save_vote
-from dreamenv.cli import main
+from dreamenv.cli.run import main
 from dreamenv.evaluate.choose import ChooseConfig
-from dreamenv.manifest import read_files, write_files
+from dreamenv.foundation.manifest import read_files, write_files
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)
 

@@ -9,8 +9,8 @@ ENV_ID = "MiniWorld-Sidewalk-v0"
 # A process of its own: a broken graphics driver ends in a crash, not in an exception.
 DRAW = f"""
 import sys
-from dreamenv.envs.real import make_real
-from dreamenv.errors import RenderingError
+from dreamenv.real.make import make_real
+from dreamenv.foundation.errors import RenderingError
 try:
     make_real({ENV_ID!r}).reset(seed=0)
 except RenderingError as error:
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _reason(result: subprocess.CompletedProcess[str]) -> str:
-    from dreamenv.envs.real import GL_PACKAGES  # only here: the import takes seconds
+    from dreamenv.real.make import GL_PACKAGES  # only here: the import takes seconds
 
     lines = result.stderr.strip().splitlines()
     reason = lines[-1] if lines and result.returncode > 0 else f"drawing crashed ({result.returncode})"

@@ -23,8 +23,8 @@ from dreamenv.envs.latent import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.groups import SightLog, groups_of
 from dreamenv.evaluate.scores import is_success
-from dreamenv.files import write_bytes
-from dreamenv.progress import progress
+from dreamenv.foundation.files import write_bytes
+from dreamenv.foundation.progress import progress
 from dreamenv.world import seen_by
 
 SHOWN = ("lost", "stuck", "hidden")  # the rarest first: an episode is shown for one group only

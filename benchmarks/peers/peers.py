@@ -23,7 +23,7 @@ import torch
 import tyro
 from tabulate import tabulate
 
-from dreamenv.files import write_json
+from dreamenv.foundation.files import write_json
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PACKAGES = ("dreamenv", "gymnasium", "mbrl", "numpy", "simulusion", "tensordict", "torch", "torchrl")

@@ -23,13 +23,13 @@ from tabulate import tabulate
 import dreamenv
 from dreamenv.agents.dreams import make_dreams
 from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
-from dreamenv.bank import StartBank
 from dreamenv.config import build_model
-from dreamenv.files import write_json
-from dreamenv.models.packed import PackedMemory
-from dreamenv.models.products import EightBitProduct, MatrixProduct
-from dreamenv.processor import bfloat16_is_fast
-from dreamenv.rollout import rollout
+from dreamenv.engine.packed import PackedMemory
+from dreamenv.engine.products import EightBitProduct, MatrixProduct
+from dreamenv.foundation.files import write_json
+from dreamenv.foundation.processor import bfloat16_is_fast
+from dreamenv.models.bank import StartBank
+from dreamenv.rollouts import rollout
 
 Calls = dict[str, Callable[[], object]]
 Product = MatrixProduct | EightBitProduct

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from dreamenv.episodes import Episode, EpisodeStore, StoreSpec
-from dreamenv.spaces import ActionSpec
+from dreamenv.data.episodes import Episode, EpisodeStore, StoreSpec
+from dreamenv.foundation.spaces import ActionSpec
 
 EPISODES, STEPS, SHAPE, SHARD = 128, 99, (60, 80, 3), 32
 READS = 200_000

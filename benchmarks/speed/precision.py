@@ -15,11 +15,11 @@ import tyro
 from tabulate import tabulate
 
 import dreamenv
-from dreamenv.evaluate.memory_report import report_memory
-from dreamenv.evaluate.vision_report import report_vision
-from dreamenv.files import write_json
-from dreamenv.models.mdnrnn import MDNRNN
+from dreamenv.foundation.files import write_json
+from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.recordings import record
+from dreamenv.reports.model_report import report_memory
+from dreamenv.reports.vision_report import report_vision
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
 from experiments.runner import once

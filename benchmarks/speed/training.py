@@ -24,9 +24,9 @@ from tabulate import tabulate
 import dreamenv
 from benchmarks.speed.dream import PRECISIONS, rates
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.envs.real import make_real
-from dreamenv.files import write_json
-from dreamenv.processor import keep_freed_memory
+from dreamenv.foundation.files import write_json
+from dreamenv.foundation.processor import keep_freed_memory
+from dreamenv.real.make import make_real
 from dreamenv.recordings import record
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import train_memory

@@ -9,8 +9,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_count, check_share, check_temperature
 from dreamenv.envs.shaping import VectorActionPenalty
-from dreamenv.ranges import check_seeds
-from dreamenv.view import Input
+from dreamenv.foundation.ranges import check_seeds
+from dreamenv.models.view import Input
 from dreamenv.world import World
 
 

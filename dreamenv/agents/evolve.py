@@ -24,12 +24,12 @@ from dreamenv.agents.linear import LinearAgent, act, unpack
 from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.agents.store import check_kind, save_linear
 from dreamenv.bundle import as_world, world_id
-from dreamenv.errors import DivergenceError, ResumeError, SettingsError
-from dreamenv.files import write_json
-from dreamenv.progress import progress
-from dreamenv.rollout import rollout
-from dreamenv.seeds import SEEDING, spawn
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.errors import DivergenceError, ResumeError, SettingsError
+from dreamenv.foundation.files import write_json
+from dreamenv.foundation.progress import progress
+from dreamenv.foundation.seeds import SEEDING, spawn
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.rollouts import rollout
 from dreamenv.training.checkpoint import alone_in, differences
 from dreamenv.world import World, showing
 
@@ -82,7 +82,7 @@ class Evolution:
         fitness: Mean shaped dream return of every candidate, generation by generation.
         sigma: Step size after every generation.
         evaluations: Generation -> mean dream return of the distribution's mean, without any action penalty.
-        seeding: How the run got its seeds, see :mod:`dreamenv.seeds`; 1 in records that do not say so.
+        seeding: How the run got its seeds, see :mod:`dreamenv.foundation.seeds`; 1 in records that do not say so.
     """
 
     config: dict[str, Any]

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamenv.errors import SettingsError
-from dreamenv.spaces import ActionSpec
-from dreamenv.view import Input
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.view import Input
 
 Layer = tuple[Tensor, Tensor]
 
@@ -95,7 +95,7 @@ class LinearAgent:
     def predict(
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
-        """Chooses actions for (B, F) observations, or one for (F,); see :class:`dreamenv.rollout.Policy`."""
+        """Chooses actions for (B, F) observations, or one for (F,); see :class:`dreamenv.rollouts.Policy`."""
         inner = np.atleast_2d(observation)
         if self.hidden is not None:
             inner = np.tanh(inner @ self.hidden[0].T + self.hidden[1])

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dreamenv.data.explore import CorrelatedNoise, ExplorationConfig
 from dreamenv.envs.latent import as_tensor
-from dreamenv.explore import CorrelatedNoise, ExplorationConfig
 from dreamenv.models.base import State
-from dreamenv.noise import Noise
-from dreamenv.rollout import Policy
+from dreamenv.models.noise import Noise
+from dreamenv.rollouts import Policy
 from dreamenv.world import World, seen_by
 
 Disturb = Callable[[NDArray], NDArray]

@@ -27,10 +27,10 @@ from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
 from dreamenv.agents.store import check_kind
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
-from dreamenv.errors import SettingsError
-from dreamenv.progress import progress
-from dreamenv.ranges import check_range
-from dreamenv.seeds import SEEDING, spawn_short
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.progress import progress
+from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.seeds import SEEDING, spawn_short
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 from dreamenv.training.fit import check_weights, not_finite
 from dreamenv.world import World, showing

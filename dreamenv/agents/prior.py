@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.config import WorldConfig
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
 
 
 def log_action_prior(config: WorldConfig) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from dreamenv.envs.dream_vector import observation_space
 from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
 from dreamenv.world import World
 
 _CHANGING = (gym.ObservationWrapper, VectorObservationWrapper, MaxAndSkipObservation)

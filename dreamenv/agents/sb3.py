@@ -24,9 +24,9 @@ from dreamenv.agents.prior import to_box, unit_box
 from dreamenv.agents.raw import check_raw
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.bundle import world_id
-from dreamenv.errors import BundleError, SettingsError
-from dreamenv.seeds import spawn
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.errors import BundleError, SettingsError
+from dreamenv.foundation.seeds import spawn
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.world import World
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -61,7 +61,7 @@ class SB3Agent:
         episode_start: NDArray | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray, Held]:
-        """Chooses actions; see :class:`dreamenv.rollout.Policy`. Without ``state`` it decides at every step."""
+        """Chooses actions; see :class:`dreamenv.rollouts.Policy`. Without ``state`` it decides at every step."""
         decided, _ = self.policy.predict(np.atleast_2d(observation), deterministic=deterministic)
         decided = _clip(decided, self.policy.action_space)
         if self.config.scaled_actions:

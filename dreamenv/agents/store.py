@@ -16,12 +16,12 @@ from torch import Tensor
 
 from dreamenv.agents.linear import LinearAgent
 from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
-from dreamenv.errors import BundleError, ResumeError, SettingsError
-from dreamenv.files import to_json
-from dreamenv.manifest import MANIFEST, read_files, write_files
-from dreamenv.ranges import check_range
-from dreamenv.spaces import ActionSpec
-from dreamenv.view import Input
+from dreamenv.foundation.errors import BundleError, ResumeError, SettingsError
+from dreamenv.foundation.files import to_json
+from dreamenv.foundation.manifest import MANIFEST, read_files, write_files
+from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.view import Input
 from dreamenv.world import World
 
 WEIGHTS = "agent.safetensors"

@@ -15,7 +15,7 @@ from torch import Tensor
 from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import AgentConfig, save_agent
-from dreamenv.errors import BundleError, SettingsError
+from dreamenv.foundation.errors import BundleError, SettingsError
 
 
 class VotingAgent:
@@ -50,7 +50,7 @@ class VotingAgent:
         episode_start: NDArray | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray, Held]:
-        """Chooses actions; see :class:`dreamenv.rollout.Policy`."""
+        """Chooses actions; see :class:`dreamenv.rollouts.Policy`."""
         probabilities = self.probabilities(torch.from_numpy(np.atleast_2d(observation)))
         chosen = probabilities.argmax(1) if deterministic else torch.multinomial(probabilities, 1).squeeze(1)
         actions, state = hold(chosen.numpy(), self.config.action_repeat, state, episode_start)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.envs.streams import NoiseStreams, seeds_of
-from dreamenv.noise import Noise, NoiseSpec
+from dreamenv.models.noise import Noise, NoiseSpec
 
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # constants of SplitMix64, as signed numbers
 _FIRST = 0xBF58476D1CE4E5B9 - 2**64

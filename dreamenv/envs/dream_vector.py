@@ -16,7 +16,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dreamenv.bundle import as_world
-from dreamenv.envs.blocks import CACHED, INVARIANT, WHOLE
+from dreamenv.engine.blocks import CACHED, INVARIANT, WHOLE
+from dreamenv.engine.packed import compiled
+from dreamenv.engine.placement import on_device
 from dreamenv.envs.counters import CountersState, make_streams
 from dreamenv.envs.settings import (
     check_actions,
@@ -34,11 +36,9 @@ from dreamenv.envs.settings import (
     with_time_limit,
 )
 from dreamenv.envs.streams import StreamsState
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
 from dreamenv.models.base import State
-from dreamenv.models.packed import compiled
-from dreamenv.noise import Noise
-from dreamenv.placement import on_device
+from dreamenv.models.noise import Noise
 from dreamenv.world import Transition, World
 
 

@@ -16,10 +16,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dreamenv.bundle import as_world
+from dreamenv.engine.packed import compiled
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
-from dreamenv.envs.frames import check_frames
-from dreamenv.envs.real import make_reality
 from dreamenv.envs.settings import (
     check_action,
     check_actions,
@@ -33,11 +32,12 @@ from dreamenv.envs.settings import (
     with_time_limit,
 )
 from dreamenv.envs.streams import NoiseStreams, seeds_of
-from dreamenv.errors import UnsupportedEnvironmentError
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.base import State
-from dreamenv.models.packed import compiled
-from dreamenv.noise import Noise
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.noise import Noise
+from dreamenv.real.frames import check_frames
+from dreamenv.real.make import make_reality
 from dreamenv.world import World
 
 _ENTRY_POINT = f"{__name__}:make_latent"

@@ -9,10 +9,10 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from dreamenv.envs.latent import VectorLatentObservation
-from dreamenv.envs.real import make_reality_vector
 from dreamenv.envs.settings import check_count, check_one_temperature
 from dreamenv.models.base import State
-from dreamenv.noise import Noise
+from dreamenv.models.noise import Noise
+from dreamenv.real.make import make_reality_vector
 from dreamenv.world import World
 
 

@@ -15,9 +15,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from dreamenv.envs.streams import is_integer
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.base import State
-from dreamenv.spaces import ActionSpec
 from dreamenv.world import World
 
 

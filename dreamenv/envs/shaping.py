@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from dreamenv.envs.settings import check_options, check_reset_mask
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
 
 
 class ActionPenalty(gym.Wrapper):
@@ -74,7 +74,7 @@ class VectorActionPenalty(VectorWrapper):
 
     @property
     def leave(self) -> Callable[[NDArray[np.bool_]], None] | None:
-        """What takes environments out of the batch, if they can do that; see :func:`dreamenv.rollout.rollout`."""
+        """What takes environments out of the batch, if they can do that; see :func:`dreamenv.rollouts.rollout`."""
         return getattr(self.env, "leave", None)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -12,8 +12,8 @@ import torch
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from dreamenv.errors import SettingsError
-from dreamenv.noise import Noise, NoiseSpec
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.models.noise import Noise, NoiseSpec
 
 BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
 

@@ -14,10 +14,10 @@ from typing import Any
 from gymnasium.vector import VectorEnv
 from pydantic import TypeAdapter, ValidationError
 
-from dreamenv.errors import StorageError
 from dreamenv.evaluate.groups import GroupScore
 from dreamenv.evaluate.scores import Score
-from dreamenv.files import to_json, write_json
+from dreamenv.foundation.errors import StorageError
+from dreamenv.foundation.files import to_json, write_json
 
 
 @dataclass(frozen=True)

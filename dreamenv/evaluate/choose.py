@@ -10,13 +10,13 @@ from pathlib import Path
 
 from dreamenv.bundle import as_world
 from dreamenv.envs.latent import VectorLatentObservation
-from dreamenv.envs.real import make_reality_vector
-from dreamenv.errors import SettingsError
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
-from dreamenv.progress import advance_to, progress
-from dreamenv.ranges import check_range, check_seeds
-from dreamenv.rollout import Policy
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.progress import advance_to, progress
+from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.real.make import make_reality_vector
+from dreamenv.rollouts import Policy
 from dreamenv.world import World, seen_by
 
 VALIDATION_SEED = 80_000

@@ -22,15 +22,15 @@ from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import VectorLatentObservation
-from dreamenv.envs.real import make_reality_vector
 from dreamenv.envs.settings import check_one_temperature
-from dreamenv.errors import SettingsError
 from dreamenv.evaluate.baselines import Row, kept, source
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
-from dreamenv.progress import advance_to, progress
-from dreamenv.ranges import check_range, check_seeds
-from dreamenv.rollout import Policy
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.progress import advance_to, progress
+from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.real.make import make_reality_vector
+from dreamenv.rollouts import Policy
 from dreamenv.world import World, seen_by
 
 TEST_SEED = 90_000

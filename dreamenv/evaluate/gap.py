@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import scipy.stats
 
-from dreamenv.errors import SettingsError
 from dreamenv.evaluate.scores import Score
+from dreamenv.foundation.errors import SettingsError
 
 Quantity = Literal["return", "success", "length"]
 

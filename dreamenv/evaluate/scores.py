@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from dreamenv.config import WorldConfig
-from dreamenv.rollout import Outcome, Policy, rollout
+from dreamenv.rollouts import Outcome, Policy, rollout
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def score(
         name: Of the policy, for the record.
         deterministic: Whether it acts greedily.
         temperature: None in reality.
-        on_step: As for :func:`~dreamenv.rollout.rollout`.
+        on_step: As for :func:`~dreamenv.rollouts.rollout`.
 
     Returns:
         The score.

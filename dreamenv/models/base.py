@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.models.latent import Latent
-from dreamenv.noise import Noise, NoiseSpec
+from dreamenv.models.noise import Noise, NoiseSpec
 
 
 @dataclass(frozen=True)

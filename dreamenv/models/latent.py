@@ -12,7 +12,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from dreamenv.noise import Noise
+from dreamenv.models.noise import Noise
 
 MixtureKind = Literal["per_dim", "joint"]
 LOG_SCALE_RANGE = (-6.0, 3.0)
@@ -51,7 +51,7 @@ class Latent(ABC):
 
         Args:
             temperature: (B,) non-negative; 1 if None.
-            uniform: (B, U) in [0, 1), as many as the world model's :class:`dreamenv.noise.NoiseSpec` says.
+            uniform: (B, U) in [0, 1), as many as the world model's :class:`dreamenv.models.noise.NoiseSpec` says.
             normal: (B, N) standard normal, likewise.
 
         Returns:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.base import WorldModel
-from dreamenv.spaces import ActionSpec
 
 Build = Callable[[Any, ActionSpec, int], WorldModel]
 

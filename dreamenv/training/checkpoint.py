@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from dreamenv.errors import ResumeError
-from dreamenv.files import lock_folder, remove_partial, write_bytes
+from dreamenv.foundation.errors import ResumeError
+from dreamenv.foundation.files import lock_folder, remove_partial, write_bytes
 
 CHECKPOINT_SECONDS = 20.0  # between checkpoints: what a killed process may lose
 GENERATIONS = 2

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dreamenv.errors import DivergenceError
-from dreamenv.processor import bfloat16_is_fast
-from dreamenv.progress import progress
-from dreamenv.ranges import check_range
+from dreamenv.foundation.errors import DivergenceError
+from dreamenv.foundation.processor import bfloat16_is_fast
+from dreamenv.foundation.progress import progress
+from dreamenv.foundation.ranges import check_range
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 
 LOG_EVERY = 10  # steps between entries of the log

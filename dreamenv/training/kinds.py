@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from dreamenv.config import WorldConfig
-from dreamenv.episodes import Episode
-from dreamenv.errors import SettingsError
+from dreamenv.data.episodes import Episode
+from dreamenv.foundation.errors import SettingsError
 from dreamenv.models.base import WorldModel
 from dreamenv.models.heads import EndingRule
 from dreamenv.models.registry import Build, register_model

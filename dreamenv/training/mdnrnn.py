@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from dreamenv.errors import SettingsError
-from dreamenv.models.mdnrnn import MDNRNN, MDNRNNConfig, build_mdnrnn
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.models.mdnrnn.model import MDNRNN, MDNRNNConfig, build_mdnrnn
 from dreamenv.recordings import record
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
 from dreamenv.training.memory import MemoryTraining, train_memory

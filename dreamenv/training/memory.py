@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.config import WorldConfig
-from dreamenv.endings import Kind
+from dreamenv.data.endings import Kind
+from dreamenv.foundation.ranges import check_range
 from dreamenv.models.heads import mean_per_kind
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import build_memory
-from dreamenv.models.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
-from dreamenv.ranges import check_range
+from dreamenv.models.mdnrnn.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.mdnrnn.model import build_memory
 from dreamenv.recordings import Recording
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts

@@ -12,17 +12,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dreamenv.episodes import Episode
+from dreamenv.data.episodes import Episode
+from dreamenv.foundation.ranges import check_range
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import build_vision
-from dreamenv.models.vision import (
+from dreamenv.models.mdnrnn.model import build_vision
+from dreamenv.models.mdnrnn.vision import (
     Vision,
     VisionConfig,
     colour_bins,
     rare_colour_table,
     reconstruction_spread,
 )
-from dreamenv.ranges import check_range
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN

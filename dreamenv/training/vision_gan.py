@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.vision import Vision
+from dreamenv.models.mdnrnn.vision import Vision
 
 CHANNELS = (32, 64, 128)
 

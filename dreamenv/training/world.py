@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dreamenv.bank import StartBank
 from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
-from dreamenv.endings import Kind, ending_kinds, kind_of, ordinary_reward
-from dreamenv.episodes import VALIDATION_EVERY, Episode, EpisodeStore
+from dreamenv.data.endings import Kind, ending_kinds, kind_of, ordinary_reward
+from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore
+from dreamenv.engine.placement import check_device
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
-from dreamenv.noise import Noise
-from dreamenv.placement import check_device
+from dreamenv.models.noise import Noise
 from dreamenv.recordings import FRAMES, ending_index, record
-from dreamenv.spaces import ActionSpec
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, trainer_of
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.world import World

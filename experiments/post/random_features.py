@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dreamenv.bank import StartBank
+from dreamenv.engine.packed import compiled
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.latent import Latent
-from dreamenv.models.packed import compiled
 from dreamenv.world import World
 from experiments.worlds import with_fresh_memory
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 import dreamenv
-from dreamenv.evaluate.horizon import HorizonConfig, open_loop
-from dreamenv.evaluate.memory_report import one_step_loss
 from dreamenv.models.latent import Mixture, MixtureKind
 from dreamenv.recordings import record
+from dreamenv.reports.horizon import HorizonConfig, open_loop
+from dreamenv.reports.model_report import one_step_loss
 from dreamenv.world import Trace
 from experiments.runner import Study
 from experiments.show import Layout, Row, cells, span, spread

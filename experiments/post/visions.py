@@ -11,8 +11,8 @@ import torch
 
 import dreamenv
 from benchmarks.speed.training import seconds_per_step
-from dreamenv.evaluate.plots import plot_frames
-from dreamenv.evaluate.report import report, telling_frames
+from dreamenv.reports.plots import plot_frames
+from dreamenv.reports.summary import report, telling_frames
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
 from experiments.runner import Study, once

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import dreamenv
 from dreamenv.models.base import State
-from dreamenv.noise import Noise
+from dreamenv.models.noise import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 from experiments.takecover.fireballs import draw
 

@@ -15,9 +15,9 @@ from tabulate import tabulate
 
 import dreamenv
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
-from dreamenv.rollout import rollout
+from dreamenv.real.make import make_real_vector
+from dreamenv.rollouts import rollout
 from dreamenv.world import seen_by
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 from experiments.takecover.temperature import BLIND, ENV

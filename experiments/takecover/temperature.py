@@ -16,8 +16,8 @@ import gymnasium as gym
 import numpy as np
 
 import dreamenv
-from dreamenv.envs.real import make_real_vector
 from dreamenv.evaluate.scores import ConstantPolicy, UniformPolicy
+from dreamenv.real.make import make_real_vector
 from dreamenv.training.world import world_config_of
 from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
 from dreamenv.worlds.takecover.presets import COLLECT, EVOLVE, PPO, PPO_HELD, TRAIN

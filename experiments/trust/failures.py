@@ -14,9 +14,9 @@ from tabulate import tabulate
 
 import dreamenv
 from dreamenv.evaluate.choose import VALIDATION_SEED
-from dreamenv.evaluate.plots import plot_frames
-from dreamenv.files import write_json
-from dreamenv.progress import progress
+from dreamenv.foundation.files import write_json
+from dreamenv.foundation.progress import progress
+from dreamenv.reports.plots import plot_frames
 from experiments.show import Row
 
 SHOWN = (0, 10, 20, 50, 100, 149)  # steps in the picture

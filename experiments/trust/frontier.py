@@ -19,8 +19,8 @@ from stable_baselines3.common.env_util import make_vec_env
 
 import dreamenv
 from dreamenv.agents.prior import log_action_prior
-from dreamenv.envs.real import make_real, make_real_vector
-from dreamenv.files import write_json
+from dreamenv.foundation.files import write_json
+from dreamenv.real.make import make_real, make_real_vector
 from dreamenv.training.world import world_config_of
 from experiments.runner import Job, Jobs, once, slug, stored
 from experiments.show import Layout, Row, cells, spread

@@ -5,8 +5,8 @@ import scipy.stats
 import torch
 from tabulate import tabulate
 
-from dreamenv.evaluate.memory_report import area_under_curve
-from dreamenv.evaluate.trust import LIMITS, Sign, light
+from dreamenv.reports.model_report import area_under_curve
+from dreamenv.verdict.trust import LIMITS, Sign, light
 from experiments.show import Row, grouped
 
 RIDGES = (1.0, 10.0, 100.0)

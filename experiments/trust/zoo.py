@@ -14,11 +14,11 @@ import torch
 
 import dreamenv
 from dreamenv.agents.store import WEIGHTS, read_agent
-from dreamenv.errors import BundleError
 from dreamenv.evaluate.scores import summarise
-from dreamenv.evaluate.signals import Records, novelty, read_records, shortfall
-from dreamenv.evaluate.trust import LIMITS, believed, dream, signals
-from dreamenv.rollout import Outcome
+from dreamenv.foundation.errors import BundleError
+from dreamenv.rollouts import Outcome
+from dreamenv.verdict.signals import Records, novelty, read_records, shortfall
+from dreamenv.verdict.trust import LIMITS, believed, dream, signals
 from experiments.runner import Job, Jobs, once, stored
 from experiments.show import Layout, Row, cells, first
 from experiments.trust.judgement import CANDIDATES, RIDGES, doubt, halves, judgement

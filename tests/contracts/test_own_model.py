@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dreamenv
-from dreamenv.errors import BundleError
+from dreamenv.foundation.errors import BundleError
 from dreamenv.models import registry
 from dreamenv.testing import DreamContract, WorldContract
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dreamenv.models.mdnrnn import build_vision
-from dreamenv.models.vision import VisionConfig
+from dreamenv.models.mdnrnn.model import build_vision
+from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.testing import VisionContract
 
 KINDS = {

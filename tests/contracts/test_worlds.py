@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import dreamenv
-from dreamenv.bank import StartBank
 from dreamenv.config import WorldConfig, build_model
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn import MDNRNNConfig
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.vision import VisionConfig
-from dreamenv.spaces import ActionSpec
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.model import MDNRNNConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.testing import DreamContract, WorldContract
 from dreamenv.world import World, showing
 

@@ -36,7 +36,7 @@ PROMISES = {
         "stress/test_strangers.py",
     ),
     "no module is imported because a world names it": (
-        "envs/named.py",
+        "real/named.py",
         "if colon and module not in sys.modules",
         "if False",
         "stress/test_strangers.py",
@@ -54,7 +54,7 @@ PROMISES = {
         "test_episodes.py",
     ),
     "h has seen every z but the last": (
-        "models/mdnrnn.py",
+        "models/mdnrnn/model.py",
         "h, carry = self.memory.advance(state.z, action, state.h, state.carry)",
         "h, carry = self.memory.advance(torch.zeros_like(state.z), action, state.h, state.carry)",
         "test_latent_env.py",

@@ -12,10 +12,10 @@ from dot_env import HEIGHT, WIDTH
 
 import dreamenv
 from dreamenv import EvolveConfig, FitConfig, MemoryConfig, MemoryTraining, PPOConfig, VisionConfig, VisionTraining
+from dreamenv.data.episodes import Episode, EpisodeStore, StoreSpec
 from dreamenv.envs.latent import make_latent_vector
-from dreamenv.envs.real import make_real_vector
-from dreamenv.episodes import Episode, EpisodeStore, StoreSpec
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.real.make import make_real_vector
 
 STEPS = 20
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from dreamenv.errors import DreamenvError
+from dreamenv.foundation.errors import DreamenvError
 
 CALLS = ("chmod", "close", "fsync", "mkdir", "open", "replace", "unlink")
 DONE, FAILED, REFUSED = 0, 1, 2

@@ -7,8 +7,9 @@ import signal
 import pytest
 from killing import DONE, run_in_child
 
-from dreamenv import CollectConfig, EpisodeStore, StoreError, collect
-from dreamenv.files import TEMPORARY_PREFIX
+from dreamenv import CollectConfig, EpisodeStore, StoreError
+from dreamenv.data import collect
+from dreamenv.foundation.files import TEMPORARY_PREFIX
 
 DOT = "dot_env:Dot-v0"
 CONFIG = CollectConfig(frames=1500, num_envs=4, shard_episodes=4)

@@ -5,8 +5,8 @@ import pytest
 
 from dreamenv.config import WorldConfig
 from dreamenv.evaluate.scores import bootstrap_interval, summarise
-from dreamenv.rollout import Outcome
-from dreamenv.spaces import ActionSpec
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.rollouts import Outcome
 
 CONFIG = WorldConfig("Any-v0", (4, 4, 3), ActionSpec(n=2), 20, success_reward=0.5)
 

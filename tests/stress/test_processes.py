@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamenv import CollectConfig, EpisodeStore, WorkerError, collect, make_real
-from dreamenv.envs.real import make_real_vector
-from dreamenv.envs.workers import WorkerVectorEnv
+from dreamenv import CollectConfig, EpisodeStore, WorkerError, make_real
+from dreamenv.data import collect
+from dreamenv.real.make import make_real_vector
+from dreamenv.real.workers import WorkerVectorEnv
 
 DOT, SIDEWALK = "dot_env:Dot-v0", "MiniWorld-Sidewalk-v0"
 
@@ -171,7 +172,8 @@ def test_a_killed_fork_server_is_replaced():
 
 NOWHERE = subprocess.DEVNULL
 COLLECTION = """
-from dreamenv import CollectConfig, collect
+from dreamenv.data import collect
+from dreamenv import CollectConfig
 if __name__ == "__main__":
     collect("dot_env:Dot-v0", {folder!r}, CollectConfig(frames=10**9, num_envs=3, processes=True))
 """

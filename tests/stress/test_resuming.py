@@ -13,8 +13,8 @@ from killing import DONE, FAILED, run_in_child
 from torch import nn
 
 import dreamenv
-from dreamenv.inspection.logs import read_curves
 from dreamenv.recordings import record
+from dreamenv.reports.logs import read_curves
 from dreamenv.training import fit as module
 from dreamenv.training.checkpoint import checkpoints, fingerprint_of, load_checkpoint
 from dreamenv.training.fit import FitConfig, fit

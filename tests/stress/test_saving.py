@@ -16,10 +16,10 @@ from dreamenv.agents.linear import LinearAgent
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.store import save_linear
 from dreamenv.bundle import load, save
-from dreamenv.episodes import Episode, EpisodeStore, StoreSpec
-from dreamenv.files import TEMPORARY_PREFIX, write_json
-from dreamenv.manifest import NEXT
-from dreamenv.spaces import ActionSpec
+from dreamenv.data.episodes import Episode, EpisodeStore, StoreSpec
+from dreamenv.foundation.files import TEMPORARY_PREFIX, write_json
+from dreamenv.foundation.manifest import NEXT
+from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 
 ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT)

@@ -20,9 +20,9 @@ from mutations import VALUES, mutate
 import dreamenv
 from dreamenv import BundleError, UnsupportedEnvironmentError, load_agent
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, copy_bundle, load
-from dreamenv.errors import DreamenvError
-from dreamenv.manifest import MANIFEST, read_files
-from dreamenv.noise import Noise
+from dreamenv.foundation.errors import DreamenvError
+from dreamenv.foundation.manifest import MANIFEST, read_files
+from dreamenv.models.noise import Noise
 
 SLOW = 2.0  # seconds of this process's own time
 

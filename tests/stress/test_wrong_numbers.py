@@ -18,7 +18,7 @@ from dreamenv import DreamVectorEnv, EvolveConfig, PPOConfig, evolve, train_ppo
 from dreamenv.agents import evolve as evolve_module
 from dreamenv.agents import ppo as ppo_module
 from dreamenv.agents.store import read_agent
-from dreamenv.models.vision import Vision, VisionConfig
+from dreamenv.models.mdnrnn.vision import Vision, VisionConfig
 from dreamenv.recordings import record
 from dreamenv.training import fit as fit_module
 from dreamenv.training import memory as memory_module

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.agents.hold import hold
-from dreamenv.errors import SettingsError
+from dreamenv.foundation.errors import SettingsError
 from dreamenv.worlds.takecover.real import LEFT, RIGHT
 
 

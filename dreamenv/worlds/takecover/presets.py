@@ -6,11 +6,11 @@ import dataclasses
 
 from dreamenv.agents.evolve import EvolveConfig
 from dreamenv.agents.ppo import PPOConfig
-from dreamenv.collect import CollectConfig
-from dreamenv.explore import ExplorationConfig
-from dreamenv.iterate import IterateConfig
-from dreamenv.models.memory import MemoryConfig
-from dreamenv.models.vision import VisionConfig
+from dreamenv.data.collect import CollectConfig
+from dreamenv.data.explore import ExplorationConfig
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.rounds import IterateConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.memory import MemoryTraining

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dreamenv.errors import UnsupportedEnvironmentError
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
 
 SIDE = 64  # pixels of a frame
 LEFT, STAY, RIGHT = range(3)  # in the order of World Models, whose controller cuts one output into these

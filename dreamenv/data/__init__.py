@@ -1,0 +1,1 @@
+"""Episodes: explored, collected, stored; kinds of endings."""

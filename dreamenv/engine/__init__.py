@@ -1,0 +1,1 @@
+"""World models laid out for processors, and large batches in blocks."""

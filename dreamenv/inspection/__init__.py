@@ -1,1 +1,0 @@
-"""One page with every diagnostic of a world: V, M, heads and agents."""

@@ -1,0 +1,1 @@
+"""V and M of World Models."""

@@ -1,0 +1,1 @@
+"""Real environments: how they are made, checked, drawn and run in processes."""

@@ -1,0 +1,78 @@
+"""What the names in a recipe stand for; those in the files of a world import nothing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any
+
+import gymnasium as gym
+
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
+from dreamenv.foundation.recipe import EnvRecipe
+
+
+def wrap(env: gym.Env, names: Sequence[str]) -> gym.Env:
+    """Applies wrappers that are named ``module:name``, the first one first; imports their modules.
+
+    Raises:
+        UnsupportedEnvironmentError: If there is no such wrapper, it takes more than the environment, or returns no
+            environment.
+    """
+    for name in names:
+        wrapper = _find(name)
+        try:
+            wrapped = wrapper(env)
+        except TypeError as error:
+            raise UnsupportedEnvironmentError(
+                f"expected a wrapper that takes the environment alone, got {name!r}: {error}; write a function of your "
+                "own that gives it its other arguments, and name that"
+            ) from error
+        if not isinstance(wrapped, gym.Env):
+            raise UnsupportedEnvironmentError(
+                f"expected a wrapper that returns an environment, got {type(wrapped).__name__} from {name!r}"
+            )
+        env = wrapped
+    return env
+
+
+def check_named_by_world(recipe: EnvRecipe) -> None:
+    """Refuses what a world says of its environment if making it would import a module.
+
+    Args:
+        recipe: As a file says, which may come from a stranger; ``module:name`` passes once ``module`` is imported.
+
+    Raises:
+        UnsupportedEnvironmentError: Says which module to import.
+    """
+    named = [recipe.id.rpartition(":"), *(name.partition(":") for name in recipe.wrappers)]
+    missing = sorted({module for module, colon, _ in named if colon and module not in sys.modules})
+    if missing:
+        raise UnsupportedEnvironmentError(
+            f"this world names {str(recipe)!r}, and a world may not import anything: if you know "
+            f"{' and '.join(map(repr, missing))}, import it first; on the command line with "
+            f"{' '.join(f'--import {module}' for module in missing)}"
+        )
+
+
+def _find(name: str) -> Callable[[gym.Env], Any]:
+    """Imports a wrapper; only such ones as may be called although a file names them.
+
+    The module's own names are looked up, as modules may import others when they are asked for an attribute.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = vars(importlib.import_module(module)).get(attribute)
+    except ModuleNotFoundError as error:
+        raise UnsupportedEnvironmentError(f"expected an installed wrapper module:name, got {name!r}: {error}") from None
+    if isinstance(found, type) and issubclass(found, gym.Wrapper):
+        return found
+    standard = module.partition(".")[0] in sys.stdlib_module_names
+    if isinstance(found, FunctionType) and found.__module__ == module and not standard:
+        return found
+    raise UnsupportedEnvironmentError(
+        f"expected a wrapper module:name, a class derived from gymnasium.Wrapper or a function named with the module "
+        f"that defines it; got {name!r}, which is {'not there' if found is None else repr(found)}"
+    )

@@ -1,0 +1,1 @@
+"""One report on a world: measurements, figures, chapters, tables."""

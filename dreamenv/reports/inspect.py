@@ -1,0 +1,89 @@
+"""Looking into a world: every diagnostic as JSON, and as one page to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from dreamenv.bundle import as_world
+from dreamenv.data.episodes import EpisodeStore
+from dreamenv.engine.placement import on_device
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.files import write_bytes, write_json
+from dreamenv.reports.page import render
+from dreamenv.reports.page_agents import agents_section
+from dreamenv.reports.page_heads import heads_section
+from dreamenv.reports.page_memory import memory_section
+from dreamenv.reports.page_vision import vision_section
+from dreamenv.reports.results import InspectConfig, Inspection, Pictures, measure
+from dreamenv.world import World
+
+
+def inspect(
+    world: World | str | Path,
+    store: EpisodeStore,
+    folder: str | Path,
+    config: InspectConfig | None = None,
+    *,
+    logs: str | Path | None = None,
+) -> Inspection:
+    """Measures V, M, heads and agents of a world, and says for each figure what good looks like.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        store: Real episodes of its environment; V, M and heads are measured on those that are held out.
+        folder: Takes ``inspection.json`` with all numbers, and ``inspection.html``, a page that needs nothing else.
+        config: How closely to look.
+        logs: Folder in which ``training`` and ``agents`` left their logs; the world's own if None. The page says what
+            is missing there.
+
+    Returns:
+        All numbers.
+
+    Raises:
+        SettingsError: If the episodes are of another environment.
+        StoreError: If there are too few episodes.
+        BundleError: If the world, or a record of its training, cannot be read.
+    """
+    config, folder = config or InspectConfig(), Path(folder)
+    world = on_device(as_world(world), "cpu")
+    expected, spec = world.config, store.spec
+    if (spec.recipe, spec.frame_shape, spec.action) != (expected.recipe, expected.frame_shape, expected.action):
+        raise SettingsError(
+            f"expected episodes of {expected.recipe} with frames {expected.frame_shape} and {expected.action}; got "
+            f"{spec} in {store.folder}"
+        )
+    place = Path(logs) if logs is not None else world.path or folder
+    inspection, pictures = measure(world, store, config, place)
+    write_json(folder / "inspection.json", _plain(dataclasses.asdict(inspection)))
+    write_bytes(folder / "inspection.html", write_page(world, inspection, pictures).encode())
+    return inspection
+
+
+def write_page(world: World, inspection: Inspection, pictures: Pictures) -> str:
+    """The page as HTML."""
+    config = world.config
+    actions = f"{config.action.n} actions" if config.action.discrete else f"actions of {config.action.size} dimensions"
+    subtitle = (
+        f"z of {world.model.latent_size}, h of {world.model.hidden_size}, {config.model.memory.components} components "
+        f"({config.model.memory.mixture}), {actions}, at most {config.max_episode_steps} steps. Measured on "
+        f"{inspection.episodes} held-out episodes."
+    )
+    sections = (
+        vision_section(inspection, pictures.reconstructions),
+        memory_section(inspection, pictures.strips),
+        heads_section(inspection),
+        agents_section(inspection),
+    )
+    return render(f"Inspection of a world: {config.env_id}", subtitle, sections)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: numbers that are not finite, as of a mean over no steps, become None."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,77 @@
+"""The chapter on agents."""
+
+from __future__ import annotations
+
+from dreamenv.reports.logs import AgentLog
+from dreamenv.reports.page import Plate, Row, Section
+from dreamenv.reports.page_plots import draw_curves
+from dreamenv.reports.results import Inspection
+
+
+def agents_section(inspection: Inspection) -> Section:
+    """Tells how agents learned in the dream."""
+    logs = inspection.agents
+    intro = "Agents that were trained in this world's dream. What they are worth in reality, dreamenv compare tells."
+    if not logs:
+        nothing = Plate(
+            "Agents", "Missing: the world's folder has no agents. Train one: dreamenv evolve, dreamenv ppo."
+        )
+        return Section("agents", "C: agents", intro, plates=(nothing,))
+    plates = tuple(plate for log in logs for plate in _plates(log))
+    return Section("agents", "C: agents", intro, agent_rows(inspection), plates)
+
+
+def agent_rows(inspection: Inspection) -> tuple[Row, ...]:
+    """The numbers."""
+    return tuple(row for log in inspection.agents if log.returns for row in _rows(log))
+
+
+def _rows(log: AgentLog) -> tuple[Row, ...]:
+    last = log.returns[-1]
+    rows = [
+        Row(
+            f"{log.name}: dream return at the end",
+            f"{last.values[-1]:.3f}",
+            f"near the task's best, after {last.steps[-1]:,} {log.unit}; {last.name}",
+        )
+    ]
+    if log.sigma_squared is not None:
+        begin, end = log.sigma_squared.values[0], log.sigma_squared.values[-1]
+        rows.append(Row(f"{log.name}: sigma squared", f"{begin:.2g} to {end:.2g}", "neither exploding nor at 0 early"))
+    return tuple(rows)
+
+
+def _plates(log: AgentLog) -> tuple[Plate, ...]:
+    if not log.returns:
+        return (Plate(log.name, "Missing: the training of this agent left no record."),)
+    warning = (
+        "" if log.same_world is not False else " This agent was trained in another world, or in one since replaced."
+    )
+    evolved = log.sigma_squared is not None
+    candidates = (
+        " The candidates' mean follows the best one, and the agent on fixed seeds is not below their mean."
+        if evolved
+        else ""
+    )
+    plates = [
+        Plate(
+            f"{log.name}: cumulative reward",
+            f"Return of dreams over {log.unit}, action penalties included: "
+            f"{', '.join(curve.name for curve in log.returns)}.{warning}",
+            f"It rises and levels off near the best that the task allows.{candidates} A return above what reality can "
+            "pay is a dream being exploited.",
+            draw_curves(log.returns, log.unit, "return"),
+        )
+    ]
+    if log.sigma_squared is not None:
+        plates.append(
+            Plate(
+                f"{log.name}: sigma squared",
+                f"The square of CMA-ES's step size over {log.unit}.{warning}",
+                "It moves slowly, and falls in the end as the search narrows down. A fast fall while returns are low "
+                "is a search that gave up early: begin with a larger sigma or more dreams per candidate. Steady "
+                "growth means that fitness is mostly noise, or that the best is still far away.",
+                draw_curves([log.sigma_squared], log.unit, "sigma squared", log=True),
+            )
+        )
+    return tuple(plates)

@@ -1,0 +1,70 @@
+"""Figures of what a training logged, or what is said where it logged nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dreamenv.reports.logs import Curve
+from dreamenv.reports.page import Plate
+from dreamenv.reports.page_plots import draw_curves, draw_panels
+
+STEP = "gradient step"
+MEANINGS = {
+    "loss": "all of it",
+    "squared_error": "mean squared error per pixel and channel",
+    "weighted_error": "squared error of a frame, rare colours counting more",
+    "kl": "KL in nats per frame",
+    "features": "error that the discriminator's features see",
+    "fooling": "how well the discriminator is not fooled",
+    "telling": "how badly it tells real frames from drawn ones",
+    "nll": "negative log-likelihood of the next z in nats per dimension",
+    "repulsion": "overlap of the mixture's components",
+    "ending": "cross entropy of the ending",
+    "reward": "squared error of the standardised reward",
+    "action": "loss of the next action",
+}
+
+
+def losses_plate(title: str, curves: Sequence[Curve], good: str) -> Plate:
+    """Every loss over a training, one panel each."""
+    found = sorted((curve for curve in curves if "/" not in curve.name), key=lambda curve: curve.name != "loss")
+    if not found:
+        return Plate(title, "Missing: the world's folder has no event files of this training.")
+    meanings = "; ".join(f"{curve.name}: {MEANINGS[curve.name]}" for curve in found if curve.name in MEANINGS)
+    return Plate(title, f"What is minimised, and its parts. {meanings}.", good, draw_panels(found, STEP))
+
+
+def gradient_plates(curves: Sequence[Curve], terms: Sequence[str], good_norms: str) -> tuple[Plate, ...]:
+    """Norms of the gradients of two loss terms over a training, and the cosine between them."""
+    norms = pick(curves, [f"gradient/{term}" for term in terms])
+    cosine = pick(curves, ["gradient/cosine"])
+    pair = " and ".join(terms)
+    titles = (f"Gradient norms of {pair}", f"Cosine between the gradients of {pair}")
+    if not norms and not cosine:
+        names = ", ".join([*(f"gradient/{term}" for term in terms), "gradient/cosine"])
+        missing = (
+            f"Missing: this training logged none of the scalars {names}. A newer one does, where its loss has both "
+            "terms."
+        )
+        return (Plate(f"Gradients of {pair}", missing),)
+    shows = (
+        f"Norm of the gradient of each term ({pair}), weighted as it enters the loss, over the training.",
+        "Cosine of the angle between the two gradients: 1 is the same direction, -1 the opposite one.",
+    )
+    good = (
+        good_norms,
+        "Around 0, or a little below: each term costs the other something. Steadily near -1 whatever one gains the "
+        "other loses, and the larger of the two wins: give that one a smaller weight.",
+    )
+    labels = ("norm of the gradient", "cosine")
+    return tuple(
+        Plate(title, text, best, draw_curves(found, STEP, label, log=found is norms))
+        for title, text, best, found, label in zip(titles, shows, good, (norms, cosine), labels, strict=True)
+        if found
+    )
+
+
+def pick(curves: Sequence[Curve], names: Sequence[str]) -> list[Curve]:
+    """The curves of these names, in the order of the names."""
+    known = {curve.name: curve for curve in curves}
+    return [known[name] for name in names if name in known]

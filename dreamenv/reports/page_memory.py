@@ -1,0 +1,165 @@
+"""The chapter on M."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dreamenv.reports.model_report import SUMMED_STEPS
+from dreamenv.reports.page import Plate, Row, Section
+from dreamenv.reports.page_curves import gradient_plates, losses_plate
+from dreamenv.reports.page_plots import draw_mixture, draw_open_loop, draw_strip, draw_weights
+from dreamenv.reports.results import Inspection
+from dreamenv.reports.strips import FilmStrip
+
+
+def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Section:
+    """Tells what M predicts, how its mixtures behave, and how it was trained."""
+    report = inspection.memory.report
+    return Section(
+        anchor="memory",
+        title="M: memory",
+        intro=f"The recurrent model of the next z, on {report.steps} steps of {inspection.episodes} episodes that it "
+        "was not trained on.",
+        rows=memory_rows(inspection),
+        plates=(
+            *(map(_strip, strips) if strips else (_no_strip(inspection),)),
+            _open_loop(inspection),
+            *_mixture_plates(inspection),
+            losses_plate(
+                "M's losses over training",
+                inspection.memory_training,
+                "All fall and level off; the likelihood's noise stays small beside its fall. A repulsion that stays "
+                "at its bound keeps components apart that would rather be one.",
+            ),
+            *gradient_plates(
+                inspection.memory_training,
+                ("mixture", "repulsion"),
+                "The mixture's likelihood leads by far; repulsion is felt, mostly in the beginning, and does not lead.",
+            ),
+        ),
+    )
+
+
+def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
+    """The numbers."""
+    memory, samples, report = inspection.memory, inspection.samples, inspection.memory.report
+    error = report.reward_error
+    low, middle, high = memory.scale
+    assumed = " (default settings assumed)" if samples.assumed else ""
+    return (
+        Row(
+            "NLL, nats per dimension", f"{memory.report.nll:.3f}", "low; to be compared between worlds with the same V"
+        ),
+        Row(
+            "Reward error of ordinary steps",
+            "-" if error is None else f"{error:.4f}",
+            "small beside the rewards of the task",
+        ),
+        Row(
+            f"R2 of these rewards: per step, over {SUMMED_STEPS} steps",
+            ", ".join("-" if r2 is None else f"{r2:.2f}" for r2 in (report.reward_r2, report.reward_sum_r2)),
+            "1 is perfect, 0 no better than their mean; returns depend on the sums; a dash where rewards do not vary",
+        ),
+        Row(
+            "Entropy of the weights, nats",
+            f"{memory.entropy:.2f} of {memory.entropy_limit:.2f}",
+            "between the two ends: at 0 one component does it all, at the upper one all weigh the same",
+        ),
+        Row(
+            "Live components",
+            f"{memory.live_components:.1f} of {memory.components}",
+            "above 1 where the future is open: at a step, those with a weight above 5%",
+        ),
+        Row(
+            "Overlap of components",
+            "-" if memory.overlap is None else f"{memory.overlap:.2f}",
+            "below 1, where all are the same Gaussian; what the repulsion loss lowers (Bhattacharyya 1943)",
+        ),
+        Row(
+            "Sigmas: 10%, 50%, 90%",
+            f"{low:.2f}, {middle:.2f}, {high:.2f}",
+            "small for what can be foreseen, about 1 for dimensions of z that V does not use",
+        ),
+        Row(
+            "Effective windows",
+            f"{samples.windows_effective:.0f} of {samples.windows}",
+            "most of them: windows with rare endings are drawn more often, and when few windows have almost all draws "
+            f"M learns them by heart (Kish's formula){assumed}",
+        ),
+        Row(
+            "Effective steps per batch",
+            f"{samples.steps_effective:.0f} of {samples.steps:.0f}",
+            "the more, the steadier the gradient, and more windows per batch add most: neighbouring steps resemble "
+            f"each other, and {samples.correlation_time:.1f} in a row are worth one (autocorrelation time of the "
+            f"likelihood){assumed}",
+        ),
+        Row(
+            "The same for the ending head",
+            f"{samples.ending_effective:.0f} of {samples.steps:.0f}",
+            f"most of them: steps with rare endings weigh more (Kish's formula){assumed}",
+        ),
+    )
+
+
+def _strip(strip: FilmStrip) -> Plate:
+    ended = strip.kind != "continues"
+    title = (
+        f"Film strip: an episode that ended {strip.kind}" if ended else "Film strip: an episode that ran out of time"
+    )
+    if strip.dream_end is None:
+        dream = "The dream did not end by itself."
+    else:
+        steps, kind = strip.dream_end
+        dream = f"The dream ended after {steps} steps ({kind}); what stands further right it would not have shown."
+    there = " The last column ends the episode, and the dream should end about there too." if ended else ""
+    return Plate(
+        title,
+        f"The episode with seed {strip.seed}, replayed up to step {strip.start}; from there M dreams on at "
+        "temperature 1, with the actions that were really taken and no more frames. Above the real frames, below the "
+        f"dreamed ones; between them the real ones as V draws them, the best that a dream can look. {dream}",
+        "After 1 step the rows agree. After 5 and 15 things are where they should be, while texture drifts. After 50 "
+        f"it may be another place, but one that could exist.{there}",
+        draw_strip(strip),
+    )
+
+
+def _no_strip(inspection: Inspection) -> Plate:
+    return Plate("Film strips", f"Missing: no held-out episode is longer than {min(inspection.config.horizons)} steps.")
+
+
+def _open_loop(inspection: Inspection) -> Plate:
+    title = "Open-loop error by horizon"
+    if not inspection.memory.open_loop:
+        return Plate(title, f"Missing: no held-out episode goes on for {min(inspection.config.horizons)} steps.")
+    return Plate(
+        title,
+        "Root mean square distance, per dimension, of the dreamed z from V's posterior mean of the real frame, for "
+        f"dreams that branch off at every step of {min(inspection.config.open_loop_episodes, inspection.episodes)} "
+        "episodes. Dotted: a draw from V's posterior of the very frame. Dashed: one of any other frame.",
+        "One step on it is close to the dotted line, and it rises slowly. A curve at the dashed line knows no more of "
+        "what came than a frame picked at random; one above it dreams of frames that do not exist.",
+        draw_open_loop(inspection.memory, inspection.vision),
+    )
+
+
+def _mixture_plates(inspection: Inspection) -> tuple[Plate, ...]:
+    memory = inspection.memory
+    return (
+        Plate(
+            "The mixture over time",
+            f"Along one held-out episode, for the latent dimension with the most KL ({memory.trace.dimension}): "
+            "weights of the components, their means (a dot's size is its weight) with the z that came, their standard "
+            "deviations, and the entropy of the weights, averaged over all dimensions; dashed its limit log K.",
+            "The black line runs through large dots. Sigmas are small while nothing new comes into view, and grow, or "
+            "the weights part, where the future is open. Bands of all colours: every component has its moments. "
+            "Colours with the same means and sigmas all along are copies.",
+            draw_mixture(memory.trace),
+        ),
+        Plate(
+            "How evenly components are used",
+            "Mean weight of the likeliest component of each step, of the next one, and so on.",
+            "The first leads and the others follow. A first one at 1 means that the mixture is one Gaussian; equal "
+            "bars mean that the components are copies of each other, or that nothing decides between them.",
+            draw_weights(memory),
+        ),
+    )

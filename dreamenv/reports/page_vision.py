@@ -1,0 +1,114 @@
+"""The chapter on V."""
+
+from __future__ import annotations
+
+from dreamenv.reports.page import Plate, Row, Section
+from dreamenv.reports.page_curves import gradient_plates, losses_plate
+from dreamenv.reports.page_plots import draw_dependence, draw_kl, draw_reconstructions, draw_spectrum
+from dreamenv.reports.results import Inspection
+from dreamenv.reports.vision import Reconstructions
+
+
+def vision_section(inspection: Inspection, frames: Reconstructions) -> Section:
+    """Tells what V's latent space holds, what V draws, and how it was trained."""
+    report = inspection.vision.report
+    return Section(
+        anchor="vision",
+        title="V: vision",
+        intro=f"The autoencoder between frames and z, on {report.frames} frames that it was not trained on.",
+        rows=vision_rows(inspection),
+        plates=(
+            _reconstructions(frames),
+            *_latent_plates(inspection),
+            losses_plate(
+                "V's loss over training",
+                inspection.vision_training,
+                "All errors fall and level off. KL rises from 0 as details are learned, peaks while its weight warms "
+                "up, and settles well above 0.",
+            ),
+            *gradient_plates(
+                inspection.vision_training,
+                ("reconstruction", "kl"),
+                "Reconstruction leads and KL is felt, some ten times smaller or a little less. A KL that leads from "
+                "the beginning collapses V to one grey frame: lower beta or warm it up for longer.",
+            ),
+        ),
+    )
+
+
+def vision_rows(inspection: Inspection) -> tuple[Row, ...]:
+    """The numbers."""
+    vision, samples = inspection.vision, inspection.samples
+    report, size = vision.report, len(vision.kl)
+    active, beside = int(vision.active.sum()), report.squared_error_beside
+    settings = "the default settings" if samples.assumed else "the settings of its training"
+    return (
+        Row("Squared error", f"{report.squared_error:.4f}", "small; as an average it hides lost details, see below"),
+        *(() if beside is None else (Row("The same with skips", f"{beside:.4f}", "smaller, but no dream has skips"),)),
+        Row("Spread of reconstructions", f"{report.spread:.0%}", "near 100% of the frames' variance; 0% is a collapse"),
+        Row("KL, nats per frame", f"{report.kl:.1f}", "well above 0, where z would say nothing"),
+        Row(
+            "Active dimensions",
+            f"{active} of {size}",
+            "as many as the scene has independent facts; not just one or two",
+        ),
+        Row("Rank of the means", f"{vision.rank} of {size}", "all: fewer means that dimensions copy each other"),
+        Row("Effective rank", f"{vision.effective_rank:.1f}", f"near the {active} active dimensions; 1 is a collapse"),
+        Row(
+            "HSIC, mean of active pairs",
+            f"{vision.dependence_active:.3f}",
+            "near 0, where dimensions are independent; by chance alone 95% of pairs are below "
+            f"{vision.dependence_chance:.3f}",
+        ),
+        Row(
+            "Effective frames per batch",
+            f"{samples.frames_effective:.0f} of {samples.frames}",
+            f"most of them; Kish's formula, as frames with rare colours weigh more, with {settings}",
+        ),
+    )
+
+
+def _reconstructions(frames: Reconstructions) -> Plate:
+    return Plate(
+        "Reconstructions",
+        "Held-out frames and what V makes of them, without help from the encoder's features. From left to right the "
+        "squared error grows from the smallest to the largest of all; it stands above.",
+        "Everything that matters for the task is there in every column, small things above all: a missing goal is a "
+        "goal the agent cannot learn to see. Blurred texture does little harm. The same grey in every column is a "
+        "collapsed V.",
+        draw_reconstructions(frames),
+    )
+
+
+def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
+    vision = inspection.vision
+    return (
+        Plate(
+            "KL by latent dimension",
+            "How much each dimension of z tells about the frame beyond the prior, in nats. A dimension counts as "
+            "active if its posterior mean varies by more than 0.01 over the frames (Burda et al. 2015).",
+            "Many dimensions share the load and fall off smoothly; the rest are at 0 and cost nothing. All at 0 is a "
+            "collapsed V, a single giant one a V that learned little but brightness.",
+            draw_kl(vision),
+        ),
+        Plate(
+            "Spectrum of the latent means",
+            "Singular values of the posterior means around their mean, scaled to the sum 1, and the effective rank: "
+            "the exponential of their entropy (Roy and Vetterli 2007).",
+            "A gentle slope without a cliff at the left, and an effective rank near the number of active dimensions. "
+            "A steep start means that few directions hold all there is.",
+            draw_spectrum(vision),
+        ),
+        Plate(
+            "Dependence between latent dimensions",
+            "Normalised HSIC (Gretton et al. 2005) of every pair of dimensions, on the posterior means of "
+            f"{min(inspection.config.hsic_frames, vision.report.frames)} frames, with a Gaussian kernel and the "
+            "median distance as bandwidth: 0 for independent ones, 1 for copies. Dimensions are ordered by KL, the "
+            "white lines part the active ones from the others. Frames of one episode resemble each other, which adds "
+            "a little.",
+            f"Dark. Active pairs are below or not far above {vision.dependence_chance:.3f}, which chance alone rarely "
+            "exceeds. Given h, M draws the dimensions apart from each other, all but for the component of a joint "
+            "mixture: what a bright pair has in common, h must tell, or dreams combine what no frame does.",
+            draw_dependence(vision),
+        ),
+    )

@@ -1,0 +1,182 @@
+"""Everything that is measured of a world, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamenv.bundle import world_id
+from dreamenv.config import WorldConfig
+from dreamenv.data.episodes import Episode, EpisodeStore, evenly_spaced
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.progress import progress
+from dreamenv.foundation.ranges import check_seeds
+from dreamenv.models.mdnrnn.model import MDNRNN
+from dreamenv.recordings import ending_index, record
+from dreamenv.reports.heads import HeadInspection, inspect_heads
+from dreamenv.reports.horizon import HorizonConfig, open_loop
+from dreamenv.reports.logs import AgentLog, Curve, read_agents, read_curves, read_settings
+from dreamenv.reports.memory import MemoryInspection, Readings, inspect_memory, read_memory
+from dreamenv.reports.model_report import report_memory
+from dreamenv.reports.samples import SampleSizes, sample_sizes
+from dreamenv.reports.strips import FilmStrip, film_strip, telling_episodes
+from dreamenv.reports.vision import Reconstructions, VisionInspection, inspect_vision
+from dreamenv.world import Trace, World
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """How closely a world is looked at.
+
+    Attributes:
+        held_out: Held-out episodes, at most; evenly spaced.
+        open_loop_episodes: Those of them that the dream goes on from at every step.
+        frames: Frames that V is measured on, at most; evenly spaced.
+        hsic_frames: Those of them that HSIC is estimated from; its cost grows with the square.
+        horizons: Steps dreamed, in film strips and open-loop predictions.
+        seed: Of the dreams' noise, and of the permutations that HSIC is compared with.
+    """
+
+    held_out: int = 200
+    open_loop_episodes: int = 20
+    frames: int = 2000
+    hsic_frames: int = 400
+    horizons: tuple[int, ...] = (1, 5, 15, 50)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses settings that leave nothing to look at."""
+        if min(self.held_out, self.open_loop_episodes) < 1 or min(self.frames, self.hsic_frames) < 4:
+            raise SettingsError(f"expected at least 1 episode and 4 frames everywhere, got {self}")
+        if not self.horizons or min(self.horizons) < 1:
+            raise SettingsError(f"expected horizons of at least 1 step, got {self.horizons}")
+        check_seeds(self, "seed")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A world's diagnostics.
+
+    Attributes:
+        env_id: Gymnasium id of the real environment.
+        world: Identity of the world, see :func:`dreamenv.bundle.world_id`.
+        config: How closely it was looked at.
+        episodes: Held-out episodes looked at.
+        vision: V.
+        memory: M.
+        heads: The ending head, by kind of ending.
+        samples: Effective sample sizes of the training batches.
+        vision_training: Scalars over V's training; none if it left no logs.
+        memory_training: Scalars over M's training; likewise.
+        agents: How agents were trained in it; none if there are no agents.
+    """
+
+    env_id: str
+    world: str
+    config: InspectConfig
+    episodes: int
+    vision: VisionInspection
+    memory: MemoryInspection
+    heads: tuple[HeadInspection, ...]
+    samples: SampleSizes
+    vision_training: tuple[Curve, ...]
+    memory_training: tuple[Curve, ...]
+    agents: tuple[AgentLog, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What can only be looked at."""
+
+    reconstructions: Reconstructions
+    strips: tuple[FilmStrip, ...]
+
+
+def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path) -> tuple[Inspection, Pictures]:
+    """Measures a world on held-out episodes and reads how it was trained.
+
+    Args:
+        world: The world, on the processor.
+        store: Real episodes.
+        config: How closely to look.
+        logs: Folder with ``training`` and ``agents``; either may be missing.
+
+    Returns:
+        Numbers and pictures.
+
+    Raises:
+        StoreError: If there are too few episodes.
+        BundleError: If a record of a training cannot be read.
+    """
+    model = world.model
+    if not isinstance(model, MDNRNN):
+        raise SettingsError(f"expected a world of V and M, whose chapters the page has, got a {type(model).__name__}")
+    training, held_out = store.split()
+    episodes = [held_out[index] for index in evenly_spaced(len(held_out), config.held_out)]
+    with progress(total=4, unit="stage", desc="inspect") as bar:
+        traces = world.follow(record(world.model, episodes, world.config), seed=None)
+        bar.update()
+        vision, reconstructions = inspect_vision(
+            model.vision, episodes, frames=config.frames, samples=config.hsic_frames, seed=config.seed
+        )
+        bar.update()
+        readings = read_memory(traces)
+        telling = telling_episodes(traces, config.horizons, 1 + len(world.config.endings))
+        memory = _inspect_memory(world, traces, readings, telling, int(np.argmax(vision.kl)), config)
+        bar.update()
+        strips = _film_strips(world, [(episodes[i], traces[i]) for i in telling], config)
+        bar.update()
+    see, remember = logs / "training" / "vision", logs / "training" / "memory"
+    kinds, settings = kinds_of(training, world.config), (read_settings(see), read_settings(remember))
+    inspection = Inspection(
+        env_id=world.config.env_id,
+        world=world_id(world),
+        config=config,
+        episodes=len(episodes),
+        vision=vision,
+        memory=memory,
+        heads=inspect_heads(readings, memory.report.endings, world.config.ending_rules),
+        samples=sample_sizes(training, kinds, readings.nll, *settings),
+        vision_training=tuple(read_curves(see).values()),
+        memory_training=tuple(read_curves(remember).values()),
+        agents=read_agents(logs / "agents", world_id(world)),
+    )
+    return inspection, Pictures(reconstructions, strips)
+
+
+def kinds_of(episodes: Sequence[Episode], config: WorldConfig) -> NDArray[np.int64]:
+    """Index of the kind of ending of every episode, as M numbers them; 0 for those that ran out of time."""
+    return np.array([ending_index(episode, config.endings, config.ordinary_reward) for episode in episodes])
+
+
+def _inspect_memory(
+    world: World,
+    traces: Sequence[Trace],
+    readings: Readings,
+    telling: Sequence[int],
+    dimension: int,
+    config: InspectConfig,
+) -> MemoryInspection:
+    branching = [traces[index] for index in evenly_spaced(len(traces), config.open_loop_episodes)]
+    ordinary = max(len(trace) - int(bool(trace.recording.ending[-1])) for trace in branching)
+    horizons = tuple(horizon for horizon in config.horizons if horizon <= ordinary)  # beyond, there are endings only
+    following = HorizonConfig(horizons=horizons, temperature=1.0, seed=config.seed)
+    return inspect_memory(
+        readings,
+        report_memory(traces, world.config),
+        shown=traces[telling[-1] if telling else 0],
+        dimension=dimension,
+        open_loop=open_loop(world, branching, following) if horizons else (),
+    )
+
+
+def _film_strips(world: World, pairs: Sequence[tuple[Episode, Trace]], config: InspectConfig) -> tuple[FilmStrip, ...]:
+    names = ("continues", *world.config.endings)
+    return tuple(
+        film_strip(world, episode, names[int(trace.recording.ending[-1])], config.horizons, config.seed)
+        for episode, trace in pairs
+    )

@@ -1,0 +1,79 @@
+"""The report on a freshly trained world: V and M on episodes that neither has seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.data.endings import ending_kinds
+from dreamenv.data.episodes import Episode, EpisodeStore, evenly_spaced_frames
+from dreamenv.engine.placement import on_device
+from dreamenv.foundation.files import write_json
+from dreamenv.models.mdnrnn.model import MDNRNN
+from dreamenv.recordings import record
+from dreamenv.reports.model_report import MemoryReport, report_memory
+from dreamenv.reports.plots import plot_reconstructions
+from dreamenv.reports.vision_report import COLOURS, MAX_FRAMES, SATURATION, VisionReport, dominance, report_vision
+from dreamenv.world import World
+
+
+@dataclass(frozen=True)
+class WorldReport:
+    """V and M on held-out episodes.
+
+    Attributes:
+        vision: V; None if the world model has none of its own.
+        memory: What the world model expects of steps.
+        learned: How many of the other episodes ended in each kind of ending.
+    """
+
+    vision: VisionReport | None
+    memory: MemoryReport
+    learned: dict[str, int]
+
+
+def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport:
+    """Measures a world on the validation episodes of a store.
+
+    Args:
+        world: The world.
+        store: Real episodes; only the held-out ones are read.
+        folder: Takes ``report.json`` and ``reconstructions.png``.
+
+    Returns:
+        The report.
+
+    Raises:
+        StoreError: If no episodes are held out.
+    """
+    folder, world = Path(folder), on_device(world, "cpu")
+    seen, episodes = store.split()
+    traces = world.follow(record(world.model, episodes, world.config), seed=None)
+    result = WorldReport(
+        report_vision(world.model.vision, episodes) if isinstance(world.model, MDNRNN) else None,
+        report_memory(traces, world.config),
+        dict(Counter(ending_kinds(seen))),
+    )
+    write_json(folder / "report.json", dataclasses.asdict(result))
+    frames = telling_frames(episodes)
+    with torch.inference_mode():
+        state = world.start(torch.from_numpy(frames))
+        plot_reconstructions(frames, world.decode(state), folder / "reconstructions.png")
+    return result
+
+
+def telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
+    """Frames with more and more pixels of the rarest dominating colour; evenly spaced ones where there is none."""
+    frames = evenly_spaced_frames(episodes, MAX_FRAMES)
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255.0
+    amounts = [(dominance(pixels, channel) > SATURATION).sum((1, 2)) for channel in range(len(COLOURS))]
+    amount = min((amount for amount in amounts if amount.any()), key=lambda amount: amount.sum(), default=amounts[0])
+    order = torch.argsort(amount, stable=True)
+    order = order[amount[order] > 0] if amount.any() else torch.arange(len(frames))
+    return frames[order[torch.linspace(0, len(order) - 1, count).long()].numpy()]

@@ -1,0 +1,140 @@
+"""V on held-out frames: what its latent space holds, and what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dreamenv.data.episodes import Episode, evenly_spaced, evenly_spaced_frames
+from dreamenv.models.latent import Gaussian
+from dreamenv.models.mdnrnn.vision import Vision
+from dreamenv.reports.quantities import (
+    chance_dependence,
+    dependence,
+    effective_rank,
+    numerical_rank,
+    off_diagonal,
+    singular_values,
+)
+from dreamenv.reports.vision_report import ACTIVE_VARIANCE, VisionReport, report_vision
+
+
+@dataclass(frozen=True)
+class VisionInspection:
+    """V on held-out frames; "means" are the posterior's, over frames.
+
+    Attributes:
+        report: Errors of the reconstructions, lost details.
+        rank: Numerical rank of the means.
+        effective_rank: Their effective rank, see :func:`dreamenv.reports.quantities.effective_rank`.
+        singular_values: Of the means, largest first, scaled to the sum 1; (Z,).
+        kl: KL of every latent dimension in nats, (Z,).
+        variance: Of the mean of every latent dimension, (Z,).
+        posterior_variance: Mean variance of the posterior of every latent dimension, (Z,); 1 where it knows nothing.
+        dependence: Normalised HSIC between the means of all pairs of latent dimensions, (Z, Z).
+        dependence_active: Mean over the pairs of active dimensions.
+        dependence_chance: 95% quantile over pairs that know nothing of each other, see
+            :func:`dreamenv.reports.quantities.chance_dependence`.
+    """
+
+    report: VisionReport
+    rank: int
+    effective_rank: float
+    singular_values: tuple[float, ...]
+    kl: tuple[float, ...]
+    variance: tuple[float, ...]
+    posterior_variance: tuple[float, ...]
+    dependence: tuple[tuple[float, ...], ...]
+    dependence_active: float
+    dependence_chance: float
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which latent dimensions are active, (Z,)."""
+        return np.array(self.variance) > ACTIVE_VARIANCE
+
+    @property
+    def error_of_noise(self) -> float:
+        """Root mean square distance, per dimension, of a drawn z from its posterior's mean: a perfect dream's error."""
+        return float(np.sqrt(np.mean(self.posterior_variance)))
+
+    @property
+    def error_of_strangers(self) -> float:
+        """The same distance of a drawn z from the posterior's mean of another frame: a dream gone astray."""
+        return float(np.sqrt(np.mean(self.posterior_variance) + 2.0 * np.mean(self.variance)))
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructions:
+    """Frames from the best to the worst reconstructed one.
+
+    Attributes:
+        real: (N, H, W, 3) uint8.
+        reconstructed: Of the same shape.
+        error: Mean squared error per pixel and channel, of a full scale of 1, (N,).
+    """
+
+    real: NDArray[np.uint8]
+    reconstructed: NDArray[np.uint8]
+    error: tuple[float, ...]
+
+
+@torch.inference_mode()
+def inspect_vision(
+    vision: Vision, episodes: Sequence[Episode], *, frames: int, samples: int, seed: int
+) -> tuple[VisionInspection, Reconstructions]:
+    """Measures V.
+
+    Args:
+        vision: V.
+        episodes: Held-out ones.
+        frames: How many of their frames to look at, evenly spaced.
+        samples: How many of those HSIC is estimated from, whose cost grows with the square.
+        seed: Of the permutations that tell HSIC from chance.
+
+    Returns:
+        The numbers, and some frames.
+    """
+    chosen = torch.from_numpy(evenly_spaced_frames(episodes, frames))
+    codes = (vision.encode(batch) for batch in chosen.split(256))
+    mean, log_variance = (torch.cat(parts) for parts in zip(*codes, strict=True))
+    variance = mean.var(0)
+    active = (variance > ACTIVE_VARIANCE).numpy()
+    means = mean.numpy()
+    found = dependence(evenly(means, samples))
+    pairs = off_diagonal(found[np.ix_(active, active)])
+    numbers = VisionInspection(
+        report=report_vision(vision, episodes, frames),
+        rank=numerical_rank(means),
+        effective_rank=effective_rank(means),
+        singular_values=tuple(singular_values(means).tolist()),
+        kl=tuple(Gaussian(mean, log_variance).kl_from_standard().mean(0).tolist()),
+        variance=tuple(variance.tolist()),
+        posterior_variance=tuple(log_variance.exp().mean(0).tolist()),
+        dependence=tuple(map(tuple, found.tolist())),
+        dependence_active=float(pairs.mean()) if pairs.size else 0.0,
+        dependence_chance=chance_dependence(evenly(means, samples), seed),
+    )
+    return numbers, _reconstructions(vision, chosen, mean)
+
+
+def evenly(values: NDArray, count: int) -> NDArray:
+    """At most ``count`` of the rows, evenly spaced."""
+    return values[evenly_spaced(len(values), count)]
+
+
+def _reconstructions(vision: Vision, frames: torch.Tensor, mean: torch.Tensor, count: int = 6) -> Reconstructions:
+    shape = (int(frames.shape[1]), int(frames.shape[2]), 3)
+    drawn = torch.cat([vision.decode(z, shape) for z in mean.split(256)])
+    error = torch.cat(
+        [
+            ((real.float() - other.float()) / 255.0).square().mean((1, 2, 3))
+            for real, other in zip(frames.split(256), drawn.split(256), strict=True)
+        ]
+    )
+    order = evenly(torch.argsort(error, stable=True).numpy(), count)
+    return Reconstructions(frames.numpy()[order], drawn.numpy()[order], tuple(error[order].tolist()))

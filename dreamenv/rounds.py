@@ -1,0 +1,210 @@
+"""Rounds: try the dream's agent in reality, learn from what it meets there, dream again (World Models, section 5)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from dreamenv.agents.evolve import EvolveConfig, evolve
+from dreamenv.agents.load import Agent, load_agent
+from dreamenv.agents.observing import ObservingAgent
+from dreamenv.agents.ppo import PPOConfig, train_ppo
+from dreamenv.agents.sb3 import SB3Agent
+from dreamenv.bundle import copy_bundle, load
+from dreamenv.data.collect import CollectConfig, collect
+from dreamenv.data.episodes import EpisodeStore
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
+from dreamenv.evaluate.rounds import Round, best_round
+from dreamenv.foundation.errors import ResumeError
+from dreamenv.foundation.files import write_json
+from dreamenv.foundation.manifest import MANIFEST
+from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.recipe import EnvRecipe, as_recipe
+from dreamenv.foundation.seeds import SEEDING, spawn_short
+from dreamenv.reports.tables import write_comparison
+from dreamenv.training.checkpoint import alone_in
+from dreamenv.training.mdnrnn import TrainConfig
+from dreamenv.training.world import train
+from dreamenv.world import World
+
+RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on
+
+
+@dataclass(frozen=True)
+class IterateConfig:
+    """How a world and its agent improve each other.
+
+    Attributes:
+        frames: Real frames that exploring policies collect before the first agent; the last episode is finished.
+        rounds: Rounds after the first world and its agent.
+        round_frames: Real frames that every round's agent adds, and what is needed to finish the last episode.
+        noise: The collecting agent is greedy but for noise of one of these strengths, drawn for each episode: the
+            probability of a random discrete action, or the standard deviation of correlated noise in shares of half a
+            Box.
+        target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.
+        agent: Who is trained in the dream.
+        warm: Whether PPO begins with the agent of the round before; if None, where actions are a Box. CMA-ES always
+            begins anew.
+        episodes: Real episodes in which a round's agent is judged, greedy, with seeds from 80,000 on.
+        seed: Of everything random, in place of the parts' own seeds.
+        collect: The exploring policies; ``frames`` above counts, not its own.
+        train: The first world.
+        vision_steps: Gradient steps of V in a round, from the weights of the round before.
+        memory_steps: Gradient steps of M in a round, from the weights of the round before.
+        ppo: PPO in the dream.
+        evolve: CMA-ES in the dream.
+    """
+
+    frames: int = 40_000
+    rounds: int = 3
+    round_frames: int = 6_000
+    noise: tuple[float, ...] = (0.0, 0.1, 0.3)
+    target: float = 1.0
+    agent: Literal["ppo", "linear"] = "ppo"
+    warm: bool | None = None
+    episodes: int = 100
+    seed: int = 0
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    vision_steps: int = 700
+    memory_steps: int = 1000
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    evolve: EvolveConfig = field(default_factory=EvolveConfig)
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no iteration can have."""
+        check_range(self, 1, math.inf, "frames", "round_frames", "episodes")
+        check_range(self, 0, math.inf, "rounds", "vision_steps", "memory_steps")
+        check_range(self, 0, 1, "noise")
+
+
+def iterate(env_id: str | EnvRecipe, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
+    """Collects, trains, dreams and compares in rounds; goes on where an earlier call stopped.
+
+    Held-out episodes stay held out, whatever is added later. The folder always holds the best of the finished rounds,
+    by mean return in reality on the validation seeds.
+
+    Args:
+        env_id: As for :func:`dreamenv.data.collect.collect`.
+        folder: Takes ``episodes/``, ``rounds/NN/`` with the world and agent of every round, and the best of them.
+        config: Settings.
+
+    Returns:
+        All rounds that are finished, those of earlier calls included.
+
+    Raises:
+        ResumeError: If the folder belongs to other settings, or holds a world that was made without rounds, or another
+            process is at work there.
+        DivergenceError: If a training meets a number that is not finite; the last checkpoint stays.
+    """
+    config, folder = config or IterateConfig(), Path(folder)
+    with alone_in(folder):
+        return _iterate(as_recipe(env_id), folder, config)
+
+
+def _iterate(env: EnvRecipe, folder: Path, config: IterateConfig) -> list[Round]:
+    _check_settings(folder / "iterate.json", env, config)
+    rounds = _finished(folder)
+    if rounds:
+        _keep(best_round(rounds), folder, config)
+    while len(rounds) <= config.rounds and not any((one.real.success or 0.0) >= config.target for one in rounds):
+        rounds.append(_play(env, folder, rounds, config))
+        _keep(best_round(rounds), folder, config)
+    return rounds
+
+
+def _finished(folder: Path) -> list[Round]:
+    """The rounds of earlier calls."""
+    rounds: list[Round] = []
+    while (_place(folder, len(rounds)) / RECORD).is_file():
+        rounds.append(_read(folder, len(rounds)))
+    return rounds
+
+
+def _read(folder: Path, number: int) -> Round:
+    place = _place(folder, number)
+    comparison = TypeAdapter(Comparison).validate_json((place / RECORD).read_bytes())
+    return Round(number, place, TypeAdapter(int).validate_json((place / FRAMES).read_bytes()), comparison)
+
+
+def _keep(best: Round, folder: Path, config: IterateConfig) -> None:
+    copy_bundle(best.folder, folder)
+    copy_bundle(best.folder / "agents" / config.agent, folder / "agents" / config.agent)
+
+
+def _play(env: EnvRecipe, folder: Path, before: list[Round], config: IterateConfig) -> Round:
+    """One round more."""
+    number, place = len(before), _place(folder, len(before))
+    source = load(before[-1].folder) if before else None
+    frames = before[-1].frames + config.round_frames if before else config.frames
+    previous = load_agent(before[-1].folder / "agents" / config.agent) if before else None
+    store = _collect(env, folder, frames, source, previous, config)
+    write_json(place / FRAMES, store.num_frames)
+    world = train(place, _training(number, config), episodes=store.folder, source=source)
+    agent = _dream(world, place / "agents" / config.agent, _seed(number, config), previous, config)
+    settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
+    name, baselines = str(place / "agents" / config.agent), folder / "baselines"
+    write_comparison(compare(world, agent, settings, name=name, baselines=baselines, sampling=False), place)
+    return _read(folder, number)
+
+
+def _collect(
+    env: EnvRecipe, folder: Path, frames: int, source: World | None, previous: Agent | None, config: IterateConfig
+) -> EpisodeStore:
+    """Adds episodes of the ``previous`` agent, which sees through ``source``; of exploring policies without one."""
+    settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
+    make_actor = None
+    if source is not None and previous is not None:
+        make_actor = functools.partial(ObservingAgent, source, previous, config.noise)
+    return collect(env, folder / "episodes", settings, make_actor=make_actor)
+
+
+def _training(number: int, config: IterateConfig) -> TrainConfig:
+    training = dataclasses.replace(config.train, seed=_seed(number, config))
+    if not number:
+        return training
+    vision, memory = training.vision, training.memory
+    return dataclasses.replace(
+        training,
+        vision=dataclasses.replace(vision, fit=dataclasses.replace(vision.fit, steps=config.vision_steps)),
+        memory=dataclasses.replace(memory, fit=dataclasses.replace(memory.fit, steps=config.memory_steps)),
+    )
+
+
+def _dream(world: World, folder: Path, seed: int, previous: Agent | None, config: IterateConfig) -> Agent:
+    if config.agent == "ppo":
+        warm = not world.config.action.discrete if config.warm is None else config.warm
+        source = previous if warm and isinstance(previous, SB3Agent) else None
+        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed), source=source)
+    return evolve(world, folder, dataclasses.replace(config.evolve, seed=seed))
+
+
+def _seed(number: int, config: IterateConfig) -> int:
+    """Of a round's trainings: the first is what the single commands do, the others draw nothing of it again."""
+    return spawn_short(config.seed, "round", number) if number else config.seed
+
+
+def _place(folder: Path, number: int) -> Path:
+    return folder / "rounds" / f"{number:02d}"
+
+
+def _check_settings(path: Path, env: EnvRecipe, config: IterateConfig) -> None:
+    """Writes the settings where none are; ``rounds`` and ``target`` may change later."""
+    settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
+    made = {"env_id": env.id, "env_kwargs": env.kwargs, "wrappers": env.wrappers}
+    named = {name: value for name, value in made.items() if value}  # as in files of before there were more than ids
+    expected = TypeAdapter(dict).dump_python({**named, "seeding": SEEDING, **settings}, mode="json")
+    if not path.exists():
+        if (path.parent / MANIFEST).exists():
+            raise ResumeError(f"{path.parent} holds a world that other commands made; choose another folder")
+        write_json(path, expected)
+    elif (found := TypeAdapter(dict).validate_json(path.read_bytes())) != expected:
+        different = ", ".join(name for name in expected if found.get(name) != expected[name])
+        raise ResumeError(f"{path} has another {different}; choose another folder, or go on with the same settings")

@@ -1,0 +1,1 @@
+"""Whether a dream can be believed."""

@@ -1,0 +1,153 @@
+"""What recorded episodes say an agent's return would be, without letting it act in reality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.heads import scale_action
+from dreamenv.recordings import Recording
+from dreamenv.rollouts import Policy
+from dreamenv.world import World
+
+BLOCK = 4096  # transitions in memory at once
+
+
+@dataclass(frozen=True)
+class Experience:
+    """Recorded transitions as an agent of the world sees them.
+
+    Attributes:
+        features: [z, h] before every step, (N, F) float32.
+        next_features: After it, (N, F).
+        action: What was done, (N,) int64 or (N, A) float32.
+        reward: (N,) float32.
+        last: After which nothing is paid any more: the episode ended, or its time was up, (N,) bool.
+        elapsed: Share of the time limit that was over before the step, (N,) float32.
+        starts: Rows at which an episode begins, (E,) int64.
+        means: [z, h] with z at the posterior's mean, of all T + 1 states of each episode, (N + E, F): what values are
+            regressed on, as noise in the regressors draws them to 0; the features if None.
+    """
+
+    features: Tensor
+    next_features: Tensor
+    action: Tensor
+    reward: Tensor
+    last: Tensor
+    elapsed: Tensor
+    starts: Tensor
+    means: Tensor | None = None
+
+
+@torch.inference_mode()
+def experience(world: World, episodes: Sequence[Recording], seed: int = 0) -> Experience:
+    """What an agent of the world would have seen of recorded episodes.
+
+    Args:
+        world: Follows the episodes.
+        episodes: The episodes.
+        seed: Of the draws of z from the posterior of every frame; an agent of the dream meets drawn z in reality, too.
+    """
+    features = [world.features(trace.states) for trace in world.follow(episodes, seed)]
+    means = [world.features(trace.states) for trace in world.follow(episodes, seed=None)]
+    lengths = torch.tensor([len(episode) for episode in episodes])
+    step, ending = (torch.cat([getattr(episode, name) for episode in episodes]) for name in ("step", "ending"))
+    return Experience(
+        features=torch.cat([rows[:-1] for rows in features]),
+        next_features=torch.cat([rows[1:] for rows in features]),
+        action=torch.cat([episode.action for episode in episodes]),
+        reward=torch.cat([episode.reward for episode in episodes]),
+        last=(ending > 0) | (step >= world.config.max_episode_steps),
+        elapsed=(step - 1) / world.config.max_episode_steps,
+        starts=lengths.cumsum(0) - lengths,
+        means=torch.cat(means),
+    )
+
+
+@torch.inference_mode()
+def off_policy_return(world: World, agent: Policy, data: Experience, *, gamma: float, ridge: float = 1.0) -> float:
+    """Discounted return of the greedy agent from the recorded starts, by least squares on recorded transitions.
+
+    LSTD-Q (Lagoudakis and Parr 2003, Least-Squares Policy Iteration): Q is linear in the products of the action
+    (one-hot, or 1 and the scaled components) and the standardised [z, h, elapsed, 1]. The dream has no part in it but
+    that h is M's. The agent acts on z as drawn, as in reality. As every such estimate, it knows nothing of places that
+    the records do not show.
+
+    Args:
+        world: Knows the action space.
+        agent: Whose actions are valued; if it holds them, then as though it decided anew at every step.
+        data: Recorded transitions, of any other policies.
+        gamma: Discount.
+        ridge: Regularisation, in transitions. It draws the estimate to 0, the more so the fewer transitions there are:
+            to the side of doubt where rewards are positive.
+
+    Returns:
+        Mean value of the starts.
+    """
+    inputs = _Inputs(data, world.config.max_episode_steps)
+    spec = world.config.action
+    size = _action_features(spec, data.action[:1]).shape[1] * inputs.size
+    matrix, vector = ridge * torch.eye(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    for rows in _blocks(len(data.reward)):
+        here = _products(_action_features(spec, data.action[rows]), inputs.now(rows))
+        following = _products(_action_features(spec, _act(agent, data.next_features[rows])), inputs.following(rows))
+        matrix += (here.T @ (here - gamma * following * ~data.last[rows, None])).double()
+        vector += (here.T @ data.reward[rows]).double()
+    weights = torch.linalg.solve(matrix, vector).float()
+    first = _action_features(spec, _act(agent, data.features[data.starts]))
+    return float((_products(first, inputs.now(data.starts)) @ weights).mean())
+
+
+class _Inputs:
+    """Standardised [z, h, elapsed, 1] of recorded states."""
+
+    def __init__(self, data: Experience, limit: int) -> None:
+        self._data, self._step = data, 1.0 / limit
+        everything = self._states(torch.arange(len(data.reward)))
+        self._mean, self._spread = everything.mean(0), everything.std(0).clamp(min=1e-3)
+        self.size = data.features.shape[1] + 2
+
+    def now(self, rows: Tensor) -> Tensor:
+        return self._standardise(self._states(rows), self._data.elapsed[rows])
+
+    def following(self, rows: Tensor) -> Tensor:
+        return self._standardise(self._states(rows, after=True), self._data.elapsed[rows] + self._step)
+
+    def _states(self, rows: Tensor, after: bool = False) -> Tensor:
+        """[z, h] before the steps with these numbers, or after them."""
+        if self._data.means is None:
+            return (self._data.next_features if after else self._data.features)[rows]
+        episodes_before = (
+            torch.searchsorted(self._data.starts, rows, right=True) - 1
+        )  # each has a state more than steps
+        return self._data.means[rows + episodes_before + int(after)]
+
+    def _standardise(self, features: Tensor, elapsed: Tensor) -> Tensor:
+        scaled = (features - self._mean) / self._spread
+        return torch.cat([scaled, elapsed[:, None], torch.ones(len(scaled), 1)], dim=1)
+
+
+def _act(agent: Policy, features: Tensor) -> Tensor:
+    actions, _ = agent.predict(features.numpy(), None, np.ones(len(features), bool), True)
+    return torch.as_tensor(actions)
+
+
+def _action_features(spec: ActionSpec, action: Tensor) -> Tensor:
+    if spec.discrete:
+        return torch.nn.functional.one_hot(action.long(), spec.n).float()
+    low, high = torch.tensor(spec.low), torch.tensor(spec.high)
+    return torch.cat([torch.ones(len(action), 1), scale_action(action, low, high)], dim=1)
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Outer products of (N, A) and (N, D) rows, (N, A * D)."""
+    return (left[:, :, None] * right[:, None, :]).flatten(1)
+
+
+def _blocks(count: int) -> Iterator[Tensor]:
+    yield from torch.arange(count).split(BLOCK)

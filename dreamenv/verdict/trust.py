@@ -1,0 +1,337 @@
+"""Whether an agent's dream can be believed: signs read from dream and records, and the gap to reality."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from dreamenv.agents.observing import ObservingAgent
+from dreamenv.bundle import as_world
+from dreamenv.data.episodes import EpisodeStore
+from dreamenv.engine.placement import on_device
+from dreamenv.envs.dream_vector import DreamVectorEnv
+from dreamenv.envs.settings import check_one_temperature
+from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.evaluate.compare import check_agent
+from dreamenv.evaluate.gap import Gap, best_temperature, gaps
+from dreamenv.evaluate.scores import Score, score, summarise
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.progress import progress
+from dreamenv.foundation.ranges import check_seeds
+from dreamenv.real.make import make_reality_vector
+from dreamenv.rollouts import Outcome, Policy, rollout
+from dreamenv.verdict.failures import Failure, failures
+from dreamenv.verdict.signals import (
+    Records,
+    Strip,
+    excess,
+    haste,
+    read_records,
+    recorded_returns,
+    shortfall,
+    strangest_moments,
+)
+from dreamenv.world import World, seen_by
+
+Light = Literal["green", "cannot tell", "amber", "red"]
+LIGHTS: tuple[Light, ...] = get_args(Light)  # from good to bad
+FEW_EPISODES = 50  # fewer recorded ones say nothing for a dream
+
+
+@dataclass(frozen=True)
+class TrustConfig:
+    """How a dream is examined.
+
+    Attributes:
+        temperature: Of the dream; the world's default if None.
+        dreams: Dreamed episodes.
+        seed: First seed of the dreamed episodes.
+        gamma: Discount of the promise that recorded episodes are asked to confirm; if None, one that looks as far ahead
+            as an episode can last: 0.99 for 150 steps.
+        ridge: Regularisation of that estimate, in transitions.
+        real_episodes: Real episodes to play for the gap between dream and reality; 0 for none.
+        real_seed: Their first seed.
+        temperatures: Of the dreams among which the one nearest to reality is looked for.
+        num_envs: Real environments stepped side by side.
+    """
+
+    temperature: float | None = None
+    dreams: int = 100
+    seed: int = 50_000
+    gamma: float | None = None
+    ridge: float = 30.0
+    real_episodes: int = 0
+    real_seed: int = VALIDATION_SEED
+    temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
+    num_envs: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuses settings out of range, before anything is dreamed."""
+        if min(self.dreams, self.num_envs) < 1 or self.real_episodes < 0:
+            raise SettingsError(
+                "expected dreams and num_envs >= 1 and real_episodes >= 0, "
+                f"got {self.dreams}, {self.num_envs} and {self.real_episodes}"
+            )
+        if self.gamma is not None and not 0.0 <= self.gamma <= 1.0:
+            raise SettingsError(f"expected a discount gamma from 0 to 1, got {self.gamma}")
+        check_seeds(self, "seed", "real_seed")
+        if not self.ridge > 0.0:
+            raise SettingsError(f"expected ridge > 0, got {self.ridge}")
+        for value in self.temperatures if self.temperature is None else (self.temperature, *self.temperatures):
+            check_one_temperature(value)
+
+    def discount(self, max_episode_steps: int) -> float:
+        """``gamma``, or one that looks as far ahead as an episode can last: 0.99 for 150 steps.
+
+        A shorter sight sees nothing of a dream whose lie is that an agent survives.
+        """
+        return 1.0 - 1.5 / max(max_episode_steps, 2) if self.gamma is None else self.gamma
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From which value on a sign warns.
+
+    Attributes:
+        amber: Look closer.
+        red: Do not believe the dream.
+        says: What a warning means, in plain words.
+    """
+
+    amber: float
+    red: float
+    says: str
+
+
+LIMITS = {
+    "shortfall": Limits(0.13, 0.4, "recorded episodes do not confirm the return that the dream promises"),
+    "excess": Limits(0.02, 0.4, "the dream promises more than any recorded episode got"),
+    "haste": Limits(0.28, 0.5, "the dream's successes are quicker than any recorded one"),
+}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One sign, and how bad it is.
+
+    Attributes:
+        name: Key of its limits.
+        value: What was measured.
+        limits: From where on it warns.
+    """
+
+    name: str
+    value: float
+    limits: Limits
+
+    @property
+    def doubt(self) -> float:
+        """0 where the sign begins to warn, 1 where it says no; nan if the sign is."""
+        return (self.value - self.limits.amber) / (self.limits.red - self.limits.amber)
+
+    @property
+    def light(self) -> Light:
+        """Green, amber or red; cannot tell if it is not a number."""
+        return light(self.doubt)
+
+    @property
+    def says(self) -> str:
+        """Why it is not green."""
+        return f"{self.name} is not a number" if math.isnan(self.value) else self.limits.says
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What can be said for and against an agent's dream.
+
+    Attributes:
+        dream: The greedy agent in the dream.
+        signs: Read without any new real episode.
+        strip: Where the dream went farthest from the records.
+        believed: What the records leave of the dream's mean return, see :func:`believed`.
+        successes: Recorded episodes that ended well, among those that M learned from; None if the world has no such
+            ending. Below :data:`~dreamenv.verdict.signals.FEW_SUCCESSES` the records confirm hardly any dream.
+        missing: What the records lack to speak for a dream against which no sign speaks; see :func:`evidence`.
+        gaps: Dream minus reality; empty where no real episodes were played.
+        failures: What the dream promises from the middle of real episodes without success; empty likewise.
+        best_temperature: Whose dream predicts the real return best; None likewise.
+    """
+
+    dream: Score
+    signs: tuple[Sign, ...]
+    strip: Strip
+    believed: float
+    successes: int | None
+    missing: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    best_temperature: float | None = None
+
+    @property
+    def doubt(self) -> float:
+        """The largest of the signs; nan if one is."""
+        return float(np.max([sign.doubt for sign in self.signs]))
+
+    @property
+    def light(self) -> Light:
+        """The worst of the signs; cannot tell instead of green if something is missing."""
+        lights = [sign.light for sign in self.signs] + ["cannot tell"] * bool(self.missing)
+        return max(lights, key=LIGHTS.index)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not green."""
+        return (*(sign.says for sign in self.signs if sign.light != "green"), *self.missing)
+
+
+def light(doubt: float) -> Light:
+    """Green below 0, red from 1 on; cannot tell if it is not a number."""
+    if math.isnan(doubt):
+        return "cannot tell"
+    return "green" if doubt < 0.0 else "amber" if doubt < 1.0 else "red"
+
+
+def evidence(dreamed: float, recorded: Sequence[float]) -> tuple[str, ...]:
+    """What is missing before records can speak for a dream.
+
+    Args:
+        dreamed: Its mean return.
+        recorded: Returns of the episodes that M learned from.
+
+    Returns:
+        Sentences, none if nothing is missing.
+    """
+    missing = []
+    if len(recorded) < FEW_EPISODES:
+        missing.append(f"there are only {len(recorded)} recorded episodes to learn from, of {FEW_EPISODES} at least")
+    if not dreamed > (mean := float(np.mean(recorded))):
+        missing.append(f"the dream promises no more than the mean of the recorded episodes, {mean:.4g}")
+    return tuple(missing)
+
+
+def believed(promise: float, missing: float, worst: float) -> float:
+    """What remains of a dreamed mean return.
+
+    Args:
+        promise: The dreamed mean return.
+        missing: The share of it that recorded episodes do not confirm, see
+            :func:`~dreamenv.verdict.signals.shortfall`; where negative, the promise remains, where nan, nothing.
+        worst: The smallest recorded return; no less remains, unless less was promised.
+
+    Returns:
+        A mean return.
+    """
+    least = min(worst, promise)
+    if math.isnan(missing):
+        return least
+    return max(promise - max(missing, 0.0) * abs(promise - min(worst, 0.0)), least)
+
+
+def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config: TrustConfig | None = None) -> Trust:
+    """Looks for signs that an agent lives on its dream's errors; plays in reality only if asked to, for the gap.
+
+    Args:
+        world: A world, the name of a shipped one, or a folder.
+        agent: Whatever answers Stable-Baselines3's ``predict``.
+        store: Recorded real episodes, those that the world was trained on.
+        config: Settings.
+
+    Returns:
+        Signs, gaps and a verdict.
+
+    Raises:
+        SettingsError: If agent, world and episodes do not fit.
+        StoreError: If there are too few episodes.
+    """
+    config = config or TrustConfig()
+    world = on_device(as_world(world), "cpu")
+    if (inputs := seen_by(world, agent).view.inputs) != ("z", "h"):
+        raise SettingsError(f"expected an agent that sees z and h, got one that sees {', '.join(inputs)}")
+    if store.spec.recipe != world.config.recipe:
+        raise SettingsError(f"expected episodes of {world.config.recipe}, got {store.spec.recipe} in {store.folder}")
+    check_agent(world, agent)
+    seen, held_out = store.split()
+    with progress(total=4 if config.real_episodes else 3, unit="stage", desc="trust") as bar:
+        bar.set_postfix_str("dreams", refresh=True)
+        outcomes = dream(world, agent, config)
+        dreamed = summarise(outcomes, world.config, name="agent, greedy", temperature=_temperature(world, config))
+        bar.update()
+        bar.set_postfix_str("records", refresh=True)
+        records = read_records(world, seen, held_out)
+        bar.update()
+        bar.set_postfix_str("signs", refresh=True)
+        found = signals(world, agent, records, outcomes, config)
+        signs = tuple(Sign(name, value, LIMITS[name]) for name, value in found.items())
+        strip = strangest_moments(world, records, seen, outcomes)
+        recorded = recorded_returns(records)
+        left = believed(dreamed.mean, found["shortfall"], min(recorded))
+        missing = evidence(dreamed.mean, recorded)
+        successes = int(records.seen_successes.sum()) if "better" in world.config.endings else None
+        bar.update()
+        if not config.real_episodes:
+            return Trust(dreamed, signs, strip, left, successes, missing)
+        bar.set_postfix_str("reality", refresh=True)
+        result = Trust(dreamed, signs, strip, left, successes, missing, *_reality(world, agent, config))
+        bar.update()
+        return result
+
+
+def dream(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
+    """Plays the dreamed episodes, greedily, and records every step."""
+    seeds = range(config.seed, config.seed + config.dreams)
+    with contextlib.closing(_dreams(world, _temperature(world, config), config)) as env:
+        return list(rollout(env, agent, seeds, deterministic=True, record=True))
+
+
+def signals(
+    world: World, agent: Policy, records: Records, outcomes: list[Outcome], config: TrustConfig
+) -> dict[str, float]:
+    """All signs, by name."""
+    return {
+        "shortfall": shortfall(
+            world, agent, records, outcomes, gamma=config.discount(world.config.max_episode_steps), ridge=config.ridge
+        ),
+        "excess": excess(records, outcomes),
+        "haste": haste(world, records, outcomes),
+    }
+
+
+def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Gap, ...], tuple[Failure, ...], float]:
+    """Plays real episodes, dreams at every temperature, and dreams on from real failures."""
+    played = _play(world, agent, config)
+    real = summarise(played, world.config, name="agent, greedy", temperature=None)
+    seeds = range(config.seed, config.seed + config.dreams)
+    dreams = [
+        score(
+            _dreams(world, t, config), agent, seeds, world.config,
+            name="agent, greedy", deterministic=True, temperature=t,
+        )
+        for t in sorted({*config.temperatures, _temperature(world, config)})
+    ]  # fmt: skip
+    failed = failures(world, agent, played, temperature=_temperature(world, config), seed=config.seed)
+    return tuple(gap for dreamed in dreams for gap in gaps(dreamed, real)), failed, best_temperature(dreams, real)
+
+
+def _play(world: World, agent: Policy, config: TrustConfig) -> list[Outcome]:
+    """Real episodes with their frames."""
+    seeds = range(config.real_seed, config.real_seed + config.real_episodes)
+    env = make_reality_vector(world.config.recipe, min(config.num_envs, config.real_episodes))
+    with contextlib.closing(env):
+        return list(rollout(env, ObservingAgent(world, agent, (0.0,), seeds), seeds, record=True))
+
+
+def _dreams(world: World, temperature: float, config: TrustConfig) -> DreamVectorEnv:
+    return DreamVectorEnv(
+        world, min(config.dreams, 256), temperature=temperature, autoreset_mode=AutoresetMode.DISABLED
+    )
+
+
+def _temperature(world: World, config: TrustConfig) -> float:
+    return world.config.temperature if config.temperature is None else config.temperature
