@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 
 GROUPS = {
@@ -23,7 +22,6 @@ def main(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return
-    torch.set_num_threads(1)
     parse(*arguments).run()
 
 

@@ -28,7 +28,7 @@ class Jobs(ABC):
 
     Attributes:
         root: Takes everything.
-        processes: Jobs side by side, each on one core.
+        processes: Jobs side by side, each on one core; 0 runs them one by one in this process.
         settings: Which of them; all by default.
         seeds: One agent of every setting each.
         world: A folder, or the name of a shipped world.
@@ -115,8 +115,8 @@ class Study(Jobs):
 
 
 def in_parallel(make: Callable[..., Any], jobs: Sequence[Job], processes: int) -> list[Any]:
-    """Calls a function once per job, in processes of one thread each; a single process is this one."""
-    if processes == 1:
+    """Calls a function once per job, in processes of one thread each; with none, in this process, as it is."""
+    if processes == 0:
         return [make(*job) for job in jobs]
     with get_context("spawn").Pool(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return pool.starmap(make, jobs, chunksize=1)

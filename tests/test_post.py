@@ -31,7 +31,7 @@ def run(tmp_path, episodes, capsys):
     """Runs a study on few episodes of the dot environment; what it prints, and the rows that it writes."""
 
     def call(name, settings):
-        common = f"--root {tmp_path}/run --episodes {episodes} --seeds 0 --processes 1 --real-episodes 1"
+        common = f"--root {tmp_path}/run --episodes {episodes} --seeds 0 --processes 0 --real-episodes 1"
         printed = run_experiment(capsys, f"post.{name}", f"{common} {settings}")
         return printed, json.loads((tmp_path / "run" / f"{name}.json").read_text())
 

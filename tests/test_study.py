@@ -31,7 +31,7 @@ def test_jobs_run_side_by_side_on_one_core_each_and_in_order():
 
     assert [number for number, *_ in found] == [0, 1, 2]
     assert all(process != here[0] and threads == 1 for _, process, threads in found)
-    assert in_parallel(where, [(7,)], processes=1) == [(7, *here)]
+    assert in_parallel(where, [(7,)], processes=0) == [(7, *here)]
 
 
 def test_studies_are_listed_and_read_by_name(capsys):
@@ -131,7 +131,7 @@ def test_an_ablation_changes_one_thing_of_the_recipe(dot_folder, tmp_path, monke
         frames=4000,
         seeds=(0,),
         episodes=3,
-        processes=1,
+        processes=0,
     )
     recipe = settings.place("recipe", 0)
     copytree(dot_folder, recipe)

@@ -124,7 +124,7 @@ def test_fireballs_are_bright_and_yellow():
 
 def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
-    settings = f"""--root {tmp_path}/run --processes 1 --seeds 0 --settings 1 --blind "always stay" --episodes 1
+    settings = f"""--root {tmp_path}/run --processes 0 --seeds 0 --settings 1 --blind "always stay" --episodes 1
         --collect.frames 3500 --collect.shard-episodes 10
         --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2
@@ -142,7 +142,7 @@ def test_one_command_leads_from_nothing_to_the_table_and_goes_on_where_it_stoppe
 
 def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
-    settings = f"""--root {tmp_path}/run --processes 1 --seeds 3 4 --episodes 2
+    settings = f"""--root {tmp_path}/run --processes 0 --seeds 3 4 --episodes 2
         --rounds.frames 3500 --rounds.rounds 1 --rounds.round-frames 300
         --rounds.episodes 2 --rounds.memory-steps 1 --rounds.collect.shard-episodes 10
         --rounds.train.vision.fit.steps 1 --rounds.train.vision.batch-size 2
@@ -163,7 +163,7 @@ def test_one_command_plays_rounds_and_tests_agents_of_the_best(tmp_path, capsys,
 
 def test_an_ablation_changes_one_thing_and_keeps_what_comes_before_it(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the game makes a folder where it runs
-    small = """--processes 1 --seeds 0 --episodes 1 --collect.frames 3500 --collect.shard-episodes 10
+    small = """--processes 0 --seeds 0 --episodes 1 --collect.frames 3500 --collect.shard-episodes 10
         --train.vision.fit.steps 1 --train.vision.batch-size 2 --train.vision.model.channels 4 4 8 8
         --train.memory.fit.steps 1 --train.memory.model.hidden-size 8 --train.memory.batch-size 2 --train.branches 16
         --ppo.timesteps 64 --ppo.n-steps 8 --ppo.num-envs 4 --ppo.batch-size 32"""

@@ -21,10 +21,10 @@ def test_starved_worlds_and_their_agents_enter_the_zoo(tmp_path, dot_folder, dot
     assert all(tensor.equal(good_weights[name]) for name, tensor in weights.items())
     assert f"{dreamenv.EpisodeStore(starved / 'episodes').num_frames:,} frames" in printed
 
-    agents = f"--world {starved} --settings 0.1 '1, dropout 0.1' --seeds 0 --episodes 1 --processes 1 {PPO}"
+    agents = f"--world {starved} --settings 0.1 '1, dropout 0.1' --seeds 0 --episodes 1 --processes 0 {PPO}"
     run_experiment(capsys, "trust.temperature", f"--root {tmp_path}/agents {agents}")
     assert (tmp_path / "agents" / "temperature.png").stat().st_size > 0
-    zoo = f"--worlds {starved} --agents {tmp_path / 'agents'} --extras --episodes 1 --processes 1 --trust.dreams 4"
+    zoo = f"--worlds {starved} --agents {tmp_path / 'agents'} --extras --episodes 1 --processes 0 --trust.dreams 4"
     printed = run_experiment(capsys, "trust.zoo", f"--root {tmp_path}/zoo {zoo}")
 
     rows = json.loads((tmp_path / "zoo" / "zoo.json").read_text())

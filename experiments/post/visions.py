@@ -47,7 +47,7 @@ class Visions(Study):
     episodes: Path
     root: Path = Path("runs/visions")
     settings: tuple[str, ...] = SETTINGS
-    processes: int = 1
+    processes: int = 0
     real_episodes: int = 100
     train: dreamenv.TrainConfig = dreamenv.TrainConfig()
     ppo: dreamenv.PPOConfig = PPO
@@ -67,6 +67,7 @@ class Visions(Study):
     )
 
     def prepare(self) -> None:
+        torch.set_num_threads(1)
         for name in self.settings:
             self.look(name)
 

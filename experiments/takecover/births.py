@@ -48,6 +48,7 @@ class Births:
     pixels: int = 4
 
     def run(self) -> None:
+        torch.set_num_threads(1)
         _, held_out = dreamenv.EpisodeStore(self.episodes).split()
         least = self.first + max(self.horizons)
         episodes = [episode for episode in held_out if len(episode) >= least][: self.count]

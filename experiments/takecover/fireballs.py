@@ -44,6 +44,7 @@ class Fireballs:
     pixels: int = 4
 
     def run(self) -> None:
+        torch.set_num_threads(1)
         world = dreamenv.load(self.world)
         policies: dict[str, dreamenv.Policy] = {str(path): dreamenv.load_agent(path) for path in self.agents}
         rows = [measure(self, world, name, policy) for name, policy in policies.items()]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -46,6 +47,7 @@ class Monsters:
     columns: int = 12
 
     def run(self) -> None:
+        torch.set_num_threads(1)
         frames, masks = play(self)
         taken = np.any(list(masks.values()), axis=0)
         rows, pictures = [], [frames.astype(np.uint8)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tabulate import tabulate
 
 import dreamenv
@@ -44,6 +45,7 @@ class Failures:
     rows: int = 6
 
     def run(self) -> None:
+        torch.set_num_threads(1)
         world = dreamenv.load(self.world)
         env = dreamenv.LatentObservation(dreamenv.make_real(world.config.env_id), world)
         rows = []

@@ -46,7 +46,7 @@ class Frontier(Jobs):
     """
 
     root: Path = Path("runs/frontier")
-    processes: int = 1
+    processes: int = 0
     env: str = ENV
     budgets: tuple[int, ...] = (5_000, 10_000, 20_000, 40_000, 70_000)
     seeds: tuple[int, ...] = (0, 1, 2)

@@ -7,6 +7,8 @@ that their dreams lie.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 import dreamenv
 from experiments.worlds import keeping, with_fresh_memory
 
@@ -30,6 +32,7 @@ class Starved:
     train: dreamenv.TrainConfig = dreamenv.TrainConfig()
 
     def run(self) -> None:
+        torch.set_num_threads(1)
         for frames in self.frames:
             for seed in self.seeds:
                 self.make(frames, seed)
