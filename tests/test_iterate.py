@@ -23,7 +23,7 @@ from dreamenv.reports.plots import plot_rounds
 from dreamenv.reports.tables import rounds_table
 from dreamenv.training.fit import warm_start
 
-module = sys.modules["dreamenv.iterate"]
+module = sys.modules["dreamenv.rounds"]
 compare_module = sys.modules["dreamenv.evaluate.compare"]
 
 CONFIG = IterateConfig(

@@ -158,11 +158,8 @@ def make_bank(trained: Trained, episodes: Sequence[Episode], config: WorldConfig
         The bank.
     """
     model, generator = trained.model, np.random.default_rng(0)
-    first = torch.from_numpy(np.stack([episode.observations[0] for episode in episodes]))
     with torch.no_grad():
-        posteriors = model.posterior(
-            model.initial(len(first)), torch.cat([model.embed(x) for x in first.split(FRAMES)])
-        )
+        posteriors = model.posterior(model.initial(len(episodes)), _first_embeddings(trained, episodes))
     better = config.endings.index("better") + 1 if "better" in config.endings else None
     kinds = [ending_index(episode, config.endings, config.ordinary_reward) for episode in episodes]
     good = [index for index, kind in enumerate(kinds) if kind == better]
@@ -170,6 +167,14 @@ def make_bank(trained: Trained, episodes: Sequence[Episode], config: WorldConfig
     moments = _draw_moments(episodes, range(len(episodes)), branches - half, generator)
     moments += _draw_moments(episodes, good, half, generator)
     return StartBank(posteriors, _states_at(trained, episodes, config, moments))
+
+
+def _first_embeddings(trained: Trained, episodes: Sequence[Episode]) -> torch.Tensor:
+    """What the posteriors of all first frames read, (N, E)."""
+    if trained.recordings is not None:
+        return torch.stack([recording.embedding[0] for recording in trained.recordings])
+    frames = torch.from_numpy(np.stack([episode.observations[0] for episode in episodes]))
+    return torch.cat([trained.model.embed(part) for part in frames.split(FRAMES)])
 
 
 def _draw_moments(
