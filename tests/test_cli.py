@@ -23,7 +23,7 @@ import dreamenv.cli.run
 from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig
 from dreamenv.cli import commands
 from dreamenv.cli.run import main
-from dreamenv.data import collect
+from dreamenv.data.collect import collect
 from dreamenv.foundation.errors import BundleError
 
 COLLECT = "--env dot_env:Dot-v0 --frames 700 --shard-episodes 20 --exploration.bump-and-turn 0".split()

@@ -8,7 +8,7 @@ from picture_env import SPACES, PictureEnv
 
 import dreamenv
 from dreamenv import CollectConfig, EnvRecipe, UnsupportedEnvironmentError, VectorLatentObservation, make_real
-from dreamenv.data import collect
+from dreamenv.data.collect import collect
 from dreamenv.real.frames import RGBObservation
 from dreamenv.real.make import make_real_vector
 

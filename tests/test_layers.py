@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(str(files("dreamenv")))
 TREES = {path: ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 PLOTS = [ROOT / "reports" / "page_plots.py", ROOT / "reports" / "plots.py"]
-NAMES_TASKS = (ROOT / "worlds", ROOT / "real" / "make.py")
+NAMES_TASKS = (ROOT / "worlds", ROOT / "real" / "libraries.py")
 NAME_NO_TASK = [path for path in TREES if not any(path.is_relative_to(place) for place in NAMES_TASKS)]
 INNER_INITS = [path for path in TREES if path.name == "__init__.py" and path.parent != ROOT]
 TASKS = ("sidewalk", "miniworld", "takecover", "doom")
@@ -153,7 +153,7 @@ def test_no_task_is_named_in_code(path):
 
 
 def test_real_environments_name_tasks_in_their_table_only():
-    path = ROOT / "real" / "make.py"
+    path = ROOT / "real" / "libraries.py"
     tables = [node for node in TREES[path].body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)]
     lines = {line for table in tables for line in range(table.lineno, table.end_lineno + 1)}
     named = {line for line, word in words(path) if any(task in word.lower() for task in TASKS)}

@@ -23,7 +23,7 @@ from dreamenv.foundation.errors import EpisodeError, UnsupportedEnvironmentError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_range
 from dreamenv.foundation.recipe import EnvRecipe
-from dreamenv.real.make import describe, make_real_vector, taken
+from dreamenv.real.make import describe, frame_conversion, make_real_vector
 
 FAILURES_IN_A_ROW = 5  # episodes that may fail one after the other, before the environment as a whole is to blame
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
@@ -94,8 +94,8 @@ def collect(
     try:
         with contextlib.closing(EpisodeStore.create(Path(folder), describe(player.env, env_id))) as store:
             with progress(total=config.frames, unit="frame", desc="collect") as bar:
-                if picture := taken(player.env):
-                    bar.write(f"frames: {picture}", file=sys.stderr)
+                if conversion := frame_conversion(player.env):
+                    bar.write(f"frames: {conversion}", file=sys.stderr)
                 _Collection(store, config, player, bar, make_actor).run()
             return store
     finally:

@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from dreamenv.evaluate.scores import Score
-from dreamenv.real.make import Sight, sight
+from dreamenv.real.sight import Sight, sight
 
 GROUPS = ("visible", "hidden", "lost", "stuck")
 LOST_STEPS = 5  # a target that comes back sooner was not lost

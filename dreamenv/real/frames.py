@@ -30,7 +30,7 @@ class RGBObservation(gym.Wrapper, gym.utils.RecordConstructorArgs):
         UnsupportedEnvironmentError: If there is no such picture, or several; says what to do.
 
     Attributes:
-        taken: What was made of other observations than RGB frames, in words; empty for RGB frames.
+        conversion: Describes how other observations become RGB frames; empty for RGB frames.
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -38,8 +38,8 @@ class RGBObservation(gym.Wrapper, gym.utils.RecordConstructorArgs):
         gym.Wrapper.__init__(self, env)
         self._key, self._space = _image_of(env.observation_space)
         self._bounded = bool((self._space.low > 0).any() or (self._space.high < 255).any())
-        self.taken = _describe(env.observation_space, self._key, self._space.shape)
-        if self.taken:
+        self.conversion = _describe(env.observation_space, self._key, self._space.shape)
+        if self.conversion:
             height, width, _ = _to_rgb(np.zeros(self._space.shape, np.uint8)).shape
             self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
 

@@ -13,7 +13,7 @@ from dreamenv.foundation.errors import RenderingError
 
 
 @functools.cache
-def part_drawings(library: ModuleType, base: str) -> None:
+def isolate_drawing(library: ModuleType, base: str) -> None:
     """Gives every Miniworld environment a drawing of its own, and makes closing one free what it holds.
 
     The library (2.1.0) compiles walls and whatever else stands still into OpenGL display list 1. All environments of a

@@ -8,7 +8,7 @@ import pytest
 from killing import DONE, run_in_child
 
 from dreamenv import CollectConfig, EpisodeStore, StoreError
-from dreamenv.data import collect
+from dreamenv.data.collect import collect
 from dreamenv.foundation.files import TEMPORARY_PREFIX
 
 DOT = "dot_env:Dot-v0"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dreamenv import CollectConfig, EpisodeStore, WorkerError, make_real
-from dreamenv.data import collect
+from dreamenv.data.collect import collect
 from dreamenv.real.make import make_real_vector
 from dreamenv.real.workers import WorkerVectorEnv
 
@@ -172,7 +172,7 @@ def test_a_killed_fork_server_is_replaced():
 
 NOWHERE = subprocess.DEVNULL
 COLLECTION = """
-from dreamenv.data import collect
+from dreamenv.data.collect import collect
 from dreamenv import CollectConfig
 if __name__ == "__main__":
     collect("dot_env:Dot-v0", {folder!r}, CollectConfig(frames=10**9, num_envs=3, processes=True))
