@@ -11,8 +11,9 @@ from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import load, save
 from dreamenv.config import WorldConfig
 from dreamenv.data.collect import CollectConfig, collect
-from dreamenv.data.episodes import Episode, EpisodeStore
+from dreamenv.data.episodes import Episode
 from dreamenv.data.explore import ExplorationConfig
+from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent import LatentObservation, VectorLatentObservation

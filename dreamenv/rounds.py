@@ -18,7 +18,7 @@ from dreamenv.agents.ppo import PPOConfig, train_ppo
 from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.data.collect import CollectConfig, collect
-from dreamenv.data.episodes import EpisodeStore
+from dreamenv.data.store import EpisodeStore
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.rounds import Round, best_round

@@ -13,7 +13,7 @@ from dot_env import DotEnv, FragileDotEnv
 
 from dreamenv.data.collect import FIRST_TRAINING_SEED, CollectConfig, collect
 from dreamenv.data.endings import ending_kinds
-from dreamenv.data.episodes import EpisodeStore
+from dreamenv.data.store import EpisodeStore
 from dreamenv.foundation.errors import EpisodeError, StoreError, UnsupportedEnvironmentError
 
 ENVS = pytest.mark.parametrize("env_id", ["Dot-v0", "ContinuousDot-v0"])

@@ -14,11 +14,13 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.data.episodes import Episode
+from dreamenv.data.store import VALIDATION_EVERY, EpisodeStore
 from dreamenv.foundation import files
 from dreamenv.foundation.errors import StoreError
 from dreamenv.foundation.files import TEMPORARY_PREFIX
 from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.real.spec import StoreSpec
 
 DISCRETE = StoreSpec("Discrete-v0", (4, 6, 3), ActionSpec(n=3))
 BOX = StoreSpec("Box-v0", (4, 6, 3), ActionSpec(low=(-1.0, 0.25), high=(1.0, 2.5)))

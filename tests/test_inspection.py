@@ -16,10 +16,11 @@ import dreamenv.cli.run
 from dreamenv.bundle import world_id
 from dreamenv.cli import commands
 from dreamenv.config import build_model
-from dreamenv.data.episodes import Episode, StoreSpec
+from dreamenv.data.episodes import Episode
 from dreamenv.foundation.errors import BundleError, StoreError
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.models.noise import Noise
+from dreamenv.real.spec import StoreSpec
 from dreamenv.recordings import record
 from dreamenv.reports import quantities
 from dreamenv.reports.calibration import EDGES, calibration_curve, calibration_error, precision_recall

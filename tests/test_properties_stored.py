@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from dreamenv.bundle import load, save
 from dreamenv.config import WorldConfig, build_model
-from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.data.episodes import Episode
+from dreamenv.data.store import VALIDATION_EVERY, EpisodeStore
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
@@ -20,6 +21,7 @@ from dreamenv.models.mdnrnn.memory import MemoryConfig
 from dreamenv.models.mdnrnn.model import MDNRNNConfig
 from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.models.noise import Noise
+from dreamenv.real.spec import StoreSpec
 from dreamenv.world import World
 
 ACTIONS = [

@@ -61,7 +61,7 @@ def failing_make(monkeypatch):
 def test_miniworld_draws_without_a_display(monkeypatch, capfd, env_id, actions):
     monkeypatch.delenv("DISPLAY", raising=False)
     env = make_real(env_id, render_mode="rgb_array")
-    assert describe(env, env_id) == dreamenv.data.episodes.StoreSpec(env_id, (60, 80, 3), ActionSpec(n=actions))
+    assert describe(env, env_id) == dreamenv.real.spec.StoreSpec(env_id, (60, 80, 3), ActionSpec(n=actions))
     frame, _ = env.reset(seed=7)
     steps = [env.step(2)[0] for _ in range(3)]
     picture = env.render()
@@ -184,7 +184,7 @@ def test_actions_other_than_discrete_or_a_bounded_box_are_refused(stub, space):
 
 def test_a_module_id_registers_its_environment():
     env = make_real("dot_env:Dot-v0")
-    assert describe(env, "dot_env:Dot-v0") == dreamenv.data.episodes.StoreSpec(
+    assert describe(env, "dot_env:Dot-v0") == dreamenv.real.spec.StoreSpec(
         "dot_env:Dot-v0", (16, 32, 3), ActionSpec(n=3)
     )
 

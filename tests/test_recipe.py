@@ -14,7 +14,7 @@ from dreamenv import BundleError, EnvRecipe, UnsupportedEnvironmentError, make_r
 from dreamenv.bundle import CONFIG
 from dreamenv.cli.commands import COMMANDS
 from dreamenv.cli.run import main
-from dreamenv.data.episodes import EpisodeStore
+from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.scores import ConstantPolicy

@@ -13,7 +13,8 @@ from dot_settings import DOT_TRAIN
 
 from dreamenv.bundle import CONFIG, WEIGHTS
 from dreamenv.config import WorldConfig
-from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore, StoreSpec
+from dreamenv.data.episodes import Episode
+from dreamenv.data.store import VALIDATION_EVERY, EpisodeStore
 from dreamenv.foundation.errors import ResumeError, StoreError
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.bank import StartBank
@@ -22,6 +23,7 @@ from dreamenv.models.mdnrnn.memory import LSTMMemory, MemoryConfig
 from dreamenv.models.mdnrnn.model import MDNRNN, MDNRNNConfig, build_memory, build_vision
 from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.models.noise import Noise
+from dreamenv.real.spec import StoreSpec
 from dreamenv.recordings import Recording, record
 from dreamenv.reports.horizon import OpenLoop
 from dreamenv.reports.logs import read_curves

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from dreamenv.data.episodes import Episode, EpisodeStore, StoreSpec
+from dreamenv.data.episodes import Episode
+from dreamenv.data.store import EpisodeStore
 from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.real.spec import StoreSpec
 
 EPISODES, STEPS, SHAPE, SHARD = 128, 99, (60, 80, 3), 32
 READS = 200_000

@@ -24,7 +24,7 @@ from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import copy_bundle, load, world_id
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.endings import ending_kinds
-from dreamenv.data.episodes import FAILURES, EpisodeStore
+from dreamenv.data.store import FAILURES, EpisodeStore
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.compare import CompareConfig, compare

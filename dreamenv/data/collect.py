@@ -16,9 +16,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dreamenv.data.endings import ending_kinds
-from dreamenv.data.episodes import FAILURES, Episode, EpisodeStore
+from dreamenv.data.episodes import Episode
 from dreamenv.data.explore import BumpStatistics, ExplorationConfig, Explorer
 from dreamenv.data.player import Actor, InOrder, Player
+from dreamenv.data.store import FAILURES, EpisodeStore
 from dreamenv.foundation.errors import EpisodeError, UnsupportedEnvironmentError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_range

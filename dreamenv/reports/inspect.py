@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamenv.bundle import as_world
-from dreamenv.data.episodes import EpisodeStore
+from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.files import write_bytes, write_json

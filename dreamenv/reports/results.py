@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
-from dreamenv.data.episodes import Episode, EpisodeStore, evenly_spaced
+from dreamenv.data.episodes import Episode, evenly_spaced
+from dreamenv.data.store import EpisodeStore
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_seeds

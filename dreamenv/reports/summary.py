@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from dreamenv.data.endings import ending_kinds
-from dreamenv.data.episodes import Episode, EpisodeStore, evenly_spaced_frames
+from dreamenv.data.episodes import Episode, evenly_spaced_frames
+from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
 from dreamenv.foundation.files import write_json
 from dreamenv.models.mdnrnn.model import MDNRNN

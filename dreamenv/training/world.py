@@ -13,7 +13,8 @@ import torch
 from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.data.endings import Kind, ending_kinds, kind_of, ordinary_reward
-from dreamenv.data.episodes import VALIDATION_EVERY, Episode, EpisodeStore
+from dreamenv.data.episodes import Episode
+from dreamenv.data.store import VALIDATION_EVERY, EpisodeStore
 from dreamenv.engine.placement import check_device
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.bank import StartBank

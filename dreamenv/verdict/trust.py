@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.bundle import as_world
-from dreamenv.data.episodes import EpisodeStore
+from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_one_temperature

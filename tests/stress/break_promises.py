@@ -17,20 +17,20 @@ ROOT = Path(__file__).parents[2]
 # promise: (file, what it says, what it says when broken, tests that should notice)
 PROMISES = {
     "content is on the disk before its name": (
-        "files.py",
+        "foundation/files.py",
         "            os.fsync(file.fileno())\n",
         "",
         "test_files.py",
     ),
     "a file has the sum of its manifest": ("manifest.py", "if found == expected:", "if True:", "test_bundle.py"),
     "a bundle is replaced as one": (
-        "manifest.py",
+        "foundation/manifest.py",
         'write_bytes(folder / f"{NEXT}{name}", data)',
         "write_bytes(folder / name, data)",
         "stress/test_saving.py",
     ),
     "only plain files are read": (
-        "manifest.py",
+        "foundation/manifest.py",
         "os.O_RDONLY | os.O_NOFOLLOW",
         "os.O_RDONLY",
         "stress/test_strangers.py",
@@ -42,13 +42,13 @@ PROMISES = {
         "stress/test_strangers.py",
     ),
     "one writer at a time": (
-        "files.py",
+        "foundation/files.py",
         "        lock.acquire(timeout=0)\n",
         "        pass\n",
         "stress/test_collected.py",
     ),
     "held-out episodes stay held out": (
-        "episodes.py",
+        "data/store.py",
         "sides[index % VALIDATION_EVERY == VALIDATION_EVERY - 1]",
         "sides[(len(self) - index) % VALIDATION_EVERY == 0]",
         "test_episodes.py",

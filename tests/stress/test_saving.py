@@ -16,10 +16,12 @@ from dreamenv.agents.linear import LinearAgent
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.store import save_linear
 from dreamenv.bundle import load, save
-from dreamenv.data.episodes import Episode, EpisodeStore, StoreSpec
+from dreamenv.data.episodes import Episode
+from dreamenv.data.store import EpisodeStore
 from dreamenv.foundation.files import TEMPORARY_PREFIX, write_json
 from dreamenv.foundation.manifest import NEXT
 from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.real.spec import StoreSpec
 from dreamenv.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 
 ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT)
