@@ -2,11 +2,10 @@
 
 from dreamenv import worlds as worlds
 from dreamenv.agents.evolve import EvolveConfig, evolve
-from dreamenv.agents.linear import LinearAgent
+from dreamenv.agents.linear import LinearAgent, save_linear
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.ppo import PPOConfig, train_ppo
 from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
-from dreamenv.agents.store import save_linear
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.bundle import load, save
 from dreamenv.config import WorldConfig

@@ -7,15 +7,16 @@ import functools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter
 
-from dreamenv.agents.evolve import EvolveConfig, evolve
-from dreamenv.agents.load import Agent, load_agent
+from dreamenv.agents.dreams import DreamConfig
+from dreamenv.agents.evolve import EvolveConfig
+from dreamenv.agents.load import load_agent
 from dreamenv.agents.observing import ObservingAgent
-from dreamenv.agents.ppo import PPOConfig, train_ppo
-from dreamenv.agents.sb3 import SB3Agent
+from dreamenv.agents.ppo import PPOConfig
+from dreamenv.agents.registry import kind_of_settings, train_agent
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.store import EpisodeStore
@@ -29,12 +30,17 @@ from dreamenv.foundation.ranges import check_range
 from dreamenv.foundation.recipe import EnvRecipe, as_recipe
 from dreamenv.foundation.seeds import SEEDING, spawn_short
 from dreamenv.reports.tables import write_comparison
+from dreamenv.rollouts import Policy
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.world import train
 from dreamenv.world import World
 
 RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on
+if TYPE_CHECKING:
+    AgentChoice = Literal["ppo", "linear"] | DreamConfig
+else:
+    AgentChoice = Literal["ppo", "linear"]  # the command line builds its choices from this annotation
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class IterateConfig:
             probability of a random discrete action, or the standard deviation of correlated noise in shares of half a
             Box.
         target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.
-        agent: Who is trained in the dream.
+        agent: The agent that is trained in the dream: ``"ppo"`` by the settings ``ppo``, ``"linear"`` by the settings
+            ``evolve``, or the settings of any registered kind, see :func:`dreamenv.agents.registry.register_agent`.
         warm: Whether PPO begins with the agent of the round before; if None, where actions are a Box. CMA-ES always
             begins anew.
         episodes: Real episodes in which a round's agent is judged, greedy, with seeds from 80,000 on.
@@ -67,7 +74,7 @@ class IterateConfig:
     round_frames: int = 6_000
     noise: tuple[float, ...] = (0.0, 0.1, 0.3)
     target: float = 1.0
-    agent: Literal["ppo", "linear"] = "ppo"
+    agent: AgentChoice = "ppo"
     warm: bool | None = None
     episodes: int = 100
     seed: int = 0
@@ -83,6 +90,18 @@ class IterateConfig:
         check_range(self, 1, math.inf, "frames", "round_frames", "episodes")
         check_range(self, 0, math.inf, "rounds", "vision_steps", "memory_steps")
         check_range(self, 0, 1, "noise")
+
+    @property
+    def agent_name(self) -> str:
+        """Name of the agent's folder."""
+        return self.agent if isinstance(self.agent, str) else kind_of_settings(self.agent).name
+
+    @property
+    def agent_settings(self) -> DreamConfig:
+        """Settings of the agent's training."""
+        if isinstance(self.agent, str):
+            return self.ppo if self.agent == "ppo" else self.evolve
+        return self.agent
 
 
 def iterate(env_id: str | EnvRecipe, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
@@ -136,7 +155,7 @@ def _read(folder: Path, number: int) -> Round:
 
 def _keep(best: Round, folder: Path, config: IterateConfig) -> None:
     copy_bundle(best.folder, folder)
-    copy_bundle(best.folder / "agents" / config.agent, folder / "agents" / config.agent)
+    copy_bundle(best.folder / "agents" / config.agent_name, folder / "agents" / config.agent_name)
 
 
 def _play(env: EnvRecipe, folder: Path, before: list[Round], config: IterateConfig) -> Round:
@@ -144,19 +163,19 @@ def _play(env: EnvRecipe, folder: Path, before: list[Round], config: IterateConf
     number, place = len(before), _place(folder, len(before))
     source = load(before[-1].folder) if before else None
     frames = before[-1].frames + config.round_frames if before else config.frames
-    previous = load_agent(before[-1].folder / "agents" / config.agent) if before else None
+    previous = load_agent(before[-1].folder / "agents" / config.agent_name) if before else None
     store = _collect(env, folder, frames, source, previous, config)
     write_json(place / FRAMES, store.num_frames)
     world = train(place, _training(number, config), episodes=store.folder, source=source)
-    agent = _dream(world, place / "agents" / config.agent, _seed(number, config), previous, config)
+    agent = _dream(world, place / "agents" / config.agent_name, _seed(number, config), previous, config)
     settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
-    name, baselines = str(place / "agents" / config.agent), folder / "baselines"
+    name, baselines = str(place / "agents" / config.agent_name), folder / "baselines"
     write_comparison(compare(world, agent, settings, name=name, baselines=baselines, sampling=False), place)
     return _read(folder, number)
 
 
 def _collect(
-    env: EnvRecipe, folder: Path, frames: int, source: World | None, previous: Agent | None, config: IterateConfig
+    env: EnvRecipe, folder: Path, frames: int, source: World | None, previous: Policy | None, config: IterateConfig
 ) -> EpisodeStore:
     """Adds episodes of the ``previous`` agent, which sees through ``source``; of exploring policies without one."""
     settings = dataclasses.replace(config.collect, frames=frames, seed=config.seed)
@@ -178,12 +197,9 @@ def _training(number: int, config: IterateConfig) -> TrainConfig:
     )
 
 
-def _dream(world: World, folder: Path, seed: int, previous: Agent | None, config: IterateConfig) -> Agent:
-    if config.agent == "ppo":
-        warm = not world.config.action.discrete if config.warm is None else config.warm
-        source = previous if warm and isinstance(previous, SB3Agent) else None
-        return train_ppo(world, folder, dataclasses.replace(config.ppo, seed=seed), source=source)
-    return evolve(world, folder, dataclasses.replace(config.evolve, seed=seed))
+def _dream(world: World, folder: Path, seed: int, previous: Policy | None, config: IterateConfig) -> Policy:
+    warm = not world.config.action.discrete if config.warm is None else config.warm
+    return train_agent(world, folder, dataclasses.replace(config.agent_settings, seed=seed), previous if warm else None)
 
 
 def _seed(number: int, config: IterateConfig) -> int:
@@ -198,6 +214,8 @@ def _place(folder: Path, number: int) -> Path:
 def _check_settings(path: Path, env: EnvRecipe, config: IterateConfig) -> None:
     """Writes the settings where none are; ``rounds`` and ``target`` may change later."""
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
+    if not isinstance(config.agent, str):
+        settings["agent"] = {config.agent_name: settings["agent"]}
     made = {"env_id": env.id, "env_kwargs": env.kwargs, "wrappers": env.wrappers}
     named = {name: value for name, value in made.items() if value}  # as in files of before there were more than ids
     expected = TypeAdapter(dict).dump_python({**named, "seeding": SEEDING, **settings}, mode="json")

@@ -258,7 +258,7 @@ EXAMPLES = {
     "recurrent_ppo_batched.py": {"TIMESTEPS": 512, "NUM_ENVS": 8, "EPISODES": 1},
     "own_environment.py": {"FRAMES": 500, "VISION_STEPS": 10, "MEMORY_STEPS": 10, "GENERATIONS": 2, "EPISODES": 4},
 }
-MODULES = {"corridor.py", "own_world_model.py"}  # imported by an example, and by tests/contracts/test_own_model.py
+MODULES = {"corridor.py", "own_agent.py", "own_world_model.py"}  # imported by an example, and by tests/contracts
 
 
 def test_every_example_is_tested():

@@ -24,6 +24,7 @@ from dreamenv.reports.tables import rounds_table
 from dreamenv.training.fit import warm_start
 
 module = sys.modules["dreamenv.rounds"]
+ppo_module = sys.modules["dreamenv.agents.ppo"]
 compare_module = sys.modules["dreamenv.evaluate.compare"]
 
 CONFIG = IterateConfig(
@@ -280,14 +281,14 @@ def test_ppo_iterates_too(tmp_path):
 )
 def test_rounds_of_continuous_actions_begin_with_the_agent_before(tmp_path, monkeypatch, env_id, warm, begins_warm):
     trained, began = [], []
-    train_ppo = module.train_ppo
+    train_ppo = ppo_module.train_ppo
 
     def spied(world, folder, config, *, source=None):
         began.append(source)
         trained.append(train_ppo(world, folder, config, source=source))
         return trained[-1]
 
-    monkeypatch.setattr(module, "train_ppo", spied)
+    monkeypatch.setattr(ppo_module, "train_ppo", spied)
     iterate(env_id, tmp_path, dataclasses.replace(QUICK, warm=warm))
 
     assert began[0] is None

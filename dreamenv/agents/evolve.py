@@ -20,9 +20,10 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
-from dreamenv.agents.linear import LinearAgent, act, unpack
+from dreamenv.agents.linear import LinearAgent, act, read_linear, save_linear, unpack
 from dreamenv.agents.prior import log_action_prior, mean_action_prior
-from dreamenv.agents.store import check_kind, save_linear
+from dreamenv.agents.registry import register_agent
+from dreamenv.agents.store import check_kind
 from dreamenv.bundle import as_world, world_id
 from dreamenv.foundation.errors import DivergenceError, ResumeError, SettingsError
 from dreamenv.foundation.files import write_json
@@ -316,3 +317,11 @@ def _open_record(folder: Path, world: World, config: EvolveConfig) -> Evolution:
             f"choose another folder, or delete {folder} to begin anew"
         )
     return record
+
+
+def _train(world: World, folder: Path, settings: EvolveConfig, source: object) -> LinearAgent:
+    """Evolves; CMA-ES always begins anew, so that ``source`` is not used."""
+    return evolve(world, folder, settings)
+
+
+register_agent("linear", read=read_linear, settings=EvolveConfig, train=_train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamenv.foundation.errors import SettingsError
+from dreamenv.agents.store import AgentConfig, save_agent
+from dreamenv.foundation.errors import BundleError, SettingsError
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.view import Input
+from dreamenv.world import World
 
 Layer = tuple[Tensor, Tensor]
 
@@ -146,3 +149,29 @@ def act(outputs: Tensor, action: ActionSpec, gumbel: Tensor | None) -> Tensor:
         return (outputs if gumbel is None else outputs + gumbel).argmax(1)
     low, high = (torch.tensor(bound, dtype=torch.float64, device=outputs.device) for bound in (action.low, action.high))
     return (low + (high - low) * 0.5 * (1.0 + torch.tanh(outputs))).float()
+
+
+def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:
+    """Writes a linear agent that was evolved in ``world``."""
+    arrays = {"weight": agent.weight, "bias": agent.bias}
+    if agent.hidden is not None:
+        arrays |= {"hidden.weight": agent.hidden[0], "hidden.bias": agent.hidden[1]}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    config = AgentConfig.of("linear", world, feature_size=agent.feature_size, action=agent.action, inputs=agent.inputs)
+    save_agent(Path(folder), config, tensors)
+
+
+def read_linear(config: AgentConfig, tensors: dict[str, Tensor]) -> LinearAgent:
+    """Builds a linear agent from its files.
+
+    Raises:
+        BundleError: If the tensors do not fit.
+    """
+    try:
+        weight, bias = (np.asarray(tensors[name]) for name in ("weight", "bias"))
+        hidden = None
+        if "hidden.weight" in tensors:
+            hidden = np.asarray(tensors["hidden.weight"]), np.asarray(tensors["hidden.bias"])
+        return LinearAgent(weight, bias, config.action, inputs=config.inputs, hidden=hidden)
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"not a linear agent with actions {config.action.space}: {error}") from None

@@ -1,18 +1,16 @@
-"""Loading any agent, shipped or one's own."""
+"""Loads agents of any registered kind."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from dreamenv.agents.linear import LinearAgent
-from dreamenv.agents.sb3 import SB3Agent, read_sb3
-from dreamenv.agents.store import read_agent, read_linear
-from dreamenv.agents.vote import VotingAgent, read_vote
-
-Agent = LinearAgent | SB3Agent | VotingAgent
+from dreamenv.agents.registry import agent_kind
+from dreamenv.agents.store import read_agent
+from dreamenv.foundation.errors import BundleError, SettingsError
 
 
-def load_agent(name_or_path: str | Path) -> Agent:
+def load_agent(name_or_path: str | Path) -> Any:
     """Loads an agent.
 
     Args:
@@ -20,12 +18,17 @@ def load_agent(name_or_path: str | Path) -> Agent:
             that ship with dreamenv, or a folder.
 
     Returns:
-        An agent that answers Stable-Baselines3's ``predict``.
+        An agent with Stable-Baselines3's ``predict``; its class depends on its kind: :class:`dreamenv.LinearAgent`,
+        :class:`dreamenv.SB3Agent`, :class:`dreamenv.VotingAgent`, or a registered one.
 
     Raises:
-        BundleError: If it is missing, damaged, or not an agent; names the shipped ones.
+        BundleError: If it is missing, damaged, not an agent, or of a kind that is not registered; lists the shipped
+            agents or the registered kinds.
     """
     config, tensors = read_agent(name_or_path)
-    if config.kind == "linear":
-        return read_linear(config, tensors)
-    return read_vote(config, tensors) if config.kind == "vote" else read_sb3(config, tensors)
+    try:
+        kind = agent_kind(config.kind)
+    except SettingsError as error:
+        message = f"{name_or_path} cannot be read: {error}; import the module that registers it first"
+        raise BundleError(message) from None
+    return kind.read(config, tensors)

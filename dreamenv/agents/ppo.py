@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
 from dreamenv.agents.prior import log_action_prior, mean_action_prior
-from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
+from dreamenv.agents.registry import register_agent
+from dreamenv.agents.sb3 import SB3Agent, as_vec_env, read_sb3, save_sb3
 from dreamenv.agents.store import check_kind
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
@@ -243,3 +244,10 @@ class _Progress(BaseCallback):
         self._check_weights()
         self._bar.update(self.model.num_timesteps - self._bar.n)
         self._bar.close()
+
+
+def _train(world: World, folder: Path, settings: PPOConfig, source: Any) -> SB3Agent:
+    return train_ppo(world, folder, settings, source=source)
+
+
+register_agent("sb3", read=read_sb3, settings=PPOConfig, train=_train)

@@ -23,7 +23,6 @@ from dreamenv.agents.hold import Held, hold
 from dreamenv.agents.prior import to_box, unit_box
 from dreamenv.agents.raw import check_raw
 from dreamenv.agents.store import AgentConfig, save_agent
-from dreamenv.bundle import world_id
 from dreamenv.foundation.errors import BundleError, SettingsError
 from dreamenv.foundation.seeds import spawn
 from dreamenv.foundation.spaces import ActionSpec
@@ -109,13 +108,11 @@ def save_sb3(
     if came != expected:
         raise SettingsError(f"expected a model of observations and actions {expected}, got {came}")
     check_raw(model, world)
-    facts = (world.config.env_id, world_id(world), world.feature_size, world.config.action)
-    config = AgentConfig(
+    config = AgentConfig.of(
         "sb3",
-        *facts,
+        world,
         algorithm=name,
         net_arch=None if net_arch is None else tuple(net_arch),
-        inputs=world.view.inputs,
         action_repeat=action_repeat,
         scaled_actions=scaled_actions,
     )

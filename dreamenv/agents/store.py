@@ -6,15 +6,12 @@ import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import numpy as np
 import safetensors.torch
-import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from dreamenv.agents.linear import LinearAgent
 from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
 from dreamenv.foundation.errors import BundleError, ResumeError, SettingsError
 from dreamenv.foundation.files import to_json
@@ -32,7 +29,7 @@ class AgentConfig:
     """Everything of an agent that is not a tensor.
 
     Attributes:
-        kind: Which class reads it.
+        kind: Name of a registered kind, see :mod:`dreamenv.agents.registry`.
         env_id: The real environment it is for.
         world: Identity of the world it was trained in, see :func:`dreamenv.bundle.world_id`.
         feature_size: F, the length of an observation.
@@ -45,7 +42,7 @@ class AgentConfig:
         scaled_actions: Whether its policy chooses Box actions on a scale of -1 to 1.
     """
 
-    kind: Literal["linear", "sb3", "vote"]
+    kind: str
     env_id: str
     world: str
     feature_size: int
@@ -63,6 +60,12 @@ class AgentConfig:
         widths = (self.feature_size, *(self.net_arch or ()))
         if not (0 < min(widths) <= max(widths) <= 2**16 and len(widths) <= 16 and 0 <= self.members <= 2**10):
             raise SettingsError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")
+
+    @classmethod
+    def of(cls, kind: str, world: World, **facts: Any) -> AgentConfig:
+        """Describes an agent that was trained in ``world``; ``facts`` are the other fields."""
+        own = {"feature_size": world.feature_size, "action": world.config.action, "inputs": world.view.inputs}
+        return cls(kind, world.config.env_id, world_id(world), **{**own, **facts})
 
 
 def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) -> None:
@@ -87,16 +90,6 @@ def check_kind(folder: Path, kind: str) -> None:
     """
     if (folder / MANIFEST).is_file() and (found := read_agent(folder)[0].kind) != kind:
         raise ResumeError(f"expected a folder without an agent, or with one of kind {kind}, got {found} in {folder}")
-
-
-def save_linear(agent: LinearAgent, folder: str | Path, world: World) -> None:
-    """Writes a linear agent that was evolved in ``world``."""
-    facts = (world.config.env_id, world_id(world), agent.feature_size, agent.action)
-    arrays = {"weight": agent.weight, "bias": agent.bias}
-    if agent.hidden is not None:
-        arrays |= {"hidden.weight": agent.hidden[0], "hidden.bias": agent.hidden[1]}
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    save_agent(Path(folder), AgentConfig("linear", *facts, inputs=agent.inputs), tensors)
 
 
 def find_agent(name_or_path: str | Path) -> Path:
@@ -129,19 +122,3 @@ def read_agent(name_or_path: str | Path) -> tuple[AgentConfig, dict[str, Tensor]
     contents = read_files(folder, (CONFIG, WEIGHTS))
     config = parse_config(contents[CONFIG], AgentConfig, folder / CONFIG)
     return config, parse_tensors(contents[WEIGHTS], folder / WEIGHTS)
-
-
-def read_linear(config: AgentConfig, tensors: dict[str, Tensor]) -> LinearAgent:
-    """Builds a linear agent from its files.
-
-    Raises:
-        BundleError: If the tensors do not fit.
-    """
-    try:
-        weight, bias = (np.asarray(tensors[name]) for name in ("weight", "bias"))
-        hidden = None
-        if "hidden.weight" in tensors:
-            hidden = np.asarray(tensors["hidden.weight"]), np.asarray(tensors["hidden.bias"])
-        return LinearAgent(weight, bias, config.action, inputs=config.inputs, hidden=hidden)
-    except (KeyError, ValueError) as error:
-        raise BundleError(f"not a linear agent with actions {config.action.space}: {error}") from None

@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
 from dreamenv.agents.hold import Held, hold
+from dreamenv.agents.registry import register_agent
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.foundation.errors import BundleError, SettingsError
@@ -94,3 +95,6 @@ def read_vote(config: AgentConfig, tensors: dict[str, Tensor]) -> VotingAgent:
         return VotingAgent([read_sb3(single, part) for _, part in sorted(parts.items())])
     except ValueError as error:
         raise BundleError(f"not a voting agent: {error}") from None
+
+
+register_agent("vote", read=read_vote)

@@ -16,7 +16,7 @@ import tyro
 from gymnasium.vector import AutoresetMode
 
 from dreamenv.agents.evolve import EvolveConfig, evolve
-from dreamenv.agents.load import Agent, load_agent
+from dreamenv.agents.load import load_agent
 from dreamenv.agents.ppo import PPOConfig, train_ppo
 from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.agents.store import check_kind, find_agent, read_agent
@@ -256,7 +256,7 @@ def iterate_command(
     """
     rounds = iterate(_recipe(env, env_kwargs, wrappers), world, config)
     plot_rounds(rounds, world / "rounds.png")
-    agent = world / "agents" / config.agent
+    agent = world / "agents" / config.agent_name
     _say(f"\n{rounds_table(rounds)}\n")
     _say(f"world of round {best_round(rounds).number} in {world}, its agent in {agent}; rounds.png in {world}")
     _next(["compare", "--world", world, "--agent", agent])
@@ -362,7 +362,7 @@ def _home(world: str) -> Path:
     return Path(world) if (Path(world) / MANIFEST).is_file() else Path("runs") / world
 
 
-def _agent_of(world: World, name: str) -> Agent:
+def _agent_of(world: World, name: str) -> Policy:
     """Loads an agent; says so if it was trained in another world.
 
     Raises:

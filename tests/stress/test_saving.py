@@ -12,9 +12,8 @@ import torch
 from killing import DONE, REFUSED, count_calls, dying, failing, run_in_child, with_short_writes
 from torch import nn
 
-from dreamenv.agents.linear import LinearAgent
+from dreamenv.agents.linear import LinearAgent, save_linear
 from dreamenv.agents.load import load_agent
-from dreamenv.agents.store import save_linear
 from dreamenv.bundle import load, save
 from dreamenv.data.episodes import Episode
 from dreamenv.data.store import EpisodeStore
