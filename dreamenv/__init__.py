@@ -15,7 +15,8 @@ from dreamenv.data.explore import ExplorationConfig
 from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
+from dreamenv.envs.latent import LatentObservation
+from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.envs.pseudo import PseudoDream
 from dreamenv.envs.shaping import ActionPenalty, VectorActionPenalty
 from dreamenv.evaluate.choose import ChooseConfig, choose

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 import dreamenv
 from dreamenv.bundle import world_id
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import score

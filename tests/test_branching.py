@@ -7,7 +7,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from dreamenv import DreamEnv, DreamVectorEnv, EpisodeStore, LatentObservation, make_real
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.models.noise import Noise
 
 LEFT, STAY = 0, 2

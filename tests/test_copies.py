@@ -16,7 +16,7 @@ from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation, PseudoDream, V
 from dreamenv.engine import products
 from dreamenv.engine.packed import PackedMDNRNN, compiled
 from dreamenv.engine.products import matrix_product
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.models.noise import Noise
 

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from dreamenv import EpisodeStore, HorizonConfig, PseudoDream, load_agent, open_loop, score_by_sight
 from dreamenv.cli.run import main
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.real.make import make_real_vector
 from dreamenv.recordings import record

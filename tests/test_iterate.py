@@ -138,7 +138,7 @@ def test_rounds_are_shown_as_table_and_picture(finished, tmp_path):
 
 
 def test_an_agent_on_frames_acts_as_on_features(dot_world, dot_agent_folder):
-    agent, env = load_agent(dot_agent_folder), dreamenv.envs.latent.make_latent_vector(dot_world, 2, "Disabled")
+    agent, env = load_agent(dot_agent_folder), dreamenv.envs.latent_vector.make_latent_vector(dot_world, 2, "Disabled")
     frames_agent = ObservingAgent(dot_world, agent, (0.0,), [0, 1])
     features, _ = env.reset(seed=[5, 6])
     state, start = None, np.ones(2, bool)
@@ -160,7 +160,7 @@ def test_an_agent_that_holds_its_actions_does_so_on_frames(dot_world):
         def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return hold(np.full(len(observation), next(decided) % 3), 2, state, episode_start)
 
-    env = dreamenv.envs.latent.make_latent_vector(dot_world, 2, "Disabled")
+    env = dreamenv.envs.latent_vector.make_latent_vector(dot_world, 2, "Disabled")
     frames_agent = ObservingAgent(dot_world, Holding(), (0.0,), [0, 1, 2])
     env.reset(seed=[5, 6])
     state, acted = None, []

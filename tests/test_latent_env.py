@@ -18,7 +18,8 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
 from dreamenv import LatentObservation, UnsupportedEnvironmentError, VectorLatentObservation
-from dreamenv.envs.latent import make_latent, make_latent_vector
+from dreamenv.envs.latent import make_latent
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.latent import Gaussian

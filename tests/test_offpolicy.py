@@ -8,7 +8,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from dreamenv import EpisodeStore, load_agent, rollout
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.scores import ConstantPolicy
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.noise import Noise

@@ -3,7 +3,7 @@
 import pytest
 
 from dreamenv import CompareConfig, EpisodeStore, PPOConfig, compare, load_agent, train_ppo
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.scores import ConstantPolicy, score
 
 UNSEEN = CompareConfig(temperatures=(1.0,), episodes=50, seed=90_000)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import dreamenv
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.groups import SightLog, groups_of
 from dreamenv.evaluate.scores import is_success

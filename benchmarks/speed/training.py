@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 import dreamenv
 from benchmarks.speed.dream import PRECISIONS, rates
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.processor import keep_freed_memory
 from dreamenv.real.make import make_real

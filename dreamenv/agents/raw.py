@@ -12,7 +12,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from dreamenv.envs.dream_vector import observation_space
-from dreamenv.envs.latent import LatentObservation, VectorLatentObservation
+from dreamenv.envs.latent import LatentObservation
+from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.world import World
 

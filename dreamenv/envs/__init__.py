@@ -10,5 +10,5 @@ register(
 register(
     "Latent-v0",
     "dreamenv.envs.latent:make_latent",
-    vector_entry_point="dreamenv.envs.latent:make_latent_vector",
+    vector_entry_point="dreamenv.envs.latent_vector:make_latent_vector",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from gymnasium.vector import VectorEnv
 
-from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.envs.settings import check_count, check_one_temperature
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise

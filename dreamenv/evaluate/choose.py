@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamenv.bundle import as_world
-from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.foundation.errors import SettingsError

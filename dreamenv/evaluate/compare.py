@@ -21,7 +21,7 @@ from dreamenv.agents.raw import check_raw
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.baselines import Row, kept, source
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores

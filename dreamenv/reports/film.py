@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.latent import VectorLatentObservation
+from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.foundation.files import write_bytes
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Policy, rollout

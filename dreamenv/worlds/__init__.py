@@ -10,7 +10,7 @@ _DREAM: dict[str, Any] = {
 }
 _LATENT: dict[str, Any] = {
     "entry_point": "dreamenv.envs.latent:make_latent",
-    "vector_entry_point": "dreamenv.envs.latent:make_latent_vector",
+    "vector_entry_point": "dreamenv.envs.latent_vector:make_latent_vector",
 }
 
 register("DreamSidewalk-v0", **_DREAM, max_episode_steps=150, kwargs={"world": "sidewalk"})

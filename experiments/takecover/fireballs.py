@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 import dreamenv
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.real.make import make_real_vector
 from dreamenv.rollouts import rollout

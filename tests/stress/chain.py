@@ -14,7 +14,7 @@ import dreamenv
 from dreamenv import EvolveConfig, FitConfig, MemoryConfig, MemoryTraining, PPOConfig, VisionConfig, VisionTraining
 from dreamenv.data.episodes import Episode
 from dreamenv.data.store import EpisodeStore
-from dreamenv.envs.latent import make_latent_vector
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.real.make import make_real_vector
 from dreamenv.real.spec import StoreSpec

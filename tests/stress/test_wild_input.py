@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode
 
 import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
-from dreamenv.envs.latent import make_latent, make_latent_vector
+from dreamenv.envs.latent import make_latent
+from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.models.latent import Mixture
 from dreamenv.world import Z_BOUND
 
