@@ -1,133 +1,151 @@
 """dreamenv turns a trained world model into a Gymnasium environment: train in the dream, act in reality, compare."""
 
+import importlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+# Both register environments with Gymnasium; the third keeps forked processes from hanging.
+from dreamenv import envs as envs
 from dreamenv import worlds as worlds
-from dreamenv.agents.evolve import EvolveConfig, evolve
-from dreamenv.agents.linear import LinearAgent, save_linear
-from dreamenv.agents.load import load_agent
-from dreamenv.agents.ppo import PPOConfig, train_ppo
-from dreamenv.agents.sb3 import SB3Agent, as_vec_env, save_sb3
-from dreamenv.agents.vote import VotingAgent, save_vote
-from dreamenv.bundle import load, save
-from dreamenv.config import WorldConfig
-from dreamenv.data.collect import CollectConfig, collect
-from dreamenv.data.episodes import Episode
-from dreamenv.data.explore import ExplorationConfig
-from dreamenv.data.store import EpisodeStore
-from dreamenv.envs.dream import DreamEnv
-from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.latent import LatentObservation
-from dreamenv.envs.latent_vector import VectorLatentObservation
-from dreamenv.envs.pseudo import PseudoDream
-from dreamenv.envs.shaping import ActionPenalty, VectorActionPenalty
-from dreamenv.evaluate.choose import ChooseConfig, choose
-from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
-from dreamenv.evaluate.rounds import Round
-from dreamenv.foundation.errors import (
-    BundleError,
-    DivergenceError,
-    DreamenvError,
-    EpisodeError,
-    RenderingError,
-    ResumeError,
-    SettingsError,
-    StorageError,
-    StoreError,
-    UnsupportedEnvironmentError,
-    WorkerError,
-)
-from dreamenv.foundation.recipe import EnvRecipe
-from dreamenv.models.base import State
-from dreamenv.models.mdnrnn.memory import MemoryConfig
-from dreamenv.models.mdnrnn.vision import VisionConfig
-from dreamenv.models.noise import Noise
-from dreamenv.real.make import make_real
-from dreamenv.reports.horizon import HorizonConfig, OpenLoop, open_loop, score_by_sight
-from dreamenv.reports.inspect import inspect
-from dreamenv.reports.results import InspectConfig, Inspection
-from dreamenv.reports.summary import WorldReport, report
-from dreamenv.rollouts import Policy, rollout
-from dreamenv.rounds import IterateConfig, iterate
-from dreamenv.training.fit import FitConfig
-from dreamenv.training.mdnrnn import TrainConfig
-from dreamenv.training.memory import MemoryTraining
-from dreamenv.training.vision import VisionTraining
-from dreamenv.training.world import train
-from dreamenv.verdict.trust import Trust, TrustConfig, trust
-from dreamenv.world import World
+from dreamenv.foundation import fork as fork
+
+if TYPE_CHECKING:
+    from dreamenv.agents.evolve import EvolveConfig as EvolveConfig
+    from dreamenv.agents.evolve import evolve as evolve
+    from dreamenv.agents.linear import LinearAgent as LinearAgent
+    from dreamenv.agents.load import load_agent as load_agent
+    from dreamenv.agents.ppo import PPOConfig as PPOConfig
+    from dreamenv.agents.ppo import train_ppo as train_ppo
+    from dreamenv.agents.sb3 import as_vec_env as as_vec_env
+    from dreamenv.agents.sb3 import save_sb3 as save_sb3
+    from dreamenv.bundle import load as load
+    from dreamenv.bundle import save as save
+    from dreamenv.data.collect import CollectConfig as CollectConfig
+    from dreamenv.data.collect import collect as collect
+    from dreamenv.data.episodes import Episode as Episode
+    from dreamenv.data.explore import ExplorationConfig as ExplorationConfig
+    from dreamenv.data.store import EpisodeStore as EpisodeStore
+    from dreamenv.envs.dream import DreamEnv as DreamEnv
+    from dreamenv.envs.dream_vector import DreamVectorEnv as DreamVectorEnv
+    from dreamenv.envs.latent import LatentObservation as LatentObservation
+    from dreamenv.envs.latent_vector import VectorLatentObservation as VectorLatentObservation
+    from dreamenv.evaluate.choose import choose as choose
+    from dreamenv.evaluate.compare import CompareConfig as CompareConfig
+    from dreamenv.evaluate.compare import compare as compare
+    from dreamenv.foundation.errors import DreamenvError as DreamenvError
+    from dreamenv.foundation.recipe import EnvRecipe as EnvRecipe
+    from dreamenv.real.make import make_real as make_real
+    from dreamenv.reports.horizon import open_loop as open_loop
+    from dreamenv.reports.inspect import inspect as inspect
+    from dreamenv.rollouts import Policy as Policy
+    from dreamenv.rollouts import rollout as rollout
+    from dreamenv.rounds import IterateConfig as IterateConfig
+    from dreamenv.rounds import iterate as iterate
+    from dreamenv.training.kinds import register_world_model as register_world_model
+    from dreamenv.training.mdnrnn import TrainConfig as TrainConfig
+    from dreamenv.training.world import train as train
+    from dreamenv.verdict.trust import TrustConfig as TrustConfig
+    from dreamenv.verdict.trust import trust as trust
+    from dreamenv.world import World as World
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ActionPenalty",
-    "BundleError",
-    "ChooseConfig",
-    "CollectConfig",
-    "CompareConfig",
-    "Comparison",
-    "DivergenceError",
-    "DreamEnv",
-    "DreamVectorEnv",
-    "DreamenvError",
-    "EnvRecipe",
-    "Episode",
-    "EpisodeStore",
-    "EvolveConfig",
-    "ExplorationConfig",
-    "FitConfig",
-    "HorizonConfig",
-    "InspectConfig",
-    "Inspection",
-    "IterateConfig",
-    "LatentObservation",
-    "LinearAgent",
-    "MemoryConfig",
-    "MemoryTraining",
-    "Noise",
-    "OpenLoop",
-    "PPOConfig",
-    "Policy",
-    "PseudoDream",
-    "RenderingError",
-    "ResumeError",
-    "Round",
-    "SB3Agent",
-    "SettingsError",
-    "State",
-    "StorageError",
-    "StoreError",
-    "TrainConfig",
-    "Trust",
-    "TrustConfig",
-    "UnsupportedEnvironmentError",
-    "VectorActionPenalty",
-    "VectorLatentObservation",
-    "VisionConfig",
-    "VisionTraining",
-    "VotingAgent",
-    "EpisodeError",
-    "WorkerError",
-    "World",
-    "WorldConfig",
-    "WorldReport",
-    "as_vec_env",
-    "choose",
-    "collect",
-    "compare",
-    "evolve",
-    "inspect",
-    "iterate",
-    "load",
-    "load_agent",
-    "make_real",
-    "open_loop",
-    "report",
-    "rollout",
-    "save",
-    "save_linear",
-    "save_sb3",
-    "save_vote",
-    "score_by_sight",
-    "train",
-    "train_ppo",
-    "trust",
-]
+# Public names and their modules, which are imported on first use.
+_PUBLIC = {
+    "World": "dreamenv.world",
+    "load": "dreamenv.bundle",
+    "save": "dreamenv.bundle",
+    "DreamEnv": "dreamenv.envs.dream",
+    "DreamVectorEnv": "dreamenv.envs.dream_vector",
+    "LatentObservation": "dreamenv.envs.latent",
+    "VectorLatentObservation": "dreamenv.envs.latent_vector",
+    "EnvRecipe": "dreamenv.foundation.recipe",
+    "make_real": "dreamenv.real.make",
+    "collect": "dreamenv.data.collect",
+    "CollectConfig": "dreamenv.data.collect",
+    "ExplorationConfig": "dreamenv.data.explore",
+    "Episode": "dreamenv.data.episodes",
+    "EpisodeStore": "dreamenv.data.store",
+    "train": "dreamenv.training.world",
+    "TrainConfig": "dreamenv.training.mdnrnn",
+    "register_world_model": "dreamenv.training.kinds",
+    "evolve": "dreamenv.agents.evolve",
+    "EvolveConfig": "dreamenv.agents.evolve",
+    "train_ppo": "dreamenv.agents.ppo",
+    "PPOConfig": "dreamenv.agents.ppo",
+    "as_vec_env": "dreamenv.agents.sb3",
+    "save_sb3": "dreamenv.agents.sb3",
+    "LinearAgent": "dreamenv.agents.linear",
+    "load_agent": "dreamenv.agents.load",
+    "Policy": "dreamenv.rollouts",
+    "rollout": "dreamenv.rollouts",
+    "iterate": "dreamenv.rounds",
+    "IterateConfig": "dreamenv.rounds",
+    "compare": "dreamenv.evaluate.compare",
+    "CompareConfig": "dreamenv.evaluate.compare",
+    "choose": "dreamenv.evaluate.choose",
+    "trust": "dreamenv.verdict.trust",
+    "TrustConfig": "dreamenv.verdict.trust",
+    "open_loop": "dreamenv.reports.horizon",
+    "inspect": "dreamenv.reports.inspect",
+    "DreamenvError": "dreamenv.foundation.errors",
+}
+
+# Public in 0.1; the next version offers them in these modules only.
+_DEPRECATED = {
+    "ActionPenalty": "dreamenv.envs.shaping",
+    "BundleError": "dreamenv.foundation.errors",
+    "ChooseConfig": "dreamenv.evaluate.choose",
+    "Comparison": "dreamenv.evaluate.compare",
+    "DivergenceError": "dreamenv.foundation.errors",
+    "EpisodeError": "dreamenv.foundation.errors",
+    "FitConfig": "dreamenv.training.fit",
+    "HorizonConfig": "dreamenv.reports.horizon",
+    "InspectConfig": "dreamenv.reports.results",
+    "Inspection": "dreamenv.reports.results",
+    "MemoryConfig": "dreamenv.models.mdnrnn.memory",
+    "MemoryTraining": "dreamenv.training.memory",
+    "Noise": "dreamenv.models.noise",
+    "OpenLoop": "dreamenv.reports.horizon",
+    "PseudoDream": "dreamenv.envs.pseudo",
+    "RenderingError": "dreamenv.foundation.errors",
+    "ResumeError": "dreamenv.foundation.errors",
+    "Round": "dreamenv.evaluate.rounds",
+    "SB3Agent": "dreamenv.agents.sb3",
+    "SettingsError": "dreamenv.foundation.errors",
+    "State": "dreamenv.models.base",
+    "StorageError": "dreamenv.foundation.errors",
+    "StoreError": "dreamenv.foundation.errors",
+    "Trust": "dreamenv.verdict.trust",
+    "UnsupportedEnvironmentError": "dreamenv.foundation.errors",
+    "VectorActionPenalty": "dreamenv.envs.shaping",
+    "VisionConfig": "dreamenv.models.mdnrnn.vision",
+    "VisionTraining": "dreamenv.training.vision",
+    "VotingAgent": "dreamenv.agents.vote",
+    "WorkerError": "dreamenv.foundation.errors",
+    "WorldConfig": "dreamenv.config",
+    "WorldReport": "dreamenv.reports.summary",
+    "report": "dreamenv.reports.summary",
+    "save_linear": "dreamenv.agents.linear",
+    "save_vote": "dreamenv.agents.vote",
+    "score_by_sight": "dreamenv.reports.horizon",
+}
+
+__all__ = [*_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the module of a public name on first use (PEP 562)."""
+    if name in _PUBLIC:
+        globals()[name] = value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        return value
+    if name in _DEPRECATED:
+        module = _DEPRECATED[name]
+        warnings.warn(f"use {module}.{name} instead of dreamenv.{name}", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, imported or not."""
+    return sorted({*globals(), *__all__})

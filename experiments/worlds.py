@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 import dreamenv
 from dreamenv.bundle import world_id
+from dreamenv.config import WorldConfig
 from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import TEST_SEED
@@ -95,7 +96,7 @@ def scores(
     env: VectorEnv,
     agent: dreamenv.Policy,
     episodes: int,
-    config: dreamenv.WorldConfig,
+    config: WorldConfig,
     sides: Sequence[str],
     ways: Sequence[str] = WAYS,
 ) -> Row:

@@ -7,10 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from dreamenv import BundleError, ChooseConfig, LinearAgent, choose, load_agent, save_linear
+from dreamenv import LinearAgent, choose, load_agent
+from dreamenv.agents.linear import save_linear
 from dreamenv.agents.store import find_agent
 from dreamenv.bundle import copy_bundle
 from dreamenv.cli.run import main
+from dreamenv.evaluate.choose import ChooseConfig
+from dreamenv.foundation.errors import BundleError
 
 FEW = ChooseConfig(episodes=20)
 

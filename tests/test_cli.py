@@ -21,6 +21,7 @@ from PIL import Image
 import dreamenv
 import dreamenv.cli.run
 from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig
+from dreamenv.agents.linear import save_linear
 from dreamenv.cli import commands
 from dreamenv.cli.run import main
 from dreamenv.data.collect import collect
@@ -609,7 +610,7 @@ def test_an_agent_of_another_environment_is_refused_and_of_another_world_named(d
         world.model.vision.expand.bias += 0.1
     dreamenv.bundle.save(world, tmp_path)
     zero = dreamenv.LinearAgent(np.zeros((3, 40)), np.zeros(3), world.config.action)
-    dreamenv.save_linear(zero, tmp_path / "agent", dreamenv.load(tmp_path))
+    save_linear(zero, tmp_path / "agent", dreamenv.load(tmp_path))
     settings = ["--agent", str(tmp_path / "agent"), "--episodes", "1", "--every", "1", "--out", str(tmp_path / "out")]
     assert main(["horizon", "--world", str(dot_folder), *settings]) == 0
     assert "was trained in world" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from PIL import Image
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, as_vec_env, compare, load_agent, train_ppo
 from dreamenv.config import WorldConfig, build_model
+from dreamenv.evaluate.choose import ChooseConfig
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.scores import (
     ConstantPolicy,
@@ -31,6 +32,7 @@ from dreamenv.evaluate.scores import (
 )
 from dreamenv.reports import film as film_module
 from dreamenv.reports.film import write_film
+from dreamenv.reports.horizon import HorizonConfig, score_by_sight
 from dreamenv.reports.plots import plot_comparison
 from dreamenv.reports.tables import comparison_table, write_comparison
 from dreamenv.rollouts import Outcome
@@ -481,8 +483,8 @@ def test_no_closed_environment_is_stepped_and_all_are_closed(dot_world, agent, o
 def test_environments_are_closed_when_an_agent_fails(dot_world, dot_folder, opened, tmp_path, evaluation):
     calls = {
         "compare": lambda: compare(dot_world, Failing(), CONFIG),
-        "choose": lambda: dreamenv.choose(dot_world, {"failing": Failing()}, dreamenv.ChooseConfig(episodes=4)),
-        "horizon": lambda: dreamenv.score_by_sight(dot_world, Failing(), dreamenv.HorizonConfig(episodes=4)),
+        "choose": lambda: dreamenv.choose(dot_world, {"failing": Failing()}, ChooseConfig(episodes=4)),
+        "horizon": lambda: score_by_sight(dot_world, Failing(), HorizonConfig(episodes=4)),
         "film": lambda: write_film(dot_world, Failing(), tmp_path / "film.gif", seed=0, temperature=1.0),
         "trust": lambda: dreamenv.trust(dot_world, Failing(), dreamenv.EpisodeStore(dot_folder / "episodes")),
     }

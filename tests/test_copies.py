@@ -12,11 +12,15 @@ from dot_env import DotEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamenv
-from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation, PseudoDream, VectorActionPenalty
+from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation
+from dreamenv.agents.vote import VotingAgent
 from dreamenv.engine import products
 from dreamenv.engine.packed import PackedMDNRNN, compiled
 from dreamenv.engine.products import matrix_product
 from dreamenv.envs.latent_vector import make_latent_vector
+from dreamenv.envs.pseudo import PseudoDream
+from dreamenv.envs.shaping import VectorActionPenalty
+from dreamenv.foundation.errors import BundleError
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.models.noise import Noise
 
@@ -125,7 +129,7 @@ def test_copied_agents_of_stable_baselines3_and_their_vote_act_alike(dot_world, 
         dreamenv.save_sb3(model, tmp_path / str(seed), dot_world)
     members = [dreamenv.load_agent(tmp_path / str(seed)) for seed in (0, 1)]
     observation = DreamEnv(dot_world).reset(seed=0)[0]
-    for agent in (members[0], dreamenv.VotingAgent(members)):
+    for agent in (members[0], VotingAgent(members)):
         other = duplicate(agent)
         assert agent.predict(observation, deterministic=True)[0] == other.predict(observation, deterministic=True)[0]
 
@@ -137,7 +141,7 @@ def test_stores_settings_and_errors_copy(dot_folder, dot_world, duplicate):
     assert np.array_equal(duplicate(episode).observations, episode.observations)
     for value in (dot_world.config, store.spec, dreamenv.PPOConfig(), dreamenv.TrainConfig(), dreamenv.CompareConfig()):
         assert duplicate(value) == value
-    assert str(duplicate(dreamenv.BundleError("expected this, got that"))) == "expected this, got that"
+    assert str(duplicate(BundleError("expected this, got that"))) == "expected this, got that"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)

@@ -19,6 +19,7 @@ from dreamenv import DreamEnv, DreamVectorEnv, LatentObservation
 from dreamenv.config import build_model
 from dreamenv.envs.counters import CounterStreams
 from dreamenv.envs.streams import NoiseStreams
+from dreamenv.foundation.errors import BundleError
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.latent import Gaussian
@@ -111,7 +112,7 @@ def test_world_may_be_a_name_a_path_or_a_world(dot_folder, dream, kind):
 
 
 def test_missing_world_is_refused_by_name():
-    with pytest.raises(dreamenv.BundleError, match="'/no/such/world'"):
+    with pytest.raises(BundleError, match="'/no/such/world'"):
         gym.make("dreamenv:Dream-v0", world="/no/such/world")
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import dreamenv
-from dreamenv import BundleError, EvolveConfig, ResumeError, evolve
+from dreamenv import EvolveConfig, evolve
 from dreamenv.agents import evolve as module
 from dreamenv.agents.evolve import initial_parameters
+from dreamenv.foundation.errors import BundleError, ResumeError
 from dreamenv.foundation.spaces import ActionSpec
 
 TINY = EvolveConfig(
@@ -260,7 +261,7 @@ def test_settings_out_of_range_are_refused(dot_world, tmp_path, change):
 
 def test_an_agent_of_another_kind_is_not_replaced(dot_world, tmp_path):
     evolve(dot_world, tmp_path, grown(1))
-    with pytest.raises(dreamenv.ResumeError, match="one of kind sb3, got linear"):
+    with pytest.raises(ResumeError, match="one of kind sb3, got linear"):
         dreamenv.train_ppo(dot_world, tmp_path)
     assert isinstance(dreamenv.load_agent(tmp_path), dreamenv.LinearAgent)
 
@@ -271,6 +272,6 @@ def test_a_world_may_be_named(dot_world, dot_folder, tmp_path):
         evolve(dot_world, tmp_path / "given", grown(1)),
     )
     assert np.array_equal(named.weight, given.weight)
-    with pytest.raises(dreamenv.BundleError, match="expected the name of a shipped world"):
+    with pytest.raises(BundleError, match="expected the name of a shipped world"):
         evolve("nowhere", tmp_path / "none", grown(1))
     assert not (tmp_path / "none").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dreamenv
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.worlds.takecover.real import TakeCoverFrames
 
 START = """
@@ -47,7 +48,7 @@ else:
     for draw in (lambda: env.step(0), env.reset, lambda: dreamenv.make_real("MiniWorld-Sidewalk-v0")):
         try:
             draw()
-        except dreamenv.RenderingError as error:
+        except dreamenv.foundation.errors.RenderingError as error:
             print(error, flush=True)
     os._exit(0)
 """
@@ -95,5 +96,5 @@ def test_a_game_that_a_parent_process_plays_is_refused(monkeypatch):
     game = TakeCoverFrames(dreamenv.make_real("dot_env:Dot-v0"))
     monkeypatch.setattr(os, "getpid", lambda: -1)
     for act in (game.reset, lambda: game.step(0)):
-        with pytest.raises(dreamenv.UnsupportedEnvironmentError, match="made in this process"):
+        with pytest.raises(UnsupportedEnvironmentError, match="made in this process"):
             act()

@@ -7,8 +7,9 @@ from dot_env import DotEnv
 from picture_env import SPACES, PictureEnv
 
 import dreamenv
-from dreamenv import CollectConfig, EnvRecipe, UnsupportedEnvironmentError, VectorLatentObservation, make_real
+from dreamenv import CollectConfig, EnvRecipe, VectorLatentObservation, make_real
 from dreamenv.data.collect import collect
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.real.frames import RGBObservation
 from dreamenv.real.make import make_real_vector
 

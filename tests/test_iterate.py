@@ -10,14 +10,16 @@ import torch
 from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_TRAIN
 
 import dreamenv.cli.run
-from dreamenv import EpisodeStore, IterateConfig, PPOConfig, ResumeError, SB3Agent, iterate, load, load_agent
+from dreamenv import EpisodeStore, IterateConfig, PPOConfig, iterate, load, load_agent
 from dreamenv.agents.hold import hold
 from dreamenv.agents.observing import ObservingAgent
+from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.bundle import copy_bundle, world_id
 from dreamenv.cli import commands
 from dreamenv.cli.run import main
 from dreamenv.data.collect import collect
 from dreamenv.evaluate.rounds import best_round
+from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.recipe import EnvRecipe
 from dreamenv.reports.plots import plot_rounds
 from dreamenv.reports.tables import rounds_table

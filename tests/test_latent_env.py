@@ -17,10 +17,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import dreamenv
-from dreamenv import LatentObservation, UnsupportedEnvironmentError, VectorLatentObservation
+from dreamenv import LatentObservation, VectorLatentObservation
 from dreamenv.envs.latent import make_latent
 from dreamenv.envs.latent_vector import make_latent_vector
+from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.envs.streams import NoiseStreams
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.noise import Noise, NoiseSpec
@@ -468,7 +470,7 @@ def test_a_vector_says_its_mode_and_what_it_draws(dot_world, mode):
     env = VectorLatentObservation(SyncVectorEnv([DotEnv], autoreset_mode=mode), dot_world)
     assert env.autoreset_mode is env.metadata["autoreset_mode"] is mode
     assert env.metadata["render_modes"] == ["rgb_array"]
-    assert dreamenv.VectorActionPenalty(env).autoreset_mode is mode
+    assert VectorActionPenalty(env).autoreset_mode is mode
 
 
 def test_a_vector_without_an_autoreset_mode_is_refused(dot_world):

@@ -130,8 +130,16 @@ def test_only_the_command_line_imports_the_whole_package(name):
 @pytest.mark.parametrize("path", [ROOT / "__init__.py", *INNER_INITS], ids=short)
 def test_package_files_only_re_export_or_register(path):
     allowed = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign, ast.AnnAssign)
+    statements = TREES[path].body
+    if path == ROOT / "__init__.py":  # public names are imported on first use (PEP 562), and declared for type checkers
+        functions = [node for node in statements if isinstance(node, ast.FunctionDef)]
+        blocks = [node for node in statements if isinstance(node, ast.If)]
+        assert {node.name for node in functions} == {"__getattr__", "__dir__"}
+        assert [ast.unparse(block.test) for block in blocks] == ["TYPE_CHECKING"]
+        assert all(isinstance(node, ast.ImportFrom) for block in blocks for node in block.body)
+        statements = [node for node in statements if node not in (*functions, *blocks)]
 
-    for statement in TREES[path].body:
+    for statement in statements:
         assert isinstance(statement, allowed), f"{short(path)}:{statement.lineno}"
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             assert dotted(statement.value.func).endswith("register"), f"{short(path)}:{statement.lineno}"

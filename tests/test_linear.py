@@ -8,6 +8,7 @@ import torch
 import dreamenv
 from dreamenv import DreamVectorEnv, LinearAgent, rollout
 from dreamenv.agents.evolve import Population
+from dreamenv.agents.linear import save_linear
 from dreamenv.foundation.spaces import ActionSpec
 
 CPU = torch.device("cpu")
@@ -99,7 +100,7 @@ def test_only_discrete_agents_have_draws_to_make():
 @pytest.mark.parametrize("action", [THREE, BOX])
 def test_an_agent_survives_its_files(tmp_path, dot_world, action):
     agent = agent_of(action)
-    dreamenv.save_linear(agent, tmp_path, dot_world)
+    save_linear(agent, tmp_path, dot_world)
     again = dreamenv.load_agent(tmp_path)
     assert np.array_equal(again.weight, agent.weight)
     assert np.array_equal(again.bias, agent.bias)

@@ -9,13 +9,15 @@ import torch
 import dreamenv
 from dreamenv.agents.evolve import Population, initial_parameters
 from dreamenv.agents.linear import LinearAgent, act
-from dreamenv.config import build_model
+from dreamenv.config import WorldConfig, build_model
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.heads import EndingHead
 from dreamenv.models.mdnrnn.memory import MemoryConfig
 from dreamenv.models.mdnrnn.paper import PaperMemory, PaperVAE
 from dreamenv.models.mdnrnn.vision import VisionConfig
-from dreamenv.training.memory import kind_weights
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import MemoryTraining, kind_weights
+from dreamenv.training.vision import VisionTraining
 from dreamenv.world import showing
 from dreamenv.worlds.takecover.presets import PAPER_EVOLVE, PAPER_TRAIN
 
@@ -59,7 +61,7 @@ class TestCounts:
 
 class TestPreset:
     def test_a_world_of_take_cover_has_the_papers_sizes(self):
-        config = dreamenv.WorldConfig(
+        config = WorldConfig(
             "TakeCover-v0",
             (64, 64, 3),
             THREE,
@@ -144,12 +146,12 @@ class TestMemory:
     def test_it_is_trained_saved_and_dreamed_of_as_any_other(self, dot_folder, tmp_path):
         store = dot_folder / "episodes"
         config = dreamenv.TrainConfig(
-            vision=dreamenv.VisionTraining(
-                model=VisionConfig((64, 64, 3), 4, kind="paper"), fit=dreamenv.FitConfig(steps=3), batch_size=8
+            vision=VisionTraining(
+                model=VisionConfig((64, 64, 3), 4, kind="paper"), fit=FitConfig(steps=3), batch_size=8
             ),
-            memory=dreamenv.MemoryTraining(
+            memory=MemoryTraining(
                 model=MemoryConfig(hidden_size=8, components=2, kind="paper"),
-                fit=dreamenv.FitConfig(steps=3),
+                fit=FitConfig(steps=3),
                 batch_size=4,
             ),
             ending_rule="threshold",
@@ -200,8 +202,8 @@ class TestController:
 class TestTraining:
     def test_uncalibrated_endings_keep_their_weight(self, dot_folder, tmp_path):
         config = dreamenv.TrainConfig(
-            vision=dreamenv.VisionTraining(fit=dreamenv.FitConfig(steps=1), batch_size=2),
-            memory=dreamenv.MemoryTraining(fit=dreamenv.FitConfig(steps=1), batch_size=2),
+            vision=VisionTraining(fit=FitConfig(steps=1), batch_size=2),
+            memory=MemoryTraining(fit=FitConfig(steps=1), batch_size=2),
         )
         shifts = []
         for calibrated in (True, False):

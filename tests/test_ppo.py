@@ -9,9 +9,10 @@ import torch
 from acting import greedy, observations_of
 
 import dreamenv
-from dreamenv import DreamVectorEnv, PPOConfig, ResumeError, load_agent, train_ppo
+from dreamenv import DreamVectorEnv, PPOConfig, load_agent, train_ppo
 from dreamenv.agents import dreams as dreams_module
 from dreamenv.agents import ppo as module
+from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.training.checkpoint import alone_in, checkpoints
 

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from dreamenv import (
-    CollectConfig,
-    ExplorationConfig,
-    FitConfig,
-    IterateConfig,
-    MemoryTraining,
-    PPOConfig,
-    VisionTraining,
-)
+from dreamenv import CollectConfig, ExplorationConfig, IterateConfig, PPOConfig
 from dreamenv.foundation.ranges import check_range
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.vision import VisionTraining
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dot_env import HEIGHT, WIDTH, DotEnv
 from gymnasium.envs.registration import EnvSpec
 
 import dreamenv
-from dreamenv import RenderingError, UnsupportedEnvironmentError, WorkerError, make_real
+from dreamenv import make_real
 from dreamenv.evaluate.scores import ConstantPolicy
-from dreamenv.foundation.errors import EpisodeError
+from dreamenv.foundation.errors import EpisodeError, RenderingError, UnsupportedEnvironmentError, WorkerError
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.real.make import describe, make_real_vector
 from dreamenv.rollouts import rollout

@@ -10,7 +10,7 @@ import pytest
 from picture_env import Mirror, PictureEnv
 
 import dreamenv
-from dreamenv import BundleError, EnvRecipe, UnsupportedEnvironmentError, make_real
+from dreamenv import EnvRecipe, make_real
 from dreamenv.bundle import CONFIG
 from dreamenv.cli.commands import COMMANDS
 from dreamenv.cli.run import main
@@ -18,10 +18,12 @@ from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.evaluate.choose import ChooseConfig, choose
 from dreamenv.evaluate.scores import ConstantPolicy
+from dreamenv.foundation.errors import BundleError, UnsupportedEnvironmentError
 from dreamenv.foundation.manifest import read_files, write_files
 from dreamenv.foundation.recipe import parse_kwargs
 from dreamenv.real.make import make_reality, make_reality_vector
 from dreamenv.reports.film import write_film
+from dreamenv.reports.horizon import HorizonConfig, score_by_sight
 
 PICTURE, MIRROR = "picture_env:Picture-v0", "picture_env:Mirror"
 
@@ -215,7 +217,7 @@ class TestReality:
         for evaluate in (
             lambda: dreamenv.compare(world, agent, dreamenv.CompareConfig((1.0,), episodes=2, num_envs=2)),
             lambda: choose(world, {"it": agent}, ChooseConfig(episodes=2)),
-            lambda: dreamenv.score_by_sight(world, agent, dreamenv.HorizonConfig(every=(2,), episodes=2)),
+            lambda: score_by_sight(world, agent, HorizonConfig(every=(2,), episodes=2)),
             lambda: write_film(world, agent, tmp_path / "film.gif", seed=0, temperature=1.0),
             lambda: dreamenv.trust(world, dot_agent, store, dreamenv.TrustConfig(dreams=4, real_episodes=2)),
         ):

@@ -16,9 +16,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 import dreamenv
-from dreamenv import BundleError, DreamVectorEnv, PPOConfig, VectorActionPenalty, as_vec_env, load_agent, save_sb3
+from dreamenv import DreamVectorEnv, PPOConfig, as_vec_env, load_agent, save_sb3
 from dreamenv.agents.sb3 import read_sb3
 from dreamenv.agents.store import AgentConfig
+from dreamenv.envs.shaping import VectorActionPenalty
+from dreamenv.foundation.errors import BundleError
 from dreamenv.foundation.manifest import read_files, write_files
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.world import showing

@@ -10,10 +10,11 @@ import stable_baselines3 as sb3
 from gymnasium.vector import AutoresetMode
 
 import dreamenv
-from dreamenv import DreamVectorEnv, EvolveConfig, PPOConfig, ResumeError, as_vec_env
+from dreamenv import DreamVectorEnv, EvolveConfig, PPOConfig, as_vec_env
 from dreamenv.agents import evolve as evolve_module
 from dreamenv.agents import ppo as ppo_module
 from dreamenv.envs.streams import NoiseStreams
+from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.seeds import Purpose, spawn, spawn_short
 from dreamenv.models.noise import NoiseSpec
 from dreamenv.rounds import IterateConfig, _seed

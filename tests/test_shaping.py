@@ -11,7 +11,8 @@ from dot_settings import DOT_EVOLVE
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamenv
-from dreamenv import ActionPenalty, DreamVectorEnv, VectorActionPenalty
+from dreamenv import DreamVectorEnv
+from dreamenv.envs.shaping import ActionPenalty, VectorActionPenalty
 
 STAY = 2
 

@@ -13,6 +13,7 @@ from benchmark_runs import same, where
 from dot_settings import DOT_COLLECT, DOT_TRAIN
 
 import dreamenv
+from dreamenv.agents.linear import save_linear
 from dreamenv.evaluate.scores import Score
 from dreamenv.world import showing
 from experiments.__main__ import STUDIES, main, overview, parse
@@ -177,7 +178,7 @@ def test_agents_enter_the_zoo_once_and_under_their_own_name(dot_folder, dot_worl
         action = world.config.action
         weight = np.full((action.n, world.feature_size), fill, np.float32)
         agent = dreamenv.LinearAgent(weight, np.zeros(action.n, np.float32), action, inputs=inputs)
-        dreamenv.save_linear(agent, tmp_path / folder, world)
+        save_linear(agent, tmp_path / folder, world)
 
     for fill, name in enumerate("ab"):
         save(f"{name}/agents/linear", dot_world, fill)

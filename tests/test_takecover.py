@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
 import dreamenv
+from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.real.make import describe
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
 from dreamenv.worlds.takecover.policies import HeldPolicy, SweepPolicy
@@ -72,7 +73,7 @@ def test_actions_go_left_stay_and_go_right(game, action, buttons):
 def test_without_vizdoom_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "vizdoom", None)
 
-    with pytest.raises(dreamenv.UnsupportedEnvironmentError, match=r"pip install 'dreamenv\[vizdoom\]'"):
+    with pytest.raises(UnsupportedEnvironmentError, match=r"pip install 'dreamenv\[vizdoom\]'"):
         dreamenv.make_real("TakeCover-v0")
 
 

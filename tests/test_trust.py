@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dreamenv import EpisodeStore, LinearAgent, TrustConfig, load_agent, save_linear, trust
+from dreamenv import EpisodeStore, LinearAgent, TrustConfig, load_agent, trust
+from dreamenv.agents.linear import save_linear
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.cli.run import main
 from dreamenv.evaluate.scores import ConstantPolicy, is_success

@@ -8,9 +8,12 @@ import safetensors.torch
 import stable_baselines3
 import torch
 
-from dreamenv import BundleError, DreamEnv, SB3Agent, VotingAgent, choose, load_agent, save_sb3, save_vote
+from dreamenv import DreamEnv, choose, load_agent, save_sb3
+from dreamenv.agents.sb3 import SB3Agent
+from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.cli.run import main
 from dreamenv.evaluate.choose import ChooseConfig
+from dreamenv.foundation.errors import BundleError
 from dreamenv.foundation.manifest import read_files, write_files
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)

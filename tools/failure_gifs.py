@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import dreamenv
+from dreamenv.config import WorldConfig
 from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.groups import SightLog, groups_of
@@ -94,7 +95,7 @@ def find(world: dreamenv.World, agent: dreamenv.Policy, episodes: int) -> dict[s
 
 
 def play(
-    env: SightLog, agent: dreamenv.Policy, seed: int, how: str, config: dreamenv.WorldConfig
+    env: SightLog, agent: dreamenv.Policy, seed: int, how: str, config: WorldConfig
 ) -> tuple[Film, tuple[str, ...]]:
     """One real episode and its groups."""
     frames: list[NDArray[np.uint8]] = []

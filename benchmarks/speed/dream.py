@@ -29,6 +29,7 @@ from dreamenv.engine.products import EightBitProduct, MatrixProduct
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.processor import bfloat16_is_fast
 from dreamenv.models.bank import StartBank
+from dreamenv.models.base import State
 from dreamenv.rollouts import rollout
 
 Calls = dict[str, Callable[[], object]]
@@ -160,7 +161,7 @@ def by_hidden_size(world: dreamenv.World, settings: Settings) -> list[dict[str, 
         ending.bias.data = torch.tensor([5.0, *([0.0] * len(config.endings))])  # an ending in some hundred steps
         start = world.bank.branches
         nothing = torch.zeros(1, size)
-        branches = dreamenv.State(start.z[:1], nothing, nothing, start.step[:1])
+        branches = State(start.z[:1], nothing, nothing, start.step[:1])
         other = dreamenv.World(config, model, StartBank(world.bank.first, branches))
         found = rates(
             {"step": stepping(other, 256), "products": products(other, 256, torch.float32)},

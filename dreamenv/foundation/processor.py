@@ -1,32 +1,33 @@
-"""What the processor of this machine is fast at, how not to slow it down, and torch's threads in forked processes."""
+"""Facts about this machine's processor, and the settings of its memory and threads that torch runs fast with."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
+from dreamenv.foundation.fork import limit_threads
+
 
 @lru_cache
 def mkl_is_fast() -> bool:
-    """Whether torch's float32 products, by MKL, use all of this processor.
+    """Whether MKL, torch's default for float32 products, is as fast as oneDNN on this processor.
 
-    MKL leaves the AVX-512 of other makers than Intel unused; there oneDNN's products are twice as fast.
+    MKL does not use AVX-512 on processors that Intel did not make; oneDNN's products are twice as fast there.
     """
     if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
-        return True  # there is no choice
+        return True  # torch has only one of the two
     return "GenuineIntel" in _facts() or "AVX512" not in torch.backends.cpu.get_cpu_capability()
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether a device multiplies faster in bfloat16 than in float32.
 
-    Of Intel's processors only those with AMX do: their AVX512_BF16 is half as fast as float32. AMD's is twice as fast.
-    Processors without such instructions are five to seventy times slower, and torch's LSTM may fail.
+    Intel: only with AMX, because AVX512_BF16 is half as fast as float32. AMD: with AVX512_BF16, twice as fast.
+    Processors without such instructions are five to seventy times slower in bfloat16, and torch's LSTM may fail.
     """
     if device.type != "cpu":
         return True
@@ -37,16 +38,17 @@ def bfloat16_is_fast(device: torch.device) -> bool:
 
 
 def _facts() -> str:
-    """Maker and instructions of this processor, or the maker alone where Linux does not list them."""
+    """Maker and instruction sets of this processor; the maker alone on systems other than Linux."""
     listed = Path("/proc/cpuinfo")
     return listed.read_text() if listed.exists() else platform.processor()
 
 
 def keep_freed_memory() -> None:
-    """Asks the C library, for this whole process, to keep the memory that tensors leave for those that follow.
+    """Makes glibc reuse the memory of freed tensors instead of returning it to the system, in this whole process.
 
-    glibc gives blocks of more than 32 MB back at once, and gets them again zeroed, page by page: with the activations
-    of V, at every step of its training. Other C libraries are left as they are. See ``man mallopt``.
+    By default glibc returns blocks of more than 32 MB at once, and the system zeroes them page by page before the next
+    use. The activations of V are such blocks, at every training step. Other C libraries are not changed. See
+    ``man mallopt``.
     """
     libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
     if libc is not None:
@@ -56,15 +58,4 @@ def keep_freed_memory() -> None:
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # <malloc.h>
 
-
-def _use_one_thread() -> None:
-    """Keeps torch from waiting for threads that a forked process does not have.
-
-    OpenMP's threads do not survive a fork, and GNU's OpenMP waits for them without end once the parent has used them.
-    PyTorch's DataLoader does the same in its workers.
-    """
-    torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_use_one_thread)
+limit_threads()

@@ -12,6 +12,7 @@ from dreamenv.agents import registry
 from dreamenv.agents.linear import read_linear
 from dreamenv.agents.registry import register_agent
 from dreamenv.cli.run import main
+from dreamenv.foundation.errors import BundleError, ResumeError, SettingsError
 from dreamenv.testing import PolicyContract
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_agent.py"
@@ -63,7 +64,7 @@ def test_it_iterates(own, tmp_path):
     rounds = dreamenv.iterate("dot_env:Dot-v0", tmp_path, config)
 
     assert len(rounds) == 2 and isinstance(dreamenv.load_agent(tmp_path / "agents" / "always"), own.Always)
-    with pytest.raises(dreamenv.ResumeError, match="another agent"):
+    with pytest.raises(ResumeError, match="another agent"):
         dreamenv.iterate("dot_env:Dot-v0", tmp_path, dataclasses.replace(config, agent="ppo"))
 
 
@@ -77,22 +78,20 @@ def test_it_is_compared_and_chosen(dot_folder, dot_world, saved, tmp_path, capsy
 
 def test_a_kind_that_is_not_registered_is_refused(own, saved, monkeypatch):
     monkeypatch.setattr(registry, "_KINDS", {})
-    with pytest.raises(
-        dreamenv.BundleError, match="expected a kind of agent among linear, sb3, vote, got 'always'.*im"
-    ):
+    with pytest.raises(BundleError, match="expected a kind of agent among linear, sb3, vote, got 'always'.*im"):
         dreamenv.load_agent(saved)
-    with pytest.raises(dreamenv.SettingsError, match="expected settings of a registered kind .* got AlwaysConfig"):
+    with pytest.raises(SettingsError, match="expected settings of a registered kind .* got AlwaysConfig"):
         registry.train_agent(None, saved, own.AlwaysConfig())
 
 
 @pytest.mark.parametrize("name", ["always", "linear"])
 def test_a_name_belongs_to_one_kind(own, name):
-    with pytest.raises(dreamenv.SettingsError, match=f"expected a new name for a kind of agent, got '{name}'"):
+    with pytest.raises(SettingsError, match=f"expected a new name for a kind of agent, got '{name}'"):
         register_agent(name, read=lambda config, tensors: read_linear(config, tensors))
 
 
 def test_a_training_needs_settings(own):
-    with pytest.raises(dreamenv.SettingsError, match="expected settings and train together"):
+    with pytest.raises(SettingsError, match="expected settings and train together"):
         register_agent("other", read=own.read_always, train=own.train_always)
 
 

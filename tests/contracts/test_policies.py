@@ -6,7 +6,9 @@ import stable_baselines3
 from gymnasium.vector import AutoresetMode
 
 import dreamenv
+from dreamenv.agents.linear import save_linear
 from dreamenv.agents.sb3 import ALGORITHMS, as_vec_env
+from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.testing import PolicyContract
 
 DISCRETE, BOX = ("A2C", "PPO", "DQN"), ("DDPG", "SAC", "TD3", "PPO")
@@ -28,13 +30,13 @@ def sb3(name, world, folder, action_repeat=1):
 def make(kind, world, folder):
     """An agent of a kind, as it is loaded again."""
     if kind == "linear":
-        dreamenv.save_linear(linear(world), folder, world)
+        save_linear(linear(world), folder, world)
     elif kind == "linear, hidden layer":
         layer = np.random.default_rng(1).normal(size=(5, world.feature_size)).astype(np.float32)
-        dreamenv.save_linear(linear(world, (layer, np.zeros(5, np.float32))), folder, world)
+        save_linear(linear(world, (layer, np.zeros(5, np.float32))), folder, world)
     elif kind == "vote":
         members = [sb3("PPO", world, folder / str(seed)) for seed in range(2)]
-        dreamenv.save_vote(dreamenv.VotingAgent(members), folder)
+        save_vote(VotingAgent(members), folder)
     else:
         name, _, held = kind.partition(", ")
         sb3(name, world, folder, 4 if held else 1)

@@ -11,13 +11,18 @@ import numpy as np
 from dot_env import HEIGHT, WIDTH
 
 import dreamenv
-from dreamenv import EvolveConfig, FitConfig, MemoryConfig, MemoryTraining, PPOConfig, VisionConfig, VisionTraining
+from dreamenv import EvolveConfig, PPOConfig
 from dreamenv.data.episodes import Episode
 from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.mdnrnn.memory import MemoryConfig
+from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.real.make import make_real_vector
 from dreamenv.real.spec import StoreSpec
+from dreamenv.training.fit import FitConfig
+from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.vision import VisionTraining
 
 STEPS = 20
 

@@ -7,8 +7,9 @@ import signal
 import pytest
 from killing import DONE, run_in_child
 
-from dreamenv import CollectConfig, EpisodeStore, StoreError
+from dreamenv import CollectConfig, EpisodeStore
 from dreamenv.data.collect import collect
+from dreamenv.foundation.errors import StoreError
 from dreamenv.foundation.files import TEMPORARY_PREFIX
 
 DOT = "dot_env:Dot-v0"

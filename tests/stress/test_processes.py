@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamenv import CollectConfig, EpisodeStore, WorkerError, make_real
+from dreamenv import CollectConfig, EpisodeStore, make_real
 from dreamenv.data.collect import collect
+from dreamenv.foundation.errors import WorkerError
 from dreamenv.real.make import make_real_vector
 from dreamenv.real.workers import WorkerVectorEnv
 

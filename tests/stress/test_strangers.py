@@ -18,9 +18,9 @@ import torch
 from mutations import VALUES, mutate
 
 import dreamenv
-from dreamenv import BundleError, UnsupportedEnvironmentError, load_agent
+from dreamenv import load_agent
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, copy_bundle, load
-from dreamenv.foundation.errors import DreamenvError
+from dreamenv.foundation.errors import BundleError, DreamenvError, UnsupportedEnvironmentError
 from dreamenv.foundation.manifest import MANIFEST, read_files
 from dreamenv.models.noise import Noise
 
