@@ -20,7 +20,6 @@ from dreamenv.agents.registry import kind_of_settings, train_agent
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.store import EpisodeStore
-from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.rounds import Round, best_round
 from dreamenv.foundation.errors import ResumeError
@@ -28,7 +27,7 @@ from dreamenv.foundation.files import write_json
 from dreamenv.foundation.manifest import MANIFEST
 from dreamenv.foundation.ranges import check_range
 from dreamenv.foundation.recipe import EnvRecipe, as_recipe
-from dreamenv.foundation.seeds import SEEDING, spawn_short
+from dreamenv.foundation.seeds import SEEDING, VALIDATION_SEED, spawn_short
 from dreamenv.reports.tables import write_comparison
 from dreamenv.rollouts import Policy
 from dreamenv.training.checkpoint import alone_in

@@ -13,9 +13,8 @@ import dreamenv
 from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.latent_vector import make_latent_vector
-from dreamenv.evaluate.choose import VALIDATION_SEED
-from dreamenv.evaluate.compare import TEST_SEED
 from dreamenv.evaluate.scores import score
+from dreamenv.foundation.seeds import TEST_SEED, VALIDATION_SEED
 from dreamenv.models.mdnrnn.model import MDNRNN, build_memory
 from dreamenv.world import World, seen_by
 from experiments.show import Row

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from dot_env import DotEnv, FragileDotEnv
 
-from dreamenv.data.collect import FIRST_TRAINING_SEED, CollectConfig, collect
+from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.endings import ending_kinds
 from dreamenv.data.store import EpisodeStore
 from dreamenv.foundation.errors import EpisodeError, StoreError, UnsupportedEnvironmentError
+from dreamenv.foundation.seeds import FIRST_TRAINING_SEED
 
 ENVS = pytest.mark.parametrize("env_id", ["Dot-v0", "ContinuousDot-v0"])
 COLLECT = importlib.import_module("dreamenv.data.collect")  # the package has a function of this name

@@ -85,6 +85,8 @@ def made_up(mean=0.5, temperature=1.0, length=20.0, **changes):
         returns=(mean,),
         lengths=(int(length),),
         successes=(True,),
+        deterministic=False,
+        baseline=False,
         **changes,
     )
 

@@ -23,6 +23,7 @@ import tyro
 import dreamenv
 import dreamenv.foundation.errors
 from dreamenv.cli import run as cli
+from dreamenv.foundation.seeds import SEED_RANGES
 from experiments.__main__ import STUDIES, parse
 
 ROOT = Path(__file__).parents[1]
@@ -237,6 +238,13 @@ def test_environments_lists_the_errors():
     errors = {kind.__name__ for kind in vars(dreamenv.foundation.errors).values() if isinstance(kind, type)}
 
     assert errors - {"DreamenvError", "Any"} <= set(listed)
+
+
+def test_concepts_show_the_seed_ranges_of_the_code():
+    section = prose(ROOT / "docs" / "concepts.md").partition("\n## Seeds\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| ([\d,]+) to ([\d,]+) \| (.+) \|$", section, re.MULTILINE)
+
+    assert listed == [(f"{one.first:,}", f"{one.last:,}", one.use) for one in SEED_RANGES]
 
 
 def test_design_lists_every_file_below_what_it_imports():

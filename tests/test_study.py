@@ -75,7 +75,10 @@ def test_a_frontier_goes_from_frames_to_scores_of_every_budget(tmp_path, dot_fol
 
 
 def scored(success):
-    return Score("greedy", "real", None, (0, 1), 0.5, 0.1, 0.4, 0.6, success, None, None, 9.0, (0.5,), (9,), (False,))
+    return Score(
+        "greedy", "real", None, (0, 1), 0.5, 0.1, 0.4, 0.6, success, None, None, 9.0, (0.5,), (9,), (False,),
+        deterministic=True, baseline=False,
+    )  # fmt: skip
 
 
 def test_rows_are_made_once(tmp_path):

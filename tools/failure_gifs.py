@@ -21,11 +21,11 @@ from PIL import Image
 import dreamenv
 from dreamenv.config import WorldConfig
 from dreamenv.envs.latent_vector import make_latent_vector
-from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.groups import SightLog, groups_of
 from dreamenv.evaluate.scores import is_success
 from dreamenv.foundation.files import write_bytes
 from dreamenv.foundation.progress import progress
+from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.world import seen_by
 
 SHOWN = ("lost", "stuck", "hidden")  # the rarest first: an episode is shown for one group only

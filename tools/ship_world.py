@@ -61,7 +61,7 @@ def _read(path: Path) -> Comparison:
 
 def _without_blind_dreams(comparison: Comparison) -> Comparison:
     """Policies that see nothing in reality only: enough to hold an agent against."""
-    kept = [score for score in comparison.scores if score.policy.startswith("agent") or score.temperature is None]
+    kept = [score for score in comparison.scores if not score.baseline or score.temperature is None]
     return replace(comparison, scores=tuple(kept))
 
 

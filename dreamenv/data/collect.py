@@ -24,10 +24,10 @@ from dreamenv.foundation.errors import EpisodeError, UnsupportedEnvironmentError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_range
 from dreamenv.foundation.recipe import EnvRecipe
+from dreamenv.foundation.seeds import FIRST_TRAINING_SEED
 from dreamenv.real.make import describe, frame_conversion, make_real_vector
 
 FAILURES_IN_A_ROW = 5  # episodes that may fail one after the other, before the environment as a whole is to blame
-FIRST_TRAINING_SEED = 1_000_000  # seeds below are kept for validation and test, so no training ever sees them
 SHARD_BYTES = 2**29  # of frames in a shard, but for the rest of its last episode
 
 

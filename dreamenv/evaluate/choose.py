@@ -15,11 +15,10 @@ from dreamenv.evaluate.scores import Score, score
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import advance_to, progress
 from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Policy
 from dreamenv.world import World, seen_by
-
-VALIDATION_SEED = 80_000
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import functools
 import importlib.metadata
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from dreamenv.agents.raw import check_raw
@@ -25,16 +25,27 @@ from dreamenv.envs.latent_vector import VectorLatentObservation
 from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.baselines import Row, kept, source
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
-from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy, score
+from dreamenv.evaluate.scores import (
+    CONSTANT,
+    UNIFORM,
+    ConstantPolicy,
+    Place,
+    Score,
+    UniformPolicy,
+    agent_label,
+    complete_record,
+    score,
+)
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import advance_to, progress
 from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.foundation.seeds import TEST_SEED
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Policy
 from dreamenv.world import World, seen_by
 
-TEST_SEED = 90_000
 _OF_DREAMS = ("model", "endings", "ending_rules", "action_prior", "temperature")
+_OLDER = BeforeValidator(complete_record)  # for records of older versions
 
 
 @dataclass(frozen=True)
@@ -83,8 +94,18 @@ class Comparison:
     config: CompareConfig
     versions: dict[str, str]
     commit: str | None
-    scores: tuple[Score, ...]
-    groups: tuple[GroupScore, ...] = ()
+    scores: tuple[Annotated[Score, _OLDER], ...]
+    groups: tuple[Annotated[GroupScore, _OLDER], ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A policy of a comparison; its fields are those of :class:`~dreamenv.evaluate.scores.Score`."""
+
+    name: str
+    policy: Policy
+    deterministic: bool
+    baseline: bool = True
 
 
 def compare(
@@ -128,15 +149,12 @@ def compare(
         total = steps * len(places) * len(_lineup(world, agent, sampling))
         bar = opened.enter_context(progress(desc="compare", total=total, unit="step"))
         for place, env, temperature in places:
-            for policy_name, policy, deterministic in _lineup(world, agent, sampling):  # drawing anew in every place
-                bar.set_postfix_str(f"{policy_name}, {place}", refresh=False)
-                play = functools.partial(
-                    _play, env, policy, seeds, world.config,
-                    name=policy_name, deterministic=deterministic, temperature=temperature, on_step=bar.update,
-                )  # fmt: skip
-                action = np.asarray(getattr(policy, "action", ())).tolist()  # of a constant policy
-                facts = [policy_name, action, list(seeds), *_facts(world, env, temperature), *code]
-                rows.append(kept(None if policy is agent else baselines, facts, play))
+            for entry in _lineup(world, agent, sampling):  # made anew for every place, as policies draw
+                bar.set_postfix_str(f"{entry.name}, {place}", refresh=False)
+                play = functools.partial(_play, env, entry, seeds, world.config, temperature, bar.update)
+                action = np.asarray(getattr(entry.policy, "action", ())).tolist()  # of a constant policy
+                facts = [entry.name, action, list(seeds), *_facts(world, env, temperature), *code]
+                rows.append(kept(baselines if entry.baseline else None, facts, play))
                 advance_to(bar, steps * len(rows))
     scores, groups = tuple(row.score for row in rows), tuple(group for row in rows for group in row.groups)
     return Comparison(world.config.env_id, name, world_id(world), config, *code, scores, groups)
@@ -188,7 +206,7 @@ def check_agent(world: World, agent: Policy) -> None:
 
 def _places(
     world: World, config: CompareConfig, opened: contextlib.ExitStack
-) -> list[tuple[str, VectorEnv, float | None]]:
+) -> list[tuple[Place, VectorEnv, float | None]]:
     dream = DreamVectorEnv(world, min(config.episodes, 256), autoreset_mode=AutoresetMode.DISABLED)
     opened.callback(dream.close)
     num_envs = min(config.num_envs, config.episodes)
@@ -197,9 +215,19 @@ def _places(
     return [*(("dream", dream, temperature) for temperature in config.temperatures), ("real", real, None)]
 
 
-def _play(env: VectorEnv, policy: Policy, seeds: Sequence[int], config: WorldConfig, **how: Any) -> Row:
-    """One row; with groups where the environment exposes positions."""
-    row = score(env, policy, seeds, config, **how)
+def _play(
+    env: VectorEnv,
+    entry: Entry,
+    seeds: Sequence[int],
+    config: WorldConfig,
+    temperature: float | None,
+    on_step: Callable[[int], Any],
+) -> Row:
+    """Plays one row; with groups where the environment exposes positions."""
+    row = score(
+        env, entry.policy, seeds, config, name=entry.name, deterministic=entry.deterministic,
+        baseline=entry.baseline, temperature=temperature, on_step=on_step,
+    )  # fmt: skip
     return Row(row, group_scores(row, env.take()) if isinstance(env, SightLog) else ())
 
 
@@ -211,16 +239,16 @@ def _facts(world: World, env: VectorEnv, temperature: float | None) -> list[Any]
     return [env.num_envs, source(env), {name: value for name, value in config.items() if name not in _OF_DREAMS}]
 
 
-def _lineup(world: World, agent: Policy, sampling: bool) -> list[tuple[str, Policy, bool]]:
-    """Names, policies, and whether each acts greedily."""
-    space = world.config.action.space
-    rows: list[tuple[str, Policy, bool]] = [("agent, greedy", agent, True)]
+def _lineup(world: World, agent: Policy, sampling: bool) -> list[Entry]:
+    entries = [Entry(agent_label(True), agent, deterministic=True, baseline=False)]
     if sampling and getattr(agent, "stochastic", True):
-        rows.append(("agent, sampling", agent, False))
-    rows.append(("uniform random", UniformPolicy(space), False))
-    if world.config.action_prior and world.config.action.discrete:
-        likeliest = int(np.argmax(world.config.action_prior))
-        rows.append((f"always action {likeliest}", ConstantPolicy(likeliest), True))
-    elif world.config.action_prior:
-        rows.append(("always the mean action", ConstantPolicy(np.asarray(world.config.action_prior, np.float32)), True))
-    return rows
+        entries.append(Entry(agent_label(False), agent, deterministic=False, baseline=False))
+    entries.append(Entry(UNIFORM, UniformPolicy(world.config.action.space), deterministic=False))
+    prior = world.config.action_prior
+    if prior and world.config.action.discrete:
+        likeliest = int(np.argmax(prior))
+        entries.append(Entry(f"{CONSTANT}action {likeliest}", ConstantPolicy(likeliest), deterministic=True))
+    elif prior:
+        mean = ConstantPolicy(np.asarray(prior, np.float32))
+        entries.append(Entry(f"{CONSTANT}the mean action", mean, deterministic=True))
+    return entries

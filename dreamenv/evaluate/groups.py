@@ -40,12 +40,13 @@ class GroupScore:
     """How a policy did in the real episodes of one group. An episode can be in several.
 
     Attributes:
-        policy: Who acted, and how.
+        policy: Name of the policy, as in its :class:`~dreamenv.evaluate.scores.Score`.
         group: One of ``GROUPS``, see :func:`groups_of`.
         seeds: Of the group's episodes.
         success: Share of successes; None where the group is empty or the world knows no success.
         low: Lower end of the share's 95% interval (Wilson 1927).
         high: Its upper end.
+        baseline: Whether the policy is one that ignores observations.
     """
 
     policy: str
@@ -54,6 +55,7 @@ class GroupScore:
     success: float | None
     low: float | None
     high: float | None
+    baseline: bool
 
 
 class SightLog(VectorWrapper):
@@ -138,10 +140,11 @@ def _is_stuck(track: Track) -> bool:
 def _group_score(score: Score, group: str, member: Sequence[bool]) -> GroupScore:
     seeds = tuple(score.seeds[0] + index for index, there in enumerate(member) if there)
     if not seeds or score.success is None:
-        return GroupScore(score.policy, group, seeds, None, None, None)
+        return GroupScore(score.policy, group, seeds, None, None, None, score.baseline)
     won = sum(success for success, there in zip(score.successes, member, strict=True) if there)
     wilson = scipy.stats.binomtest(won, len(seeds)).proportion_ci(method="wilson")
-    return GroupScore(score.policy, group, seeds, won / len(seeds), float(wilson.low), float(wilson.high))
+    interval = float(wilson.low), float(wilson.high)
+    return GroupScore(score.policy, group, seeds, won / len(seeds), *interval, score.baseline)
 
 
 def _track(log: Sequence[Sight]) -> Track:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamenv.evaluate.compare import Comparison
-from dreamenv.evaluate.scores import Score
+from dreamenv.evaluate.scores import Place, Score
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,18 @@ class Round:
     @property
     def dream(self) -> Score:
         """The greedy agent in the dream."""
-        return self.score("agent, greedy", "dream")
+        return self.score("dream")
 
     @property
     def real(self) -> Score:
         """The greedy agent in reality."""
-        return self.score("agent, greedy", "real")
+        return self.score("real")
 
-    def score(self, policy: str, place: str) -> Score:
-        """Finds one of the comparison's scores."""
-        return next(score for score in self.comparison.scores if (score.policy, score.place) == (policy, place))
+    def score(self, place: Place) -> Score:
+        """The greedy agent's score in one place."""
+        return next(
+            one for one in self.comparison.scores if one.place == place and one.deterministic and not one.baseline
+        )
 
 
 def best_round(rounds: Sequence[Round]) -> Round:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -17,15 +17,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from dreamenv.config import WorldConfig
 from dreamenv.rollouts import Outcome, Policy, rollout
 
+Place = Literal["dream", "real"]
+
 
 @dataclass(frozen=True)
 class Score:
-    """How a policy did.
+    """Returns, lengths and successes of a policy in one place.
 
     Attributes:
-        policy: Who acted, and how.
-        place: ``"dream"`` or ``"real"``.
-        temperature: Of the dream; None in reality.
+        policy: Name of the policy; for the agent of a comparison, see :func:`agent_label`.
+        place: The dream or the real environment.
+        temperature: Temperature of the dream; None in reality.
         seeds: First and last seed of the episodes, which are consecutive.
         mean: Mean undiscounted return.
         std: Standard deviation of the returns.
@@ -38,10 +40,12 @@ class Score:
         returns: Every episode's return, in the order of seeds.
         lengths: Every episode's length.
         successes: Whether every episode was a success.
+        deterministic: Whether the policy acted greedily.
+        baseline: Whether the policy is one that ignores observations, for comparison with the agent.
     """
 
     policy: str
-    place: str
+    place: Place
     temperature: float | None
     seeds: tuple[int, int]
     mean: float
@@ -55,6 +59,28 @@ class Score:
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
     successes: tuple[bool, ...]
+    deterministic: bool
+    baseline: bool
+
+
+UNIFORM = "uniform random"
+CONSTANT = "always "  # begins the names of policies that always take the same action
+
+
+def agent_label(deterministic: bool) -> str:
+    """Name of the compared agent in tables, figures and records."""
+    return f"agent, {'greedy' if deterministic else 'sampling'}"
+
+
+def complete_record(record: Any) -> Any:
+    """Adds ``deterministic`` and ``baseline`` to a score's JSON of older versions, which has only the policy's name."""
+    if not (isinstance(record, dict) and isinstance(policy := record.get("policy"), str)):
+        return record
+    return {
+        "deterministic": policy not in (UNIFORM, agent_label(deterministic=False)),
+        "baseline": policy == UNIFORM or policy.startswith(CONSTANT),
+        **record,
+    }
 
 
 class UniformPolicy:
@@ -101,6 +127,7 @@ def score(
     *,
     name: str,
     deterministic: bool = False,
+    baseline: bool = False,
     temperature: float | None = None,
     on_step: Callable[[int], Any] | None = None,
 ) -> Score:
@@ -111,9 +138,10 @@ def score(
         policy: Who acts; its draws start from the first seed.
         seeds: Consecutive seeds, one per episode.
         config: Of the world, which knows what a success is.
-        name: Of the policy, for the record.
-        deterministic: Whether it acts greedily.
-        temperature: None in reality.
+        name: Name of the policy, for the record.
+        deterministic: Whether the policy acts greedily.
+        baseline: Whether the policy ignores observations.
+        temperature: Temperature of the dream; None in reality.
         on_step: As for :func:`~dreamenv.rollouts.rollout`.
 
     Returns:
@@ -122,7 +150,9 @@ def score(
     options = None if temperature is None else {"temperature": temperature}
     with _drawing_from(policy, seeds[0]):
         outcomes = list(rollout(env, policy, seeds, deterministic=deterministic, options=options, on_step=on_step))
-    return summarise(outcomes, config, name=name, temperature=temperature)
+    return summarise(
+        outcomes, config, name=name, temperature=temperature, deterministic=deterministic, baseline=baseline
+    )
 
 
 @contextlib.contextmanager
@@ -146,8 +176,16 @@ def _drawing_from(policy: Policy, seed: int) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def summarise(outcomes: Iterable[Outcome], config: WorldConfig, *, name: str, temperature: float | None) -> Score:
-    """Sums up finished episodes."""
+def summarise(
+    outcomes: Iterable[Outcome],
+    config: WorldConfig,
+    *,
+    name: str,
+    temperature: float | None,
+    deterministic: bool = True,
+    baseline: bool = False,
+) -> Score:
+    """Summarises finished episodes; the arguments are those of :func:`score`."""
     ordered = sorted(outcomes, key=lambda outcome: outcome.index)
     returns = np.array([outcome.episode_return for outcome in ordered])
     lengths = np.array([outcome.length for outcome in ordered])
@@ -171,6 +209,8 @@ def summarise(outcomes: Iterable[Outcome], config: WorldConfig, *, name: str, te
         returns=tuple(map(float, returns)),
         lengths=tuple(map(int, lengths)),
         successes=tuple(map(bool, successes)),
+        deterministic=deterministic,
+        baseline=baseline,
     )
 
 

@@ -1,10 +1,41 @@
-"""Seeds of all that a run draws: two runs, purposes or rounds have none in common."""
+"""Which seeds are for what, and the seeds that a run draws: two runs, purposes or rounds have none in common."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+
+
+class SeedRange(NamedTuple):
+    """Seeds of episodes that are set aside for one use.
+
+    Attributes:
+        first: The first seed.
+        last: The last seed.
+        use: What the seeds are for.
+    """
+
+    first: int
+    last: int
+    use: str
+
+
+DREAM_SEED = 50_000
+VALIDATION_SEED = 80_000
+TEST_SEED = 90_000
+FIRST_TRAINING_SEED = 1_000_000
+SEED_RANGES = (  # the table in docs/concepts.md
+    SeedRange(0, DREAM_SEED - 1, "free, for playing and debugging"),
+    SeedRange(DREAM_SEED, VALIDATION_SEED - 1, "dreams that `trust` examines"),
+    SeedRange(VALIDATION_SEED, TEST_SEED - 1, "real episodes to choose by: settings, worlds, agents"),
+    SeedRange(TEST_SEED, FIRST_TRAINING_SEED - 1, "real episodes to report, once"),
+    SeedRange(
+        FIRST_TRAINING_SEED,
+        1001 * FIRST_TRAINING_SEED - 1,
+        "real episodes to train on: `collect` from 1,000,000 x (seed + 1)",
+    ),
+)
 
 SEEDING = 2  # how runs get their seeds; a record or checkpoint of another way is refused
 

@@ -15,10 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 from dreamenv.bundle import as_world
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.envs.settings import check_one_temperature
-from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.foundation.progress import advance_to, progress
 from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.models.base import Outlook, State
 from dreamenv.models.noise import Noise
 from dreamenv.reports.model_report import EndingReport, report_ending

@@ -47,8 +47,9 @@ def plot_rounds(rounds: Sequence[Round], path: Path) -> None:
     for axes, quantity, label in zip(
         figure.subplots(1, 2), ("return", "success"), ("mean return", "success rate"), strict=True
     ):
-        for colour, place in zip(_COLOURS, ("real", "dream"), strict=False):
-            values = np.array([_values(one.score("agent, greedy", place), quantity) for one in rounds])
+        places = {"real": [one.real for one in rounds], "dream": [one.dream for one in rounds]}
+        for colour, (place, scores) in zip(_COLOURS, places.items(), strict=False):
+            values = np.array([_values(score, quantity) for score in scores])
             axes.plot(frames, values[:, 0], "o-", color=colour, label=place)
             axes.fill_between(frames, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="real frames", ylabel=label)

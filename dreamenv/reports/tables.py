@@ -15,7 +15,7 @@ from tabulate import tabulate
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.groups import GROUPS, GroupScore
 from dreamenv.evaluate.rounds import Round, best_round
-from dreamenv.evaluate.scores import Score
+from dreamenv.evaluate.scores import Place, Score
 from dreamenv.foundation.files import write_bytes, write_json
 from dreamenv.reports.horizon import OpenLoop
 from dreamenv.reports.model_report import SUMMED_STEPS, MemoryReport
@@ -24,10 +24,10 @@ from dreamenv.verdict.signals import FEW_SUCCESSES
 from dreamenv.verdict.trust import Trust
 
 _LISTS = ("returns", "lengths", "successes", "seeds")
-_ROUND_COLUMNS = {
-    "dream, greedy": ("agent, greedy", "dream"),
-    "real, greedy": ("agent, greedy", "real"),
-    "real, sampling": ("agent, sampling", "real"),  # of rounds from before
+_ROUND_COLUMNS: dict[str, tuple[Place, bool]] = {  # place, deterministic
+    "dream, greedy": ("dream", True),
+    "real, greedy": ("real", True),
+    "real, sampling": ("real", False),  # older records have it
 }
 
 
@@ -64,7 +64,7 @@ def groups_table(groups: Iterable[GroupScore], style: str = "simple") -> str:
             "-" if score.success is None else f"{score.success:.2f}",
             "-" if score.low is None or score.high is None else f"[{score.low:.2f}, {score.high:.2f}]",
         )
-        for score in sorted(groups, key=lambda score: (GROUPS.index(score.group), *_agent_first(score.policy)))
+        for score in sorted(groups, key=lambda score: (GROUPS.index(score.group), score.baseline, score.policy))
         if score.seeds
     ]
     headers = ("real episodes", "policy", "count", "success", "95% interval")
@@ -85,7 +85,10 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
     """A row per round of an iteration, the best marked; success and mean return."""
     kept = best_round(rounds)
-    scores = [{(score.policy, score.place): _brief(score) for score in one.comparison.scores} for one in rounds]
+    scores = [
+        {(score.place, score.deterministic): _brief(score) for score in one.comparison.scores if not score.baseline}
+        for one in rounds
+    ]
     columns = {name: key for name, key in _ROUND_COLUMNS.items() if any(key in named for named in scores)}
     rows = [
         (
@@ -246,10 +249,6 @@ def _short(value: float) -> str:
 
 
 def _order(score: Score) -> tuple[bool, str, float]:
-    """The agent before the others; then by policy, dreams from cold to hot, reality last."""
+    """The agent before the baselines; then by policy, dreams from cold to hot, reality last."""
     temperature = float("inf") if score.temperature is None else score.temperature
-    return *_agent_first(score.policy), temperature
-
-
-def _agent_first(policy: str) -> tuple[bool, str]:
-    return not policy.startswith("agent"), policy
+    return score.baseline, score.policy, temperature

@@ -18,13 +18,13 @@ from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_one_temperature
-from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.gap import Gap, best_temperature, gaps
-from dreamenv.evaluate.scores import Score, score, summarise
+from dreamenv.evaluate.scores import Score, agent_label, score, summarise
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_seeds
+from dreamenv.foundation.seeds import DREAM_SEED, VALIDATION_SEED
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Outcome, Policy, rollout
 from dreamenv.verdict.failures import Failure, failures
@@ -64,7 +64,7 @@ class TrustConfig:
 
     temperature: float | None = None
     dreams: int = 100
-    seed: int = 50_000
+    seed: int = DREAM_SEED
     gamma: float | None = None
     ridge: float = 30.0
     real_episodes: int = 0
@@ -261,7 +261,7 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
     with progress(total=4 if config.real_episodes else 3, unit="stage", desc="trust") as bar:
         bar.set_postfix_str("dreams", refresh=True)
         outcomes = dream(world, agent, config)
-        dreamed = summarise(outcomes, world.config, name="agent, greedy", temperature=_temperature(world, config))
+        dreamed = summarise(outcomes, world.config, name=agent_label(True), temperature=_temperature(world, config))
         bar.update()
         bar.set_postfix_str("records", refresh=True)
         records = read_records(world, seen, held_out)
@@ -306,12 +306,12 @@ def signals(
 def _reality(world: World, agent: Policy, config: TrustConfig) -> tuple[tuple[Gap, ...], tuple[Failure, ...], float]:
     """Plays real episodes, dreams at every temperature, and dreams on from real failures."""
     played = _play(world, agent, config)
-    real = summarise(played, world.config, name="agent, greedy", temperature=None)
+    real = summarise(played, world.config, name=agent_label(True), temperature=None)
     seeds = range(config.seed, config.seed + config.dreams)
     dreams = [
         score(
             _dreams(world, t, config), agent, seeds, world.config,
-            name="agent, greedy", deterministic=True, temperature=t,
+            name=agent_label(True), deterministic=True, temperature=t,
         )
         for t in sorted({*config.temperatures, _temperature(world, config)})
     ]  # fmt: skip

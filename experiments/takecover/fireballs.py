@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 import dreamenv
 from dreamenv.envs.latent_vector import make_latent_vector
-from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.real.make import make_real_vector
 from dreamenv.rollouts import rollout
 from dreamenv.world import seen_by

@@ -17,7 +17,7 @@ from scipy import ndimage
 from tabulate import tabulate
 
 import dreamenv
-from dreamenv.evaluate.choose import VALIDATION_SEED
+from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.worlds.takecover.policies import HeldPolicy
 from dreamenv.worlds.takecover.real import BAND, SIDE, make_takecover
 from experiments.takecover.fireballs import draw, encode

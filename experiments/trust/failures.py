@@ -14,9 +14,9 @@ import torch
 from tabulate import tabulate
 
 import dreamenv
-from dreamenv.evaluate.choose import VALIDATION_SEED
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.progress import progress
+from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.reports.plots import plot_frames
 from experiments.show import Row
 
