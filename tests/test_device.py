@@ -16,7 +16,7 @@ import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.engine.packed import compiled
 from dreamenv.engine.placement import on_device
-from dreamenv.envs import dream_vector
+from dreamenv.envs import dream_batch
 from dreamenv.envs.counters import CounterStreams, _mix, make_streams
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.models.noise import Noise, NoiseSpec
@@ -41,7 +41,7 @@ def draw(source, steps, rows):
 @pytest.fixture
 def counting(monkeypatch):
     """Dreams on the processor with the random numbers of other devices."""
-    monkeypatch.setattr(dream_vector, "make_streams", CounterStreams)
+    monkeypatch.setattr(dream_batch, "make_streams", CounterStreams)
 
 
 def test_the_finaliser_is_splitmix64s():

@@ -424,7 +424,7 @@ def test_a_registered_time_limit_truncates_no_earlier_and_means_what_the_argumen
         settings = {"world": str(dot_folder), "branched_starts": 0.5}
         envs = (gym.make("Limited-v0", **settings, **asked), DreamEnv(**settings, **asked))
         assert all(same(play(envs[0], [STAY] * 30, seed=i), play(envs[1], [STAY] * 30, seed=i)) for i in range(20))
-        assert gym.make_vec("Limited-v0", num_envs=2, **settings, **asked)._own_steps == asked.get(
+        assert gym.make_vec("Limited-v0", num_envs=2, **settings, **asked)._dreams.settings.max_steps == asked.get(
             "max_episode_steps", 20
         )
 
@@ -584,7 +584,7 @@ def test_dropout_is_drawn_for_every_episode_and_held_through_it(dot_world, monke
     env.step(np.full(2, STAY))
     assert all(torch.equal(mask, masks[0]) for mask in masks[:3])
     assert torch.equal(masks[3][1], masks[0][1]) and not torch.equal(masks[3][0], masks[0][0])
-    many = torch.cat([env._streams.draw_mask(np.arange(2), 32, 0.25) for _ in range(100)])
+    many = torch.cat([env._dreams.streams.draw_mask(np.arange(2), 32, 0.25) for _ in range(100)])
     assert many.unique().tolist() == pytest.approx([0.0, 4 / 3])
     assert many.mean() == pytest.approx(1.0, abs=0.05)
 
@@ -613,8 +613,8 @@ def test_with_a_single_latent_dimension_branching_and_temperature_have_numbers_o
 
     _, info = env.reset(seed=0)
 
-    hot, branched = info["temperature"] > 0.5, (env._state.step > 0).numpy()
-    late = (env._state.step > 10).numpy()[branched]
+    hot, branched = info["temperature"] > 0.5, (env._dreams.state.step > 0).numpy()
+    late = (env._dreams.state.step > 10).numpy()[branched]
     for share in (branched[hot].mean(), branched[~hot].mean(), late[hot[branched]].mean(), late[~hot[branched]].mean()):
         assert 0.35 < share < 0.65
     env.step(env.action_space.sample())

@@ -80,7 +80,7 @@ def test_large_batches_are_computed_in_blocks_and_dream_the_same(world, random_a
     observation, _ = batch.reset(seed=0)
     for action in random_actions(batch.action_space, 5, seed=3):
         before = batch.snapshot()
-        noise = batch._streams.draw(np.arange(num_envs))
+        noise = batch._dreams.streams.draw(np.arange(num_envs))
         expected, transition = world.imagine(before.state, torch.from_numpy(action), 1.0, noise)
         batch.restore(before)
         observation, reward, terminated, truncated, _ = batch.step(action)
@@ -109,7 +109,7 @@ def test_a_scheduled_temperature_holds_from_the_next_episode_on(dot_world, mode)
     batch.set_temperature(np.array([0.1, 0.2, 0.3, 0.4]))
     begun = np.zeros(4, bool)
     for _ in range(2 * dot_world.config.max_episode_steps):
-        begins = batch._done.copy()
+        begins = batch._dreams.done.copy()
         *_, terminated, truncated, info = batch.step(np.full(4, STAY))
         begun |= (terminated | truncated) if mode is AutoresetMode.SAME_STEP else begins
         assert info["temperature"] == pytest.approx(np.where(begun, [0.1, 0.2, 0.3, 0.4], 1.0))
@@ -130,9 +130,9 @@ def test_environments_that_left_stand_still_and_the_others_go_on_as_before(world
     for action in random_actions(whole.action_space, 4, seed=1):
         for one, other in zip(whole.step(action)[:4], rest.step(action)[:4], strict=True):
             assert np.array_equal(one[stays], other[stays])
-        if whole._done.any():
+        if whole._dreams.done.any():
             break
-    rest._done[:] = False
+    rest._dreams.done[:] = False
     observation, reward, terminated, truncated, _ = rest.step(action)
     assert np.array_equal(observation[~stays], before[~stays])
     assert not reward[~stays].any()

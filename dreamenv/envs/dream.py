@@ -12,7 +12,8 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from dreamenv.envs.dream_vector import DreamVectorEnv, Snapshot
+from dreamenv.envs.dream_batch import Snapshot
+from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_action, check_reset_options
 from dreamenv.models.base import State
 from dreamenv.world import World
@@ -21,20 +22,20 @@ from dreamenv.world import World
 class DreamEnv(gym.Env):
     """One dream: a :class:`DreamVectorEnv` of one.
 
-    It holds nothing that could be closed: as in Gymnasium, :meth:`close` may be called twice, and ends nothing.
+    :meth:`close` has no effect and may be called several times.
 
     Args:
         world: A world, the name of a shipped one, or a folder.
-        temperature: Non-negative number, or a pair (low, high) from which every episode draws its own; the world's
-            default if None. ``reset(options={"temperature": ...})`` changes it.
+        temperature: Non-negative number, or a pair (low, high) from which each episode draws its own; the world's
+            default if None. ``reset(options={"temperature": ...})`` replaces it, for later episodes as well.
         branched_starts: Probability that an episode begins in the middle of a real one.
-        start: Where every episode begins, of batch size 1; the world's bank of real moments if None.
-        dropout: Share of h that M's heads do not see, drawn anew for every episode.
-        max_episode_steps: Truncate after so many steps of its own, see :class:`DreamVectorEnv`. Given to
-            ``gymnasium.make``, which keeps it for a wrapper, it means the same.
+        start: State in which every episode begins, of batch size 1; the world's bank of real moments if None.
+        dropout: Share of h that M's heads do not see, drawn for each episode.
+        max_episode_steps: Truncates after this many steps of the dream's own, see :class:`DreamVectorEnv`. The argument
+            of ``gymnasium.make``, which adds a wrapper instead, has the same effect.
         dtype: Of M's matrix products, see :class:`DreamVectorEnv`.
-        batch_invariant: Give an episode the bits it has in every batch, see :class:`DreamVectorEnv`.
-        device: Where to compute, see :class:`DreamVectorEnv`.
+        batch_invariant: Compute the bits that the episode has in every batch, see :class:`DreamVectorEnv`.
+        device: Device of the computation, see :class:`DreamVectorEnv`.
         render_mode: None or ``"rgb_array"``: the decoded dream.
 
     Example:
@@ -80,7 +81,7 @@ class DreamEnv(gym.Env):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """What made it, by ``gymnasium.make``; ``max_episode_steps`` is the most steps of a dream."""
+        """The spec from ``gymnasium.make``; ``max_episode_steps`` is the time limit of the dream."""
         return self._dreams.spec
 
     @spec.setter
@@ -90,22 +91,22 @@ class DreamEnv(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins an episode; ``options={"temperature": ...}`` sets the temperature from here on.
+        """Begins an episode; ``options={"temperature": ...}`` sets the temperature of this and later episodes.
 
         Raises:
-            SettingsError: If there are other options, or the temperature is none; the episode at hand is untouched.
-            gymnasium.error.Error: If the seed is neither None nor a Python integer >= 0; likewise.
+            SettingsError: If an option is unknown or invalid; the present episode is unchanged.
+            gymnasium.error.Error: If the seed is neither None nor a Python integer >= 0; the episode is unchanged.
         """
         check_reset_options(options, 1)
         super().reset(seed=seed)
         observation, info = self._dreams.reset(seed=seed, options=options)
-        return observation[0], {"temperature": info["temperature"][0]}  # of NumPy, as TorchRL reads its dtype
+        return observation[0], {"temperature": info["temperature"][0]}  # a NumPy scalar: TorchRL reads its dtype
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Dreams one step.
 
         Raises:
-            InvalidAction: If the space does not contain the action; the episode goes on as if it had not come.
+            InvalidAction: If the space does not contain the action; the episode is unchanged.
             ResetNeeded: Before the first reset, and after an end.
         """
         actions = check_action(action, self.world.config.action)
@@ -119,9 +120,9 @@ class DreamEnv(gym.Env):
         return None if frames is None else frames[0]
 
     def snapshot(self) -> Snapshot:
-        """Keeps where the dream stands, see :meth:`DreamVectorEnv.snapshot`."""
+        """Copies the state of the dream, see :meth:`DreamVectorEnv.snapshot`."""
         return self._dreams.snapshot()
 
     def restore(self, snapshot: Snapshot) -> NDArray[np.float32]:
-        """Goes back to a snapshot; returns the (Z + H,) observation there."""
+        """Returns to a snapshot; returns the (Z + H,) observation at it."""
         return self._dreams.restore(snapshot)[0]

@@ -72,7 +72,7 @@ PROMISES = {
         "test_mdn.py",
     ),
     "what ended is not cut off as well": (
-        "envs/dream_vector.py",
+        "envs/dream_batch.py",
         "truncated = ~terminated & (state.step",
         "truncated = (state.step",
         "test_dream_env.py test_vector_autoreset.py",
