@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import importlib
 import json
 import subprocess
 import sys
@@ -464,13 +465,13 @@ def opened(monkeypatch):
         return make
 
     for module, names in {
-        "compare": ("DreamVectorEnv", "make_reality_vector"),
-        "film": ("DreamVectorEnv", "make_reality_vector"),
-        "trust": ("DreamVectorEnv", "make_reality_vector"),
-        "choose": ("make_reality_vector",),
-        "horizon": ("make_pseudo_dream",),
+        "evaluate.compare": ("DreamVectorEnv", "make_reality_vector"),
+        "reports.film": ("DreamVectorEnv", "make_reality_vector"),
+        "verdict.trust": ("DreamVectorEnv", "make_reality_vector"),
+        "evaluate.choose": ("make_reality_vector",),
+        "reports.horizon": ("make_pseudo_dream",),
     }.items():
-        module = sys.modules[f"dreamenv.evaluate.{module}"]
+        module = importlib.import_module(f"dreamenv.{module}")
         for name in names:
             monkeypatch.setattr(module, name, watched(getattr(module, name)))
     return made
