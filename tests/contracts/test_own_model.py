@@ -1,8 +1,6 @@
 """A world model that a user wrote and registered: it keeps the contracts, and the whole chain works for it."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
@@ -10,23 +8,6 @@ import dreamenv
 from dreamenv.foundation.errors import BundleError
 from dreamenv.models import registry
 from dreamenv.testing import DreamContract, WorldContract
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own_world_model.py"
-
-
-@pytest.fixture(scope="module")
-def example():
-    spec = importlib.util.spec_from_file_location("own_world_model", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def grid(example, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grid")
-    dreamenv.collect("Grid-v0", folder / "episodes", dreamenv.CollectConfig(frames=3000))
-    return dreamenv.train(folder, example.TableTraining())
 
 
 class TestTable(WorldContract):
