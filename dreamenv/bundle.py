@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,7 @@ from dreamenv.foundation.manifest import MANIFEST, read_files, write_files
 from dreamenv.foundation.recipe import to_plain
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
-from dreamenv.models.registry import kind_of_config, model_kind
+from dreamenv.models.registry import ModelKind, kind_of_config, model_kind
 from dreamenv.world import Identity, World
 
 WEIGHTS = "world.safetensors"
@@ -143,22 +143,30 @@ def parse_world_config(data: bytes, path: Path) -> WorldConfig:
         BundleError: If it is something else, or of a kind of world model that is not registered.
     """
     facts = parse_config(data, dict[str, Any], path)
-    model = facts.pop("model", None)
-    if model is None:
-        memory = facts.pop("memory", None)
-        if isinstance(memory, dict):
-            memory.pop("predict_action", None)  # an option of the first format that no dream used
-        model = {"kind": "mdnrnn", "vision": facts.pop("vision", None), "memory": memory}
-    name = model.pop("kind", None) if isinstance(model, dict) else None
-    try:
-        kind = model_kind(str(name))
-    except SettingsError as error:
-        raise BundleError(f"{path} cannot be read: {error}; import the module that registers it first") from None
+    kind, model = _take_model(facts, path)
     facts["model"] = None
     model_json, facts_json = (json.dumps(part).encode() for part in (model, facts))  # to_json would refuse nan itself
     sizes: Any = parse_config(model_json, kind.config, path)
     config = parse_config(facts_json, WorldConfig, path)
     return replace(config, model=sizes)
+
+
+def _take_model(facts: dict[str, Any], path: Path) -> tuple[ModelKind, dict[str, Any]]:
+    """Removes the JSON of the world model's sizes from that of a world; returns its kind, and the sizes."""
+    if "model" in facts:
+        model = facts.pop("model")
+    else:  # the first format
+        model = {"kind": "mdnrnn", **{part: facts.pop(part) for part in ("vision", "memory") if part in facts}}
+        if isinstance(model.get("memory"), dict):
+            model["memory"].pop("predict_action", None)  # an option that no dream used
+    try:
+        kind = model_kind(model.pop("kind", None) if isinstance(model, dict) else None)
+    except SettingsError as error:
+        raise BundleError(f"{path} cannot be read: {error}; import the module that registers it first") from None
+    missing = [field.name for field in fields(kind.config) if field.init and field.name not in model]
+    if missing:
+        raise BundleError(f"{path} cannot be read: expected {', '.join(missing)} in its model, got {sorted(model)}")
+    return kind, model
 
 
 def parse_config(data: bytes, kind: type[T], path: Path) -> T:
@@ -204,7 +212,7 @@ def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
 
 
 def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, identity: str) -> World:
-    """Makes a world without weights of its own, so that no config can ask for memory, and gives it those."""
+    """Builds the model on the meta device, so that no config can allocate memory, and loads the tensors into it."""
     with torch.device("meta"):
         model = build_model(config)
     _fill(model, {name: tensor for name, tensor in tensors.items() if not name.startswith((_BANK, _DROPPED))})
@@ -216,16 +224,25 @@ def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, 
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Gives a module from the meta device its weights.
+    """Loads tensors into a module that was built on the meta device.
 
     Raises:
-        RuntimeError: If some are missing, unknown or of another shape.
-        TypeError: If one is of another type.
+        RuntimeError: If tensors are missing, unknown or of another shape.
+        TypeError: If a tensor is of another type, or the module has tensors that its state_dict does not hold.
     """
+    expected = {name: tensor.dtype for name, tensor in module.state_dict().items()}
     module.load_state_dict(tensors, assign=True)
-    wrong = [name for name, tensor in module.state_dict().items() if tensor.dtype != torch.float32]
+    wrong = [f"{name} ({dtype})" for name, dtype in expected.items() if tensors[name].dtype != dtype]
     if wrong:
-        raise TypeError(f"expected floats in {', '.join(wrong)}")
+        raise TypeError(f"expected the model's types in {', '.join(wrong)}")
+    empty = [
+        name
+        for part in module.modules()
+        for name, value in {**vars(part), **dict(part.named_buffers(recurse=False))}.items()
+        if isinstance(value, torch.Tensor) and value.is_meta
+    ]
+    if empty:
+        raise TypeError(f"expected parameters and persistent buffers only, got other tensors: {', '.join(empty)}")
 
 
 def _tensors(world: World) -> dict[str, torch.Tensor]:
@@ -235,6 +252,11 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
     everything = {**world.model.state_dict(), **{_BANK + name: tensor for name, tensor in bank.items()}}
     facts = {name for name, _ in world.model.named_buffers()}  # ranges of rewards and actions stay exact
     for name, tensor in everything.items():
+        if tensor.dtype not in (torch.float32, torch.int64) or tensor.dim() > _MAX_DIMENSIONS:
+            raise SettingsError(
+                f"expected float32 or int64 of up to {_MAX_DIMENSIONS} dimensions in {name}, "
+                f"got {tensor.dtype} with {tensor.dim()}"
+            )
         if not torch.isfinite(tensor).all():
             raise SettingsError(f"expected finite numbers in {name}, which nobody could load otherwise")
     narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}

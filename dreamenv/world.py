@@ -18,7 +18,7 @@ from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.heads import decide_ending
 from dreamenv.models.latent import Latent
 from dreamenv.models.noise import Noise
-from dreamenv.models.view import Z_BOUND, Input, View
+from dreamenv.models.view import Input, View
 from dreamenv.recordings import Recording
 
 
@@ -139,6 +139,7 @@ class World:
         if len(set(config.endings)) != len(config.endings) or len(config.endings) != len(config.ending_rules):
             raise SettingsError(f"expected one rule per ending, got {config.endings} and {config.ending_rules}")
         self.bank.check(self.model)
+        self.view.check(self.model)
 
     def __repr__(self) -> str:
         """Names the environment, the sizes and where the world came from."""
@@ -178,7 +179,7 @@ class World:
         """
         first = (noise.uniform[:, 0] * self.bank.size).long()
         z = self.bank.first.rows(first).draw(noise)
-        state = replace(self.model.initial(len(z)), z=z.clamp(-Z_BOUND, Z_BOUND))
+        state = replace(self.model.initial(len(z)), z=z)
         if not branched or not len(self.bank.branches.step):
             return state
         branch = (noise.uniform[:, 0] * len(self.bank.branches.step)).long()
@@ -201,8 +202,8 @@ class World:
         return self._see(self.model.advance(state, action), frames, noise)
 
     def _see(self, state: State, frames: Tensor, noise: Noise | None) -> State:
-        z = self.model.posterior(state, self.model.embed(frames.to(self.device))).draw(noise)
-        return replace(state, z=z.clamp(-Z_BOUND, Z_BOUND))
+        posterior = self.model.posterior(state, self.model.embed(frames.to(self.device)))
+        return replace(state, z=posterior.draw(noise))
 
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None
@@ -226,7 +227,7 @@ class World:
         tau = torch.as_tensor(temperature, dtype=moved.h.dtype, device=moved.h.device).expand(len(moved.h))
 
         def draw(prior: Latent) -> Tensor:
-            return prior.sample(tau, noise.latent, noise.normal).clamp(-Z_BOUND, Z_BOUND)
+            return prior.draw(noise, tau)
 
         z, outlook = self.model.predict(read, moved.step / self.config.max_episode_steps, draw)
         ending = decide_ending(outlook.endings, self.config.ending_rules, noise.ending)

@@ -1,4 +1,4 @@
-"""Where a world computes."""
+"""Moving worlds between devices."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dreamenv.world import World
 
 
 def on_device(world: World, device: str | torch.device) -> World:
-    """The same world on a device; later changes of the weights are not followed.
+    """Copies a world to a device; a world that is there already is returned as it is.
 
     Args:
-        world: Stays where it is.
-        device: As torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        world: Not changed.
+        device: By its name in torch: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
 
     Raises:
-        SettingsError: If torch does not have it.
+        SettingsError: If torch cannot compute there.
     """
     if check_device(device) == world.device:
         return world
@@ -29,7 +29,10 @@ def on_device(world: World, device: str | torch.device) -> World:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Makes sure that torch can compute there.
+    """Checks that torch can compute on a device.
+
+    Returns:
+        The device, with its index.
 
     Raises:
         SettingsError: If it cannot.

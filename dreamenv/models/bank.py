@@ -1,4 +1,4 @@
-"""Where dreams begin."""
+"""The real moments that dreams start from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dreamenv.models.latent import Latent
 
 @dataclass(frozen=True, eq=False)
 class StartBank:
-    """Real moments in which a dream can begin.
+    """Real moments that dreams start from.
 
     Attributes:
         first: Posteriors of z of real first frames, of batch shape (N,).
-        branches: Real moments in the middle of an episode, followed with z drawn from the posterior of every frame. In
-            banks of older worlds, the shipped ones among them, z was the posterior's mean instead.
+        branches: Real moments in the middle of an episode. On the way to them z was drawn from the posterior of every
+            frame; in older worlds, the shipped ones among them, z was the posterior's mean.
     """
 
     first: Latent
@@ -34,7 +34,7 @@ class StartBank:
         return StartBank(self.first.to(device), self.branches.to(device))
 
     def check(self, model: WorldModel) -> None:
-        """Makes sure that dreams of a model can begin in these moments.
+        """Checks that dreams of a model can start from these moments.
 
         Raises:
             SettingsError: If a tensor has another shape or type, or there is no first frame.

@@ -1,10 +1,11 @@
-"""What every kind of world model can do, and the values it works on."""
+"""The interface of every kind of world model, and the values that it reads and returns."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,16 @@ from dreamenv.models.noise import Noise, NoiseSpec
 
 @dataclass(frozen=True)
 class State:
-    """Where a batch of episodes stands, in reality and in the dream alike.
+    """One moment of a batch of episodes, real or dreamed.
 
-    ``h`` has consumed every z and action before ``z``, not ``z`` itself; it is 0 at the start of an episode.
+    ``h`` summarises every z and action before this moment, but not the ``z`` of this moment; it is 0 at the start of an
+    episode.
 
     Attributes:
         z: Latent of the current frame, (B, Z) float32.
-        h: What the recurrent network puts out, (B, H) float32.
-        carry: What it keeps beside h, an LSTM's cell state for example, (B, C) float32; (B, 0) if nothing.
+        h: Output of the recurrent network, (B, H) float32 in [-1, 1].
+        carry: The rest of the recurrent state, an LSTM's cell state for example, (B, C) float32. C is 0 for a model
+            whose recurrent state is h alone.
         step: Steps since the episode began, (B,) int64.
     """
 
@@ -39,11 +42,11 @@ class State:
 
     @classmethod
     def cat(cls, states: Sequence[State]) -> State:
-        """Joins batches."""
+        """Joins batches along the first dimension."""
         return cls(*(torch.cat(parts) for parts in zip(*(state.parts for state in states), strict=True)))
 
     def rows(self, index: Tensor | slice) -> State:
-        """Takes rows by (K,) int64 index or slice."""
+        """Selects rows by (R,) int64 index or slice."""
         return State(*(part[index] for part in self.parts))
 
     def to(self, device: str | torch.device) -> State:
@@ -51,24 +54,24 @@ class State:
         return State(*(part.to(device) for part in self.parts))
 
     def put_rows_(self, index: Tensor, other: State) -> State:
-        """As :meth:`with_rows`, but in place: only for tensors that nothing else refers to."""
+        """As :meth:`with_rows`, but writes into these tensors; call it only if nothing else refers to them."""
         for own, new in zip(self.parts, other.parts, strict=True):
             own.index_copy_(0, index, new)
         return self
 
     def with_rows(self, index: Tensor, other: State) -> State:
-        """Replaces the rows at (K,) int64 ``index`` by those of ``other``, of batch size K."""
+        """Replaces the rows at (R,) int64 ``index`` by those of ``other``, of batch size R."""
         pairs = zip(self.parts, other.parts, strict=True)
         return State(*(own.index_copy(0, index, new) for own, new in pairs))
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a model expects of a step, before anything is drawn.
+    """The ending and the reward that a model predicts for a step, before the ending is drawn.
 
     Attributes:
-        endings: Calibrated probabilities of the ways it can end, (B, K); column 0 is "goes on".
-        rewards: What it pays for each of them, in the environment's units, (B, K).
+        endings: Calibrated probabilities of the ways a step can end, (B, kinds) float32; column 0 is "goes on".
+        rewards: Predicted reward for each of these ways, in the environment's units, (B, kinds) float32.
     """
 
     endings: Tensor
@@ -76,11 +79,11 @@ class Outlook:
 
     @classmethod
     def cat(cls, outlooks: Sequence[Outlook]) -> Outlook:
-        """Joins batches."""
+        """Joins batches along the first dimension."""
         return cls(torch.cat([one.endings for one in outlooks]), torch.cat([one.rewards for one in outlooks]))
 
     def rows(self, index: Tensor | slice) -> Outlook:
-        """Takes rows by (K,) int64 index or slice."""
+        """Selects rows by (R,) int64 index or slice."""
         return Outlook(self.endings[index], self.rewards[index])
 
     @property
@@ -90,16 +93,19 @@ class Outlook:
 
 
 class WorldModel(nn.Module, ABC):
-    """A latent dynamics model with heads for reward and ending; batched, and without a memory between calls.
+    """A latent dynamics model with heads for reward and ending.
 
-    A step runs :meth:`advance`, then z is drawn: from :meth:`prior` in the dream, from :meth:`posterior` in reality.
+    All operations are batched, and none changes the model or its arguments: the whole state is passed in and returned.
+    Each step first runs :meth:`advance`. Then z is drawn from :meth:`prior` in the dream, and from :meth:`posterior` in
+    reality. A subclass sets the attributes and implements the abstract methods; :meth:`predict` may be overridden for
+    speed, the other methods are final. ``docs/models.md`` shows how to write one.
 
     Attributes:
         latent_size: Z.
         hidden_size: H.
         carry_size: C, see :class:`State`.
-        prior_noise: Random numbers that a draw of z from the prior takes.
-        posterior_noise: Random numbers that a draw of z from a posterior takes.
+        prior_noise: How many random numbers a draw of z from the prior reads.
+        posterior_noise: How many random numbers a draw of z from a posterior reads.
         posterior_kind: Class of the posteriors.
     """
 
@@ -112,51 +118,52 @@ class WorldModel(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.parameters()).device
+        """Device of its weights and buffers; the processor if it has none."""
+        tensor = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
 
     def initial(self, batch: int) -> State:
-        """The state of ``batch`` episodes before their first frame: z, h, carry and step are 0."""
+        """Returns the state of ``batch`` episodes before their first frame: z, h, carry and step are 0."""
         device, sizes = self.device, (self.latent_size, self.hidden_size, self.carry_size)
         z, h, carry = (torch.zeros(batch, size, device=device) for size in sizes)
         return State(z, h, carry, torch.zeros(batch, dtype=torch.int64, device=device))
 
     @abstractmethod
     def embed(self, frames: Tensor) -> Tensor:
-        """What posteriors read of (B, H, W, 3) uint8 frames, (B, E) float32; it depends on the frames alone."""
+        """Encodes (B, H, W, 3) uint8 frames for :meth:`posterior`, (B, E) float32; each row reads its frame alone."""
 
     @abstractmethod
     def advance(self, state: State, action: Tensor) -> State:
-        """The one recurrent step, in reality and in the dream.
+        """Runs the recurrent step; reality and the dream share it.
 
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32.
 
         Returns:
-            The state with h, carry and step of the next moment; its z is still that of the moment before.
+            The state with h, carry and step of the next moment, and with the z of the present one.
         """
 
     @abstractmethod
     def posterior(self, state: State, embedding: Tensor) -> Latent:
-        """Distribution of z given the frame of this moment.
+        """Returns the distribution of z given the frame of this moment, of batch shape (B,).
 
         Args:
-            state: Advanced, or initial at a first frame; its z is not read.
-            embedding: What :meth:`embed` returns for the frames, (B, E).
+            state: From :meth:`advance`, or from :meth:`initial` at a first frame; its z must not be read.
+            embedding: From :meth:`embed`, (B, E).
         """
 
     @abstractmethod
     def prior(self, state: State) -> Latent:
-        """Distribution of z given an advanced state, whose z is not read."""
+        """Returns the distribution of z given a state from :meth:`advance`, whose z must not be read."""
 
     @abstractmethod
     def outlook(self, state: State, elapsed: Tensor) -> Outlook:
-        """How the step that led to a state ends, and what it pays.
+        """Predicts the ending and the reward of the step that led to a state.
 
         Args:
-            state: Advanced, with the z of its moment.
-            elapsed: Share of the time limit that is over, (B,) in [0, 1].
+            state: From :meth:`advance`, with the z of its own moment.
+            elapsed: Elapsed share of the time limit, (B,) in [0, 1].
         """
 
     @abstractmethod
@@ -164,11 +171,11 @@ class WorldModel(nn.Module, ABC):
         """Draws states as (B, H, W, 3) uint8 frames of shape ``frame_shape``."""
 
     def predict(self, state: State, elapsed: Tensor, draw: Callable[[Latent], Tensor]) -> tuple[Tensor, Outlook]:
-        """Draws z from the prior, then reads the heads; a compiled model may read both from one product.
+        """Draws z from the prior, then reads the heads; a compiled model may compute both in one product.
 
         Args:
-            state: Advanced, of batch size B.
-            elapsed: Share of the time limit that is over, (B,) in [0, 1].
+            state: From :meth:`advance`, of batch size B.
+            elapsed: Elapsed share of the time limit, (B,) in [0, 1].
             draw: Draws (B, Z) from a distribution.
 
         Returns:
@@ -180,18 +187,20 @@ class WorldModel(nn.Module, ABC):
     def follow(
         self, embeddings: Sequence[Tensor], actions: Sequence[Tensor], noise: Sequence[Noise] | None = None
     ) -> list[tuple[State, Latent]]:
-        """Follows recorded episodes as one batch; they may differ in length.
+        """Runs the model along recorded episodes, as one batch; the episodes may differ in length.
 
         Args:
-            embeddings: What :meth:`embed` returns for the T + 1 frames of each episode, (T + 1, E).
+            embeddings: For each episode the embeddings of its T + 1 frames, (T + 1, E).
             actions: (T,) int64 or (T, A) float32 for each.
-            noise: T + 1 rows of random numbers for each, which draw z from its posteriors; None takes their modes.
+            noise: T + 1 rows of random numbers for each, which draw z from its posteriors; z is their mode if None.
 
         Returns:
             For each episode its T + 1 states, and the posterior of each z.
         """
+        if not embeddings:
+            return []
         lengths = torch.tensor([len(part) for part in embeddings])
-        order = lengths.argsort(descending=True).tolist()  # so that episodes under way are always the first rows
+        order = lengths.argsort(descending=True).tolist()  # the episodes under way are then always the first rows
         frames = pad_sequence([embeddings[index] for index in order])
         padded = pad_sequence([actions[index] for index in order])
         draws = None if noise is None else Noise.pad([noise[index] for index in order])

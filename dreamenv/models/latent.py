@@ -1,4 +1,4 @@
-"""Distributions over z: a prior or a posterior, and the one temperature formula of each kind."""
+"""Distributions over z, for priors and posteriors; each kind has one temperature formula."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from dreamenv.models.noise import Noise
 
 MixtureKind = Literal["per_dim", "joint"]
 LOG_SCALE_RANGE = (-6.0, 3.0)
+Z_BOUND = 10.0  # ten standard deviations of the prior: no frame reaches it; it bounds samples at high temperature
 OUTPUT_BOUND = 1e6  # of logits and means: no sane network comes near it, and within it nothing overflows
 
 
 @dataclass(frozen=True)
 class Latent(ABC):
-    """A batch of distributions over z. A prior is sampled at a temperature, a posterior never is."""
+    """A batch of distributions over z, a dataclass of tensors (B, ...). Only priors are drawn at a temperature."""
 
     @property
     def parts(self) -> tuple[Tensor, ...]:
-        """All parameters."""
+        """Its tensors, in the order of the fields."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def float(self) -> Self:
-        """The same in float32."""
+        """The same distributions in float32."""
         return type(self)(*(part.float() for part in self.parts))
 
     def to(self, device: str | torch.device) -> Self:
-        """The same on another device."""
+        """The same distributions on another device."""
         return type(self)(*(part.to(device) for part in self.parts))
 
     def rows(self, index: Tensor | slice) -> Self:
-        """Takes rows of the first batch dimension by (K,) int64 index or slice."""
+        """Selects rows of the first batch dimension by (R,) int64 index or slice."""
         return type(self)(*(part[index] for part in self.parts))
 
     @classmethod
@@ -47,24 +48,30 @@ class Latent(ABC):
 
     @abstractmethod
     def sample(self, temperature: Tensor | None, uniform: Tensor, normal: Tensor) -> Tensor:
-        """Draws z.
+        """Draws z, without a bound.
 
         Args:
             temperature: (B,) non-negative; 1 if None.
-            uniform: (B, U) in [0, 1), as many as the world model's :class:`dreamenv.models.noise.NoiseSpec` says.
-            normal: (B, N) standard normal, likewise.
+            uniform: (B, U) in [0, 1); at least as many as the model's :class:`dreamenv.models.noise.NoiseSpec` names.
+            normal: (B, N) standard normal, as many as it names.
 
         Returns:
             z, (B, Z). At temperature 0 it does not depend on the random numbers.
         """
 
-    def draw(self, noise: Noise | None) -> Tensor:
-        """Draws z from a posterior, (B, Z): at temperature 1, or its mode without random numbers."""
-        return self.mode() if noise is None else self.sample(None, noise.latent, noise.normal)
+    def draw(self, noise: Noise | None, temperature: Tensor | None = None) -> Tensor:
+        """Draws the z of a state, (B, Z) in [-:data:`Z_BOUND`, :data:`Z_BOUND`].
+
+        Args:
+            noise: The random numbers; z is the mode if None.
+            temperature: Of a prior, (B,) non-negative; 1 if None, as for every posterior.
+        """
+        z = self.mode() if noise is None else self.sample(temperature, noise.latent, noise.normal)
+        return z.clamp(-Z_BOUND, Z_BOUND)
 
     @abstractmethod
     def mode(self) -> Tensor:
-        """The z that is drawn at temperature 0, (B, Z)."""
+        """Returns the z of temperature 0, (B, Z)."""
 
     @abstractmethod
     def log_probability(self, z: Tensor) -> Tensor:
@@ -86,12 +93,12 @@ class Gaussian(Latent):
     def sample(self, temperature: Tensor | None, uniform: Tensor, normal: Tensor) -> Tensor:
         """See :meth:`Latent.sample`: z = mean + sigma * sqrt(temperature) * normal; ``uniform`` is not read.
 
-        At temperature 1 this is the sample of Kingma and Welling (2013).
+        The temperature scales the variance, as it does in a :class:`Mixture`.
         """
         return self.at(normal if temperature is None else temperature[:, None].sqrt() * normal)
 
     def at(self, normal: Tensor) -> Tensor:
-        """The z that lies ``normal`` (..., Z) standard deviations from the mean: the reparameterised sample."""
+        """Returns mean + sigma * ``normal``, (..., Z): the reparameterised sample (Kingma and Welling 2013)."""
         return self.mean + torch.exp(0.5 * self.log_variance) * normal
 
     def mode(self) -> Tensor:
@@ -125,14 +132,14 @@ class Mixture(Latent):
 
     @staticmethod
     def parameter_count(kind: MixtureKind, components: int, latent_size: int) -> int:
-        """Outputs that a network needs for one mixture: 3 K Z per dimension, K (2 Z + 1) jointly."""
+        """Number of network outputs for one mixture: 3 K Z per dimension, K (2 Z + 1) jointly."""
         return components * (2 * latent_size + (latent_size if kind == "per_dim" else 1))
 
     @classmethod
     def split(cls, raw: Tensor, kind: MixtureKind, components: int, latent_size: int) -> Mixture:
-        """Reads a mixture from (..., parameter_count) raw outputs.
+        """Splits (..., parameter_count) raw outputs of a network into the parts of a mixture.
 
-        All are bounded, so that samples, densities and entropies stay finite; nan stays nan.
+        All parts are bounded, so that samples, densities and entropies stay finite; nan stays nan.
         """
         weights = latent_size if kind == "per_dim" else 1
         parts = raw.clamp(-OUTPUT_BOUND, OUTPUT_BOUND).view(*raw.shape[:-1], components, weights + 2 * latent_size)
@@ -174,7 +181,7 @@ class Mixture(Latent):
         return torch.logsumexp(torch.log_softmax(self.logits, dim=-2) + component, dim=-2).sum(-1)
 
     def overlap(self) -> Tensor:
-        """How much the components are the same one: the repulsion term of M's loss keeps them apart.
+        """Measures how much the components overlap; the repulsion term of M's loss is a multiple of it.
 
         The mean, over pairs of components and dimensions, of the Bhattacharyya coefficient of two Gaussians
         (Bhattacharyya 1943): sqrt(2 s t / (s^2 + t^2)) exp(-(m - n)^2 / (4 (s^2 + t^2))). It lies in (0, 1], is 1 for
@@ -198,6 +205,6 @@ class Mixture(Latent):
         return (torch.softmax(self.logits, dim=-2) > threshold).sum(-2).double().mean(-1)
 
     def weight_entropy(self) -> Tensor:
-        """Mean entropy of the component weights, nats, shape (...): 0 when one component has it all, log K at most."""
+        """Mean entropy of the component weights, nats, shape (...), from 0 (one component has all weight) to log K."""
         log_weights = torch.log_softmax(self.logits, dim=-2)
         return -(log_weights.exp() * log_weights).sum(-2).mean(-1)

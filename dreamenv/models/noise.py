@@ -1,4 +1,4 @@
-"""Random numbers as a value: whoever owns the seeds draws them, and passes them in."""
+"""Random numbers as a value: the owner of the seeds draws them and passes them in."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from dreamenv.foundation.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class NoiseSpec:
-    """How many random numbers the draw of one z takes.
+    """How many random numbers a draw of one z reads.
 
     Attributes:
         uniform: Numbers in [0, 1).
         normal: Standard normal numbers.
+
+    Raises:
+        SettingsError: If one is negative.
     """
 
     uniform: int
     normal: int
 
+    def __post_init__(self) -> None:
+        """Refuses negative numbers."""
+        if min(self.uniform, self.normal) < 0:
+            raise SettingsError(f"expected numbers >= 0 of random numbers, got {self}")
+
     @property
     def columns(self) -> int:
-        """Uniform numbers of a dream step: one for the ending besides, and at least the three of a start."""
+        """Uniform numbers of a dream step: those of z and one for the ending, but at least the three of a start."""
         return max(self.uniform + 1, 3)
 
 
@@ -33,8 +43,8 @@ class Noise:
     """The random numbers of one dream step.
 
     Attributes:
-        uniform: (B, U) in [0, 1), U being :attr:`NoiseSpec.columns`: the first decides the ending, the others belong to
-            the draw of z. A start uses the first two, and the last for its temperature.
+        uniform: (B, U) in [0, 1), where U is :attr:`NoiseSpec.columns`. The first decides the ending, the others draw
+            z. A start reads the first two, and the last for its temperature.
         normal: (B, N) standard normal.
     """
 
@@ -43,12 +53,12 @@ class Noise:
 
     @property
     def ending(self) -> Tensor:
-        """What decides the ending, (B,)."""
+        """The uniform number that decides the ending, (B,)."""
         return self.uniform[:, 0]
 
     @property
     def latent(self) -> Tensor:
-        """The uniform numbers that belong to the draw of z, (B, U - 1)."""
+        """The uniform numbers that draw z, (B, U - 1)."""
         return self.uniform[:, 1:]
 
     @classmethod
@@ -67,5 +77,5 @@ class Noise:
         return cls(pad_sequence([part.uniform for part in parts]), pad_sequence([part.normal for part in parts]))
 
     def rows(self, index: Tensor | slice | tuple[int, slice]) -> Noise:
-        """Takes rows by (K,) int64 index or slice; of padded sequences by step and slice."""
+        """Selects rows by (R,) int64 index or slice; of padded sequences by step and slice."""
         return Noise(self.uniform[index], self.normal[index])

@@ -1,4 +1,4 @@
-"""What of a state agents see."""
+"""Observations: the parts of a state that agents see."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.models.base import State, WorldModel
+from dreamenv.models.latent import Z_BOUND
 
 Input = Literal["z", "h", "c"]
-Z_BOUND = 10.0  # ten standard deviations of the prior: no frame reaches it; it bounds samples at high temperature
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class View:
     """The parts of a state that agents see, in this order, such as [z, h] or [z, c, h] (World Models compares them).
 
     Attributes:
-        inputs: z, h, and c for what the recurrent network keeps beside h; each at most once.
+        inputs: ``z``, ``h``, and ``c`` for the carry; each at most once.
 
     Raises:
-        SettingsError: If they are others, or none.
+        SettingsError: If a name is unknown or repeated, or there is none.
     """
 
     inputs: tuple[Input, ...] = ("z", "h")
@@ -41,16 +41,27 @@ class View:
         parts = {"z": state.z, "h": state.h, "c": state.carry}
         return torch.cat([parts[name] for name in self.inputs], dim=1)
 
+    def check(self, model: WorldModel) -> None:
+        """Checks that a model has the parts to show.
+
+        Raises:
+            SettingsError: If ``c`` is among them and the model has no carry, or observations would be empty.
+        """
+        if "c" in self.inputs and not model.carry_size:
+            raise SettingsError(f"expected inputs without c, because the world model has no carry; got {self.inputs}")
+        if not sum(self.sizes(model)):
+            raise SettingsError(f"expected inputs that the world model has, got {self.inputs}, all of size 0")
+
     def sizes(self, model: WorldModel) -> list[int]:
-        """Length of each part."""
+        """Length of each part, in the order of ``inputs``."""
         sizes = {"z": model.latent_size, "h": model.hidden_size, "c": model.carry_size}
         return [sizes[name] for name in self.inputs]
 
     def bounds(self, model: WorldModel, limit: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Bounds of an observation, (F,) each.
+        """Lower and upper bounds of an observation, (F,) each.
 
-        z is cut at :data:`Z_BOUND`, h lies in [-1, 1] as the output of a gated network, and an LSTM's cell state grows
-        by less than 1 in each of ``limit`` steps.
+        z is clamped at :data:`dreamenv.models.latent.Z_BOUND`, and h lies in [-1, 1]. A carry may grow by 1 in each of
+        ``limit`` steps, as an LSTM's cell state does at most.
         """
         bounds = {"z": Z_BOUND, "h": 1.0, "c": float(limit)}
         high = np.repeat(np.array([bounds[name] for name in self.inputs], np.float32), self.sizes(model))

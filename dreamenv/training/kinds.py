@@ -1,4 +1,4 @@
-"""How kinds of world models are trained: settings, and who trains by them."""
+"""Registry of trainings: the class of a training's settings leads to the function that trains."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from dreamenv.data.episodes import Episode
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.models.base import WorldModel
 from dreamenv.models.heads import EndingRule
-from dreamenv.models.registry import Build, register_model
+from dreamenv.models.registry import Build, register_model, same_definition
 from dreamenv.recordings import Recording
 from dreamenv.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldTraining:
-    """What every training of a world is told; the settings of a kind of world model derive from it.
+    """Settings of every training of a world; those of a kind of world model are a subclass.
 
     Attributes:
-        branches: Real moments in the middle of an episode that the world keeps, for dreams to branch off.
+        branches: Number of real moments in the middle of an episode that the world keeps as starts of dreams.
         temperature: The dream's default temperature.
-        ending_rule: How the dream decides on endings that pay no more than an ordinary step: drawn by their
-            probability, or, as in World Models, where they are more likely than not (``threshold``). Those that pay
-            more are always under ``threshold``.
+        ending_rule: Rule for endings that pay no more than an ordinary step: ``sample`` draws them by their
+            probability, ``threshold`` ends an episode where they are more likely than not, as World Models does.
+            Endings that pay more always follow ``threshold``.
         seed: Of everything random.
+
+    Raises:
+        SettingsError: If there is no branch.
     """
 
     branches: int = 256
@@ -38,19 +41,19 @@ class WorldTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses a world without a moment to branch off from."""
+        """Refuses a world without branches."""
         if self.branches < 1:
             raise SettingsError(f"expected branches >= 1, got {self.branches}")
 
     @property
     def sizes(self) -> Any:
-        """Sizes of the world model, an instance of the class that :func:`register_world_model` was given."""
+        """Sizes of the world model, an instance of ``config`` of :func:`register_world_model`; subclasses return it."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a world model is trained on.
+    """Data, place and device of one training.
 
     Attributes:
         episodes: Training episodes.
@@ -71,11 +74,11 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training returns.
+    """Result of a training.
 
     Attributes:
         model: The world model, on the processor, in evaluation mode.
-        recordings: The job's episodes as the model sees them, if the training embedded them anyway.
+        recordings: The job's episodes, embedded by the model; None if the training did not embed them.
     """
 
     model: WorldModel
@@ -87,27 +90,33 @@ _TRAININGS: dict[type, Train] = {}
 
 
 def register_world_model(name: str, *, config: type, build: Build, settings: type[WorldTraining], train: Train) -> None:
-    """Makes a kind of world model known to bundles and to :func:`dreamenv.train`.
+    """Registers a kind of world model for bundles and for :func:`dreamenv.train`.
+
+    A definition that runs again, such as a notebook's cell, replaces the kind that it registered before.
 
     Args:
-        name: What bundles call it.
-        config: Class of its sizes, a frozen dataclass of plain values.
-        build: Makes a model with fresh weights, see :class:`dreamenv.models.registry.ModelKind`.
+        name: Its name in bundles.
+        config: Class of its sizes, see :class:`dreamenv.models.registry.ModelKind`.
+        build: Builds a model with fresh weights, likewise.
         settings: Class of its training's settings.
-        train: Trains a model by such settings; it resumes from the job's folder if it can.
+        train: Trains a model with such settings; it should resume from what an earlier call left in the job's folder.
 
     Raises:
-        SettingsError: If the name belongs to another kind.
+        SettingsError: If the name or a class belongs to another kind, or the settings are no :class:`WorldTraining`.
     """
+    if not (isinstance(settings, type) and issubclass(settings, WorldTraining)):
+        raise SettingsError(f"expected a subclass of WorldTraining as settings, got {settings!r}")
+    if not same_definition(_TRAININGS.get(settings, train), train):
+        raise SettingsError(f"expected settings of a class of its own for {name!r}, got {settings.__name__}")
     register_model(name, config, build)
     _TRAININGS[settings] = train
 
 
 def trainer_of(settings: WorldTraining) -> Train:
-    """Who trains by these settings.
+    """Returns the function that trains with these settings.
 
     Raises:
-        SettingsError: If their class was not registered.
+        SettingsError: If their class is not registered.
     """
     if type(settings) not in _TRAININGS:
         known = ", ".join(sorted(kind.__name__ for kind in _TRAININGS))

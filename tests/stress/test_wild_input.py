@@ -15,8 +15,7 @@ import dreamenv
 from dreamenv import DreamEnv, DreamVectorEnv
 from dreamenv.envs.latent import make_latent
 from dreamenv.envs.latent_vector import make_latent_vector
-from dreamenv.models.latent import Mixture
-from dreamenv.world import Z_BOUND
+from dreamenv.models.latent import Z_BOUND, Mixture
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array")
 

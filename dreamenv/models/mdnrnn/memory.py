@@ -1,4 +1,4 @@
-"""M, the memory: predicts the next z, reward and ending from z, action and its own recurrent state."""
+"""M, the memory: an LSTM that predicts the next z, the reward and the ending from z and the action."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MemoryConfig:
     kind: Literal["mdnrnn", "paper"] = "mdnrnn"
 
     def __post_init__(self) -> None:
-        """Refuses sizes that no M has."""
+        """Refuses sizes out of range."""
         if not (0 < self.hidden_size <= 2**14 and 0 < self.components <= 2**10):
             raise SettingsError(
                 f"expected hidden_size from 1 to {2**14:,} and components from 1 to {2**10:,}; got {self}"
@@ -42,29 +42,65 @@ class MemoryConfig:
 
 
 class Memory(nn.Module, ABC):
-    """A recurrent prior over z with heads for reward and ending."""
+    """An LSTM with a mixture density output and heads for reward and ending; a kind of M defines the LSTM's inputs."""
 
     config: MemoryConfig
     latent_size: int
+    hidden_size: int
+    lstm: nn.LSTM
     mixture: nn.Linear
     endings: EndingHead
     reward: RewardHead
-    hidden_size: int
 
     @abstractmethod
+    def inputs(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
+        """Inputs of the LSTM, (..., I) float32.
+
+        Args:
+            z: (..., Z).
+            action: (...) int64 or (..., A) float32.
+            restart: Whether it is the first step after a restart, (...) bool.
+        """
+
     def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One recurrent step: (B, Z) z and (B,) or (B, A) actions move (B, H) h and c on."""
+        """Runs one step; a state of zeros is one after a restart.
 
-    @abstractmethod
+        Args:
+            z: (B, Z).
+            action: (B,) int64 or (B, A) float32.
+            h: (B, H).
+            c: Cell state, (B, H).
+
+        Returns:
+            The next h and c.
+        """
+        restart = ((h == 0.0) & (c == 0.0)).all(1)
+        return torch.lstm_cell(self.inputs(z, action, restart), (h, c), *self.lstm.all_weights[0])
+
     def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs :meth:`advance` from h = 0 along (B, T, Z) and (B, T) or (B, T, A): all h and the last c."""
+        """Runs :meth:`advance` from a state of zeros along whole sequences, in one call; only training uses it.
+
+        Training needs the gradient and the speed of one call for all steps; everything else calls
+        :meth:`dreamenv.models.base.WorldModel.follow`.
+
+        Args:
+            z: (B, T, Z).
+            action: (B, T) int64 or (B, T, A) float32.
+
+        Returns:
+            h after every step, (B, T, H), and the last c, (B, H).
+        """
+        restart = torch.zeros(z.shape[:-1], dtype=torch.bool, device=z.device)
+        restart[:, 0] = True
+        h, (_, c) = self.lstm(self.inputs(z, action, restart))
+        return h, c.squeeze(0)
 
     def prior(self, h: Tensor) -> Mixture:
-        """Mixture over the next z given (..., H)."""
+        """Mixture over the next z, of batch shape (...), from (..., H) h."""
         return Mixture.split(self.mixture(h), self.config.mixture, self.config.components, self.latent_size)
 
     def outlook(self, h: Tensor, elapsed: Tensor) -> Outlook:
-        """Reads the heads of ending and reward from (B, H) h and the (B,) share of the time limit that is over."""
+        """Reads the heads of ending and reward from (B, H) h and the elapsed share (B,) of the time limit."""
         return Outlook(self.endings.probabilities(h), self.reward.rewards(h, elapsed))
 
 
@@ -88,22 +124,13 @@ class LSTMMemory(Memory):
         self.endings = EndingHead(config.hidden_size, endings)
         self.reward = RewardHead(config.hidden_size, endings)
 
-    def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Memory.advance`."""
-        return torch.lstm_cell(self.input(z, action), (h, c), *self.lstm.all_weights[0])
-
-    def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Memory.unroll`; the same weights, the sequence in one call."""
-        h, (_, c) = self.lstm(self.input(z, action))
-        return h, c.squeeze(0)
-
-    def input(self, z: Tensor, action: Tensor) -> Tensor:
-        """What the LSTM reads: z and the embedded action, (..., Z + A)."""
+    def inputs(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
+        """See :meth:`Memory.inputs`: z and the embedded action, (..., Z + A)."""
         return torch.cat([z, self.embedding(action)], dim=-1)
 
 
 def _embedding(actions: int) -> nn.Embedding:
-    """An embedding with the weights of torch's own; those, drawn on the meta device, cost the import of a compiler."""
+    """An embedding with torch's initial weights; drawn by nn.Embedding on the meta device, they import a compiler."""
     return nn.Embedding.from_pretrained(torch.randn(actions, actions), freeze=False)
 
 
@@ -123,11 +150,11 @@ class _Rescale(nn.Module):
 
 
 def one_step_loss(mixture: Mixture, next_z: Tensor) -> Tensor:
-    """Negative log-likelihood of the next z (..., Z) in nats per latent dimension, (...), under what was predicted."""
+    """Negative log-likelihood of the next z (..., Z) under its prediction, in nats per latent dimension, (...)."""
     return -mixture.log_probability(next_z) / next_z.shape[-1]
 
 
 def weighted_cross_entropy(logits: Tensor, kind: Tensor, weights: Tensor) -> Tensor:
-    """Cross entropy of (..., K) logits and (...) kinds, each step weighted by its kind's (K,) weight; shape (...)."""
+    """Cross entropy (...) of (..., kinds) logits and (...) kinds, times the weight (kinds,) of each step's kind."""
     losses = F.cross_entropy(logits.flatten(0, -2).float(), kind.flatten(), reduction="none")
     return (losses * weights[kind.flatten()]).view(kind.shape)

@@ -1,4 +1,4 @@
-"""V and M with exactly the layers of World Models (Ha and Schmidhuber 2018, appendix), for who compares with it."""
+"""V and M with the layers of World Models (Ha and Schmidhuber 2018, appendix), for comparison with the paper."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PaperVAE(Vision):
         config: Sizes; frames of 64 x 64 pixels only, channels as they are.
 
     Raises:
-        SettingsError: If frames or channels are others.
+        SettingsError: If the config has other frames or channels.
     """
 
     def __init__(self, config: VisionConfig) -> None:
@@ -61,7 +61,7 @@ class PaperVAE(Vision):
 
 
 class PaperMemory(Memory):
-    """The MDN-RNN of World Models: 422,368 parameters for its car race, 1,678,785 for DoomTakeCover, reward head aside.
+    """The MDN-RNN of World Models: without reward head, 422,368 parameters for CarRacing, 1,678,785 for DoomTakeCover.
 
     Beside z the LSTM reads the action as one number (or one for each dimension of a continuous one) and, where M
     predicts endings, a flag of the first step after a restart. Gates have one bias, every kind of ending one logit.
@@ -90,19 +90,8 @@ class PaperMemory(Memory):
         self.endings = EndingHead(config.hidden_size, endings, spare=not self._flags)
         self.reward = RewardHead(config.hidden_size, endings)
 
-    def advance(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Memory.advance`; a state of zeros is one after a restart."""
-        restart = ((h == 0.0) & (c == 0.0)).all(1)
-        return torch.lstm_cell(self._input(z, action, restart), (h, c), *self.lstm.all_weights[0])
-
-    def unroll(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Memory.unroll`; the same weights, the sequence in one call."""
-        restart = torch.zeros(z.shape[:-1], dtype=torch.bool, device=z.device)
-        restart[:, 0] = True
-        h, (_, c) = self.lstm(self._input(z, action, restart))
-        return h, c.squeeze(0)
-
-    def _input(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
+    def inputs(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
+        """See :meth:`Memory.inputs`: z, action, flag of a restart, and 1."""
         number = scale_action(action.to(z.dtype).view(*z.shape[:-1], -1), self.low, self.high)
         flags = [restart[..., None].to(z.dtype)] if self._flags else []
         return torch.cat([z, number, *flags, torch.ones_like(z[..., :1])], dim=-1)
