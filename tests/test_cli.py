@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import inspect
 import json
 import os
 import re
@@ -22,8 +23,8 @@ import dreamenv
 import dreamenv.cli.run
 from dreamenv import CollectConfig, CompareConfig, EpisodeStore, EvolveConfig, PPOConfig, TrainConfig
 from dreamenv.agents.linear import save_linear
-from dreamenv.cli import commands
-from dreamenv.cli.run import main
+from dreamenv.cli.output import say_dreamed
+from dreamenv.cli.run import COMMANDS, load_command, main
 from dreamenv.data.collect import collect
 from dreamenv.foundation.errors import BundleError
 
@@ -384,6 +385,11 @@ def test_help_lists_every_command(capsys):
     assert all(command in out for command in ("collect", "train", "evolve", "ppo", "compare"))
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_listed_summary_of_a_command_is_that_of_its_class(name):
+    assert inspect.getdoc(load_command(name)).partition("\n")[0] == COMMANDS[name]
+
+
 def stopped(capsys, *arguments):
     assert main(list(map(str, arguments))) == 130
     assert last_line(capsys.readouterr().err).endswith(
@@ -449,8 +455,8 @@ def test_a_stopped_comparison_says_that_it_begins_anew(capsys, chain, tmp_path, 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dreamenv.cli.commands.compare", interrupted)
-    monkeypatch.setattr("dreamenv.cli.commands._agent_of", lambda *_: None)
+    monkeypatch.setattr("dreamenv.evaluate.compare.compare", interrupted)
+    monkeypatch.setattr("dreamenv.cli.commands.compare.agent_for", lambda *_: None)
     assert main(["compare", "--world", str(chain), "--agent", "any", "--out", str(tmp_path / "out"), *COMPARE]) == 130
     assert last_line(capsys.readouterr().err).endswith("the same command begins anew")
     assert not (tmp_path / "out").exists()
@@ -464,7 +470,7 @@ def test_an_interrupt_that_a_library_turns_into_another_error_is_still_a_stop(ca
         except KeyboardInterrupt:
             raise RuntimeError("could not determine the shape") from None
 
-    monkeypatch.setattr(commands, "collect", swallowing)
+    monkeypatch.setattr("dreamenv.data.collect.collect", swallowing)
     inherited = signal.signal(number, signal.default_int_handler)  # a job in the background ignores SIGINT
     try:
         stopped(capsys, "collect", "--world", tmp_path, *COLLECT)
@@ -478,7 +484,7 @@ def test_a_job_in_the_background_goes_on_ignoring_interrupts(tmp_path, monkeypat
         signal.raise_signal(signal.SIGINT)
         return collect(*args)
 
-    monkeypatch.setattr(commands, "collect", interrupted)
+    monkeypatch.setattr("dreamenv.data.collect.collect", interrupted)
     inherited = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert main(["collect", "--world", str(tmp_path), *COLLECT]) == 0
@@ -521,8 +527,8 @@ def test_an_agent_that_met_no_good_ending_in_the_dream_is_said_to_have_hardly_le
     dot_world, capsys, monkeypatch, success, hint
 ):
     found = SimpleNamespace(success=success, mean=-0.1, low=-0.2, high=0.0)
-    monkeypatch.setattr(commands, "score", lambda *_, **__: found)
-    commands._say_dreamed(dot_world, None, 0)
+    monkeypatch.setattr("dreamenv.evaluate.scores.score", lambda *_, **__: found)
+    say_dreamed(dot_world, None, 0)
     out = capsys.readouterr().out
     assert "return -0.100 (-0.200 to 0.000)" in out
     assert ("hardly learned" in out) == hint
@@ -532,7 +538,7 @@ def test_a_fault_of_the_package_is_not_blamed_on_the_caller(monkeypatch):
     def faulty(name):
         raise TypeError
 
-    monkeypatch.setattr(commands, "load", faulty)
+    monkeypatch.setattr("dreamenv.bundle.load", faulty)
     with pytest.raises(TypeError):
         main(["horizon", "--world", "sidewalk", "--agent", "sidewalk/linear"])
 
@@ -542,7 +548,7 @@ def test_an_error_that_is_not_the_packages_keeps_its_traceback(monkeypatch, caps
     def faulty(name, device="cpu"):
         raise error
 
-    monkeypatch.setattr(commands, "load", faulty)
+    monkeypatch.setattr("dreamenv.bundle.load", faulty)
     with pytest.raises(type(error)):
         main(["evolve", "--world", "sidewalk"])
     assert capsys.readouterr().err == ""
@@ -576,7 +582,7 @@ def test_modules_are_imported_before_a_command_runs(monkeypatch, tmp_path, where
         seen.append({"first_module", "second_module"} & set(sys.modules))
         raise BundleError("enough")
 
-    monkeypatch.setattr(commands, "load", load)
+    monkeypatch.setattr("dreamenv.bundle.load", load)
     if where == "variable":
         monkeypatch.setenv("DREAMENV_IMPORT", "first_module, second_module")
     options = ["--import", "first_module", "second_module"] if where == "option" else []

@@ -6,7 +6,6 @@ Commands of shell blocks, and of benchmarks and experiments in running text, are
 """
 
 import ast
-import functools
 import importlib
 import pkgutil
 import re
@@ -95,8 +94,8 @@ def commands(script: str) -> Iterator[list[str]]:
 @pytest.fixture
 def dry_commands(monkeypatch):
     """The command line, with commands that parse their arguments and do nothing."""
-    for name, command in cli.COMMANDS.items():
-        monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *args, **kwargs: None))
+    for name in cli.COMMANDS:
+        monkeypatch.setattr(cli.load_command(name), "run", lambda self: None)
 
 
 def check_command(words: list[str]) -> None:

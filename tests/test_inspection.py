@@ -14,7 +14,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 import dreamenv.cli.run
 from dreamenv.bundle import world_id
-from dreamenv.cli import commands
 from dreamenv.config import build_model
 from dreamenv.data.episodes import Episode
 from dreamenv.foundation.errors import BundleError, StoreError
@@ -687,7 +686,9 @@ def test_held_out_episodes_too_short_to_dream_along_are_said_to_be(inspected):
 
 def test_the_command_prints_the_numbers_and_names_the_page(inspected, dot_folder, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(commands, "inspect", lambda *given, **kwargs: asked.append((given, kwargs)) or inspected[0])
+    monkeypatch.setattr(
+        "dreamenv.reports.inspect.inspect", lambda *given, **kwargs: asked.append((given, kwargs)) or inspected[0]
+    )
 
     assert dreamenv.cli.run.main(["inspect", "--world", str(dot_folder), "--out", str(tmp_path)]) == 0
 

@@ -15,7 +15,6 @@ from dreamenv.agents.hold import hold
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.bundle import copy_bundle, world_id
-from dreamenv.cli import commands
 from dreamenv.cli.run import main
 from dreamenv.data.collect import collect
 from dreamenv.evaluate.rounds import best_round
@@ -338,7 +337,7 @@ def test_a_round_plays_the_greedy_agent_alone_and_what_sees_nothing_once(tmp_pat
 
 def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(commands, "iterate", lambda *arguments: asked.append(arguments) or finished[1])
+    monkeypatch.setattr("dreamenv.rounds.iterate", lambda *arguments: asked.append(arguments) or finished[1])
 
     assert main(["iterate", "--env", "dot_env:Dot-v0", "--world", str(tmp_path), "--agent", "linear"]) == 0
 

@@ -12,7 +12,7 @@ from picture_env import Mirror, PictureEnv
 import dreamenv
 from dreamenv import EnvRecipe, make_real
 from dreamenv.bundle import CONFIG
-from dreamenv.cli.commands import COMMANDS
+from dreamenv.cli.commands.iterate import Iterate
 from dreamenv.cli.run import main
 from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.pseudo import make_pseudo_dream
@@ -136,9 +136,9 @@ def test_an_argument_without_a_value_is_wrong_input(tmp_path, capsys, name):
 
 def test_iterations_hand_the_recipe_on(tmp_path, monkeypatch):
     handed = []
-    monkeypatch.setattr("dreamenv.cli.commands.iterate", lambda recipe, *_: handed.append(recipe) or sys.exit())
+    monkeypatch.setattr("dreamenv.rounds.iterate", lambda recipe, *_: handed.append(recipe) or sys.exit())
     with pytest.raises(SystemExit):
-        COMMANDS["iterate"](PICTURE, tmp_path, (("kind=dict",),), ((MIRROR,),))
+        Iterate(PICTURE, tmp_path, (("kind=dict",),), ((MIRROR,),)).run()
     assert handed == [EnvRecipe(PICTURE, {"kind": "dict"}, (MIRROR,))]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import inspect
 import io
 import os
 import re
@@ -21,11 +20,24 @@ import gymnasium as gym
 import tyro
 
 import dreamenv
-from dreamenv.cli.commands import COMMANDS, Flat
+from dreamenv.cli.options import Flat
 from dreamenv.foundation.errors import DreamenvError, SettingsError
-from dreamenv.foundation.processor import keep_freed_memory
 
 WRONG_INPUT = (DreamenvError, gym.error.Error)
+COMMANDS = {
+    "collect": "Collect real episodes with exploring policies.",
+    "train": "Train V and M on the collected episodes, and report on held-out ones.",
+    "evolve": "Evolve a linear controller with CMA-ES in the dream.",
+    "ppo": "Train Stable-Baselines3's PPO in the dream.",
+    "vote": "Make one agent of several that were trained alike but for their seed: their mean probabilities decide.",
+    "choose": "Try agents in reality, on validation seeds, and keep a copy of the best.",
+    "compare": "Score an agent in the dream, by temperature, and in reality.",
+    "iterate": "Collect, train, dream and compare in rounds; the agent of a round collects for the next.",
+    "horizon": "Show from which horizon on a dream fails: real frames seen rarely, and open-loop predictions.",
+    "trust": "Say whether an agent's dream can be believed: green, amber, red, or that the records cannot tell, with "
+    "reasons.",
+    "inspect": "Look into a world: a page with every diagnostic of V, M, heads and agents, and what good looks like.",
+}
 RESUMABLE = ("collect", "train", "evolve", "ppo", "iterate")
 
 
@@ -38,14 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         Exception: Any other error, with its traceback: it is a bug, of the package or of the environment.
     """
-    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
         print(f"dreamenv {dreamenv.__version__}")
         return 0
     begin = time.monotonic()
-    keep_freed_memory()
     with _heed_signals() as signals:
         try:
-            _parse(arguments)()
+            command = _parse(arguments)
+            _run(command, command.options)
         except (Exception, KeyboardInterrupt) as error:
             if signals or isinstance(error, KeyboardInterrupt):
                 print(f"\ndreamenv: stopped; {_what_stays(arguments)}", file=sys.stderr)
@@ -60,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What every command understands.
+    """Options of every command.
 
     Attributes:
         imports: Modules to import first, such as one that registers the environment of the world; those that the
@@ -72,11 +85,31 @@ class Options:
     debug: bool = False
 
 
+def load_command(name: str) -> type:
+    """Imports the module of a command; returns its dataclass, named like it, which has a method ``run``."""
+    command: type = getattr(importlib.import_module(f"dreamenv.cli.commands.{name}"), name.capitalize())
+    return command
+
+
+def _run(command: Any, options: Options) -> None:
+    """Runs a parsed command."""
+    from dreamenv.foundation.processor import keep_freed_memory  # imports torch, which --help does not need
+
+    keep_freed_memory()
+    try:
+        _import_modules(options.imports)
+        command.run()
+    except WRONG_INPUT:  # any other error keeps its traceback
+        if options.debug:
+            traceback.print_exc()
+        raise
+
+
 def _import_modules(modules: Sequence[str]) -> None:
-    """Imports what the user lists: environments of worlds, which worlds themselves may not import.
+    """Imports the modules that the user lists. Worlds name environments but cannot import their modules.
 
     Raises:
-        SettingsError: If a module, or one that it needs, is not there.
+        SettingsError: If a module, or one that it needs, is not installed.
     """
     listed = map(str.strip, os.environ.get("DREAMENV_IMPORT", "").split(","))
     for module in filter(None, [*listed, *modules]):
@@ -88,9 +121,9 @@ def _import_modules(modules: Sequence[str]) -> None:
             ) from None
 
 
-def _what_stays(arguments: Sequence[str] | None) -> str:
-    """What a stopped command leaves behind, and what it does when it is called again."""
-    name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+def _what_stays(arguments: Sequence[str]) -> str:
+    """Says what a stopped command leaves on disk, and how the same command continues."""
+    name = next(iter(arguments), "")
     return f"what is stored stays, the same command {'goes on from there' if name in RESUMABLE else 'begins anew'}"
 
 
@@ -114,19 +147,22 @@ def _heed_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
-    """Reads the command line; returns the call it asks for.
+def _parse(arguments: Sequence[str]) -> Any:
+    """Reads the command line; returns the dataclass of the command, with a field ``options``.
 
     Raises:
-        SettingsError: If it cannot be read; one line, where the parser prints a box.
+        SettingsError: If it cannot be read; one line instead of the parser's box.
         SystemExit: After --help.
     """
-    deferred = {name: _defer(command) for name, command in COMMANDS.items()}
+    name = next(iter(arguments), "")
+    parsers: dict[str, Any] = {other: _placeholder(summary) for other, summary in COMMANDS.items()}
+    if name in COMMANDS:
+        parsers[name] = _with_options(load_command(name))
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
             return tyro.extras.subcommand_cli_from_dict(
-                deferred, prog="dreamenv", description=dreamenv.__doc__, args=arguments
+                parsers, prog="dreamenv", description=dreamenv.__doc__, args=arguments
             )
     except SystemExit as stop:
         if stop.code in (None, 0):
@@ -136,28 +172,21 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
         raise SettingsError(text.partition(" For full helptext")[0]) from None
 
 
-def _defer(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """Turns a command into one that also takes :class:`Options` and returns its call: parsing ends before it runs."""
+def _placeholder(summary: str) -> Callable[[], None]:
+    """A command that only appears in the list of --help, so that its module is not imported."""
 
-    def parsed(*args: Any, options: Options, **kwargs: Any) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                _import_modules(options.imports)
-                command(*args, **kwargs)
-            except WRONG_INPUT:  # any other error keeps its traceback
-                if options.debug:
-                    traceback.print_exc()
-                raise
+    def listed() -> None:
+        pass
 
-        return run
+    listed.__doc__ = summary
+    return listed
 
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    kind = Annotated[Options, Flat]
-    last = inspect.Parameter("options", inspect.Parameter.KEYWORD_ONLY, default=Options(), annotation=kind)
-    parsed.__doc__, parsed.__name__ = command.__doc__, command.__name__
-    parsed.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, last)}
-    vars(parsed)["__signature__"] = inspect.Signature([*own, last])
-    return parsed
+
+def _with_options(command: type) -> type:
+    """Appends :class:`Options` to the fields of a command."""
+    fields = [("options", Annotated[Options, Flat], dataclasses.field(default=Options()))]
+    namespace = {"__doc__": command.__doc__, "__module__": __name__}
+    return dataclasses.make_dataclass(command.__name__, fields, bases=(command,), frozen=True, namespace=namespace)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""One module per command, named like it: settings at the top; ``run`` imports the rest, so that --help is fast."""

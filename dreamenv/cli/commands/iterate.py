@@ -1,0 +1,44 @@
+"""dreamenv iterate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from dreamenv.cli.options import Flat, Texts, read_recipe
+from dreamenv.cli.output import say, say_next
+from dreamenv.rounds import IterateConfig
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """Collect, train, dream and compare in rounds; the agent of a round collects for the next.
+
+    Attributes:
+        env: Gymnasium id of the real environment; module:id for one that a module registers.
+        world: Folder of the world to be; keeps the round that was best in reality.
+        env_kwargs: Arguments of the environment, key=value; values are JSON, else strings.
+        wrappers: Functions or classes that wrap the environment, module:name.
+        config: Settings.
+    """
+
+    env: str
+    world: Path
+    env_kwargs: Texts = ()
+    wrappers: Texts = ()
+    config: Annotated[IterateConfig, Flat] = IterateConfig()
+
+    def run(self) -> None:
+        """Runs the rounds, plots them and prints their table."""
+        from dreamenv.evaluate.rounds import best_round
+        from dreamenv.reports.plots import plot_rounds
+        from dreamenv.reports.tables import rounds_table
+        from dreamenv.rounds import iterate
+
+        rounds = iterate(read_recipe(self.env, self.env_kwargs, self.wrappers), self.world, self.config)
+        plot_rounds(rounds, self.world / "rounds.png")
+        agent, best = self.world / "agents" / self.config.agent_name, best_round(rounds)
+        say(f"\n{rounds_table(rounds)}\n")
+        say(f"world of round {best.number} in {self.world}, its agent in {agent}; rounds.png in {self.world}")
+        say_next(["compare", "--world", self.world, "--agent", agent])

@@ -1,0 +1,47 @@
+"""Lines that commands print: results, and the command to call next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dreamenv.rollouts import Policy
+    from dreamenv.world import World
+
+DREAMS = 100  # in which a trained agent is scored
+
+
+def say(text: str) -> None:
+    """Prints a result."""
+    print(text)
+
+
+def say_next(*commands: Sequence[str | Path]) -> None:
+    """Prints the commands to choose from for the next step."""
+    print(f"next: {'   or   '.join(map(shell_command, commands))}")
+
+
+def shell_command(arguments: Sequence[str | Path]) -> str:
+    """Quotes a command of dreamenv for a shell."""
+    return shlex.join(["dreamenv", *map(str, arguments)])
+
+
+def say_dreamed(world: World, agent: Policy, seed: int) -> None:
+    """Prints an agent's score in the dream that it was trained in; a hint if it never succeeds there."""
+    from gymnasium.vector import AutoresetMode
+
+    from dreamenv.envs.dream_vector import DreamVectorEnv
+    from dreamenv.evaluate.scores import score
+    from dreamenv.foundation.seeds import spawn
+    from dreamenv.world import seen_by
+
+    env = DreamVectorEnv(seen_by(world, agent), DREAMS, autoreset_mode=AutoresetMode.DISABLED)
+    seeds = spawn(seed, "evaluation", DREAMS)
+    found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
+    success = "" if found.success is None else f"success {found.success:.2f}, "
+    say(f"in {DREAMS} greedy dreams: {success}return {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
+    if found.success == 0.0:
+        say("it met no good ending there, so it has hardly learned: try another --seed, or a longer training")
