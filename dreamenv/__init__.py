@@ -100,7 +100,7 @@ _DEPRECATED = {
     "DivergenceError": "dreamenv.foundation.errors",
     "EpisodeError": "dreamenv.foundation.errors",
     "FitConfig": "dreamenv.training.fit",
-    "HorizonConfig": "dreamenv.reports.horizon",
+    "HorizonConfig": "dreamenv.evaluate.sight",
     "InspectConfig": "dreamenv.reports.results",
     "Inspection": "dreamenv.reports.results",
     "MemoryConfig": "dreamenv.models.mdnrnn.memory",
@@ -116,7 +116,7 @@ _DEPRECATED = {
     "State": "dreamenv.models.base",
     "StorageError": "dreamenv.foundation.errors",
     "StoreError": "dreamenv.foundation.errors",
-    "Trust": "dreamenv.verdict.trust",
+    "Trust": "dreamenv.verdict.judgement",
     "UnsupportedEnvironmentError": "dreamenv.foundation.errors",
     "VectorActionPenalty": "dreamenv.envs.shaping",
     "VisionConfig": "dreamenv.models.mdnrnn.vision",
@@ -128,7 +128,7 @@ _DEPRECATED = {
     "report": "dreamenv.reports.summary",
     "save_linear": "dreamenv.agents.linear",
     "save_vote": "dreamenv.agents.vote",
-    "score_by_sight": "dreamenv.reports.horizon",
+    "score_by_sight": "dreamenv.evaluate.sight",
 }
 
 __all__ = [*_PUBLIC]

@@ -22,13 +22,13 @@ from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.store import EpisodeStore
 from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
 from dreamenv.evaluate.rounds import Round, best_round
+from dreamenv.evaluate.tables import write_comparison
 from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.manifest import MANIFEST
 from dreamenv.foundation.ranges import check_range
 from dreamenv.foundation.recipe import EnvRecipe, as_recipe
 from dreamenv.foundation.seeds import SEEDING, VALIDATION_SEED, spawn_short
-from dreamenv.reports.tables import write_comparison
 from dreamenv.rollouts import Policy
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.mdnrnn import TrainConfig

@@ -20,8 +20,11 @@ from PIL import Image
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, PPOConfig, as_vec_env, compare, load_agent, train_ppo
 from dreamenv.config import WorldConfig, build_model
+from dreamenv.evaluate import film as film_module
 from dreamenv.evaluate.choose import ChooseConfig
 from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.film import write_film
+from dreamenv.evaluate.plots import plot_comparison
 from dreamenv.evaluate.scores import (
     ConstantPolicy,
     Score,
@@ -31,11 +34,8 @@ from dreamenv.evaluate.scores import (
     score,
     summarise,
 )
-from dreamenv.reports import film as film_module
-from dreamenv.reports.film import write_film
-from dreamenv.reports.horizon import HorizonConfig, score_by_sight
-from dreamenv.reports.plots import plot_comparison
-from dreamenv.reports.tables import comparison_table, write_comparison
+from dreamenv.evaluate.sight import HorizonConfig, score_by_sight
+from dreamenv.evaluate.tables import comparison_table, write_comparison
 from dreamenv.rollouts import Outcome
 from dreamenv.world import World
 
@@ -466,10 +466,10 @@ def opened(monkeypatch):
 
     for module, names in {
         "evaluate.compare": ("DreamVectorEnv", "make_reality_vector"),
-        "reports.film": ("DreamVectorEnv", "make_reality_vector"),
+        "evaluate.film": ("DreamVectorEnv", "make_reality_vector"),
         "verdict.trust": ("DreamVectorEnv", "make_reality_vector"),
         "evaluate.choose": ("make_reality_vector",),
-        "reports.horizon": ("make_pseudo_dream",),
+        "evaluate.sight": ("make_pseudo_dream",),
     }.items():
         module = importlib.import_module(f"dreamenv.{module}")
         for name in names:

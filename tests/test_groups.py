@@ -16,9 +16,9 @@ from dreamenv import CompareConfig, compare, make_real
 from dreamenv.evaluate.compare import Comparison
 from dreamenv.evaluate.groups import GROUPS, LOST_STEPS, STUCK_STEPS, SightLog, Track, group_scores, groups_of
 from dreamenv.evaluate.scores import ConstantPolicy, Score, UniformPolicy
+from dreamenv.evaluate.tables import groups_table, write_comparison
 from dreamenv.real.make import make_real_vector
 from dreamenv.real.sight import sight
-from dreamenv.reports.tables import groups_table, write_comparison
 
 ROOT = Path(__file__).parents[1]
 SIDEWALK = "MiniWorld-Sidewalk-v0"

@@ -13,9 +13,9 @@ from dreamenv import EpisodeStore, load_agent, open_loop
 from dreamenv.cli.run import main
 from dreamenv.envs.latent_vector import make_latent_vector
 from dreamenv.envs.pseudo import PseudoDream, make_pseudo_dream
+from dreamenv.evaluate.sight import HorizonConfig, score_by_sight
 from dreamenv.real.make import make_real_vector
 from dreamenv.recordings import record
-from dreamenv.reports.horizon import HorizonConfig, score_by_sight
 from dreamenv.reports.model_report import report_memory
 from dreamenv.reports.tables import open_loop_table
 

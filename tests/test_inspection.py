@@ -28,8 +28,8 @@ from dreamenv.reports.logs import Curve, read_agents, read_curves, read_settings
 from dreamenv.reports.memory import read_memory, trace_mixture
 from dreamenv.reports.page import Plate, Row, Section, render
 from dreamenv.reports.page_agents import agents_section
+from dreamenv.reports.page_curves import _wide
 from dreamenv.reports.page_memory import memory_section
-from dreamenv.reports.page_plots import _wide
 from dreamenv.reports.quantities import (
     autocorrelation,
     autocorrelation_time,
@@ -43,7 +43,7 @@ from dreamenv.reports.quantities import (
 from dreamenv.reports.results import InspectConfig, kinds_of, measure
 from dreamenv.reports.samples import cut_windows, kind_counts, sample_sizes
 from dreamenv.reports.strips import film_strip, room, telling_episodes
-from dreamenv.reports.table import inspection_table
+from dreamenv.reports.tables import inspection_table
 from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
 from dreamenv.world import World
 

@@ -17,11 +17,11 @@ from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.bundle import copy_bundle, world_id
 from dreamenv.cli.run import main
 from dreamenv.data.collect import collect
+from dreamenv.evaluate.plots import plot_rounds
 from dreamenv.evaluate.rounds import best_round
+from dreamenv.evaluate.tables import rounds_table
 from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.recipe import EnvRecipe
-from dreamenv.reports.plots import plot_rounds
-from dreamenv.reports.tables import rounds_table
 from dreamenv.training.fit import warm_start
 
 module = sys.modules["dreamenv.rounds"]

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(str(files("dreamenv")))
 TREES = {path: ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
-PLOTS = [ROOT / "reports" / "page_plots.py", ROOT / "reports" / "plots.py"]
+PLOTS = [ROOT / "evaluate" / "plots.py", ROOT / "foundation" / "figures.py"]  # the former for annotations
 NAMES_TASKS = (ROOT / "worlds", ROOT / "real" / "libraries.py")
 NAME_NO_TASK = [path for path in TREES if not any(path.is_relative_to(place) for place in NAMES_TASKS)]
 INNER_INITS = [path for path in TREES if path.name == "__init__.py" and path.parent != ROOT]

@@ -17,13 +17,13 @@ from dreamenv.cli.run import main
 from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.pseudo import make_pseudo_dream
 from dreamenv.evaluate.choose import ChooseConfig, choose
+from dreamenv.evaluate.film import write_film
 from dreamenv.evaluate.scores import ConstantPolicy
+from dreamenv.evaluate.sight import HorizonConfig, score_by_sight
 from dreamenv.foundation.errors import BundleError, UnsupportedEnvironmentError
 from dreamenv.foundation.manifest import read_files, write_files
 from dreamenv.foundation.recipe import parse_kwargs
 from dreamenv.real.make import make_reality, make_reality_vector
-from dreamenv.reports.film import write_film
-from dreamenv.reports.horizon import HorizonConfig, score_by_sight
 
 PICTURE, MIRROR = "picture_env:Picture-v0", "picture_env:Mirror"
 

@@ -16,10 +16,11 @@ from dreamenv.evaluate.scores import ConstantPolicy, is_success
 from dreamenv.foundation.files import to_json
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.real.make import make_real_vector
-from dreamenv.reports.tables import trust_facts, trust_table
 from dreamenv.rollouts import Outcome, Trajectory, rollout
 from dreamenv.verdict.failures import failures
+from dreamenv.verdict.judgement import LIMITS, Sign, believed, evidence, light
 from dreamenv.verdict.offpolicy import Experience
+from dreamenv.verdict.show import trust_facts, trust_table
 from dreamenv.verdict.signals import (
     FEW_SUCCESSES,
     Records,
@@ -32,7 +33,7 @@ from dreamenv.verdict.signals import (
     shortfall,
     strangest_moments,
 )
-from dreamenv.verdict.trust import LIMITS, Sign, believed, dream, evidence, light
+from dreamenv.verdict.trust import dream
 
 FEW = TrustConfig(dreams=40, gamma=0.95)
 

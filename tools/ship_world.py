@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 import dreamenv
 from dreamenv.bundle import CARD, CONFIG, WEIGHTS, copy_bundle
 from dreamenv.evaluate.compare import Comparison
+from dreamenv.evaluate.tables import comparison_table
 from dreamenv.foundation.manifest import read_files, write_files
-from dreamenv.reports.tables import comparison_table
 
 ROOT = Path(__file__).parents[1]
 AGENTS = ("ppo", "linear")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dreamenv.reports.logs import AgentLog
 from dreamenv.reports.page import Plate, Row, Section
-from dreamenv.reports.page_plots import draw_curves
+from dreamenv.reports.page_curves import draw_curves
 from dreamenv.reports.results import Inspection
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, new_figure, new_panel, png
 from dreamenv.reports.logs import Curve
 from dreamenv.reports.page import Plate
-from dreamenv.reports.page_plots import draw_curves, draw_panels
 
 STEP = "gradient step"
 MEANINGS = {
@@ -31,7 +33,7 @@ def losses_plate(title: str, curves: Sequence[Curve], good: str) -> Plate:
     if not found:
         return Plate(title, "Missing: the world's folder has no event files of this training.")
     meanings = "; ".join(f"{curve.name}: {MEANINGS[curve.name]}" for curve in found if curve.name in MEANINGS)
-    return Plate(title, f"What is minimised, and its parts. {meanings}.", good, draw_panels(found, STEP))
+    return Plate(title, f"What is minimised, and its parts. {meanings}.", good, _draw_panels(found, STEP))
 
 
 def gradient_plates(curves: Sequence[Curve], terms: Sequence[str], good_norms: str) -> tuple[Plate, ...]:
@@ -68,3 +70,36 @@ def pick(curves: Sequence[Curve], names: Sequence[str]) -> list[Curve]:
     """The curves of these names, in the order of the names."""
     known = {curve.name: curve for curve in curves}
     return [known[name] for name in names if name in known]
+
+
+def _draw_panels(curves: Sequence[Curve], unit: str) -> bytes:
+    """Curves below each other, each with a scale of its own."""
+    figure = new_figure(PAGE_WIDTH, 0.5 + 1.35 * len(curves))
+    panels = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, curve, colour in zip(panels, curves, PAGE.palette(len(curves)), strict=True):
+        axes.plot(curve.steps, curve.values, color=colour, linewidth=1.1)
+        axes.set_ylabel(curve.name, fontsize=9)
+        axes.grid(alpha=0.3)
+        if _wide([curve]):
+            axes.set_yscale("log")
+    panels[-1].set_xlabel(unit)
+    return png(figure)
+
+
+def draw_curves(curves: Sequence[Curve], unit: str, label: str, *, log: bool = False) -> bytes:
+    """Curves in one panel; with ``log`` on a logarithmic scale where they span more than one can see else."""
+    figure, axes = new_panel(3.2)
+    for curve, colour in zip(curves, PAGE.palette(len(curves)), strict=True):
+        marker = "o" if len(curve.steps) < 30 else ""
+        axes.plot(curve.steps, curve.values, marker=marker, markersize=3.5, color=colour, label=curve.name)
+    axes.set(xlabel=unit, ylabel=label, yscale="log" if log and _wide(curves) else "linear")
+    if len(curves) > 1:
+        axes.legend(fontsize=9)
+    return png(figure)
+
+
+def _wide(curves: Sequence[Curve]) -> bool:
+    """Whether the bulk of the values spans more than a linear scale shows; a few may be 0, as at a warm-up's begin."""
+    values = np.concatenate([curve.values for curve in curves])
+    low, high = np.quantile(values, (0.05, 0.95))
+    return bool(values.min() >= 0.0 and low > 0.0 and high > 30.0 * low)

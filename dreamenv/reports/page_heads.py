@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, REFERENCE, new_figure, new_panel, png
 from dreamenv.models.heads import EndingRule
 from dreamenv.reports.heads import HeadInspection, base_rate
 from dreamenv.reports.page import Plate, Row, Section
-from dreamenv.reports.page_plots import draw_calibration, draw_precision_recall
 from dreamenv.reports.results import Inspection
 
 RULES: Mapping[EndingRule, str] = {
@@ -68,7 +70,7 @@ def _plates(inspection: Inspection) -> tuple[Plate, ...]:
             "Intervals touch the dashed line. Points above it: endings come more often than the dream believes, so "
             "that it is too safe or too stingy. Points below it: the dream ends too often, or promises goals that are "
             "not there, which agents exploit.",
-            draw_calibration(inspection.heads),
+            _draw_calibration(inspection.heads),
         ),
         Plate(
             "Precision and recall",
@@ -76,10 +78,57 @@ def _plates(inspection: Inspection) -> tuple[Plate, ...]:
             "stands where the probability is one half.",
             "A curve along the top right corner, with the cross in that corner. A curve that falls early confuses the "
             "ending with steps before it, by a frame or two or altogether.",
-            draw_precision_recall(inspection.heads),
+            _draw_precision_recall(inspection.heads),
         ),
     )
 
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _draw_calibration(heads: Sequence[HeadInspection]) -> bytes:
+    """Predicted and observed shares of endings, on a plain scale and on one that shows small probabilities."""
+    figure = new_figure(PAGE_WIDTH, 3.5)
+    for axes, scale in zip(figure.subplots(1, 2), ("linear", "log"), strict=True):
+        low = 0.0 if scale == "linear" else 1e-5
+        axes.plot([low, 1.0], [low, 1.0], **REFERENCE)
+        for head, colour in zip(heads, PAGE.palette(len(heads)), strict=True):
+            bins = head.calibration
+            x, y = np.array([b.predicted for b in bins]), np.array([b.observed for b in bins])
+            reach = np.array([[max(b.observed - b.low, 0.0), max(b.high - b.observed, 0.0)] for b in bins]).T
+            axes.errorbar(
+                np.maximum(x, low),
+                np.maximum(y, low),
+                reach,
+                fmt="o",
+                markersize=4,
+                color=colour,
+                label=head.report.kind,
+            )
+        axes.set(xscale=scale, yscale=scale, xlabel="predicted probability")
+        axes.set(xlim=(0.6 * low - 0.02 * (low == 0.0), 1.05 + 0.35 * (low > 0.0)))
+        axes.set(ylim=axes.get_xlim())
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("share that ended so")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+    return png(figure)
+
+
+def _draw_precision_recall(heads: Sequence[HeadInspection]) -> bytes:
+    """Precision against recall of every kind of ending; a cross where the probability is one half."""
+    figure, axes = new_panel(3.6)
+    for head, colour in zip(heads, PAGE.palette(len(heads)), strict=True):
+        curve, report = head.curve, head.report
+        if curve.recall:
+            label = f"{report.kind}, average precision {head.average_precision:.3f}"
+            axes.step(
+                (0.0, *curve.recall), (curve.precision[0], *curve.precision), where="pre", color=colour, label=label
+            )
+        if report.precision is not None and report.recall is not None:
+            axes.plot(report.recall, report.precision, "X", color=colour, markersize=10, markeredgecolor="black")
+    axes.set(xlabel="recall: share of the endings that are found", ylabel="precision: share that is right")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=9, loc="lower left")
+    return png(figure)

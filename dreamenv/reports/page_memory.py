@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, REFERENCE, new_figure, new_panel, page_frames, png
+from dreamenv.reports.memory import MemoryInspection, MixtureTrace
 from dreamenv.reports.model_report import SUMMED_STEPS
 from dreamenv.reports.page import Plate, Row, Section
 from dreamenv.reports.page_curves import gradient_plates, losses_plate
-from dreamenv.reports.page_plots import draw_mixture, draw_open_loop, draw_strip, draw_weights
 from dreamenv.reports.results import Inspection
 from dreamenv.reports.strips import FilmStrip
+from dreamenv.reports.vision import VisionInspection
 
 
 def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Section:
@@ -119,7 +123,7 @@ def _strip(strip: FilmStrip) -> Plate:
         f"dreamed ones; between them the real ones as V draws them, the best that a dream can look. {dream}",
         "After 1 step the rows agree. After 5 and 15 things are where they should be, while texture drifts. After 50 "
         f"it may be another place, but one that could exist.{there}",
-        draw_strip(strip),
+        _draw_strip(strip),
     )
 
 
@@ -138,7 +142,7 @@ def _open_loop(inspection: Inspection) -> Plate:
         "episodes. Dotted: a draw from V's posterior of the very frame. Dashed: one of any other frame.",
         "One step on it is close to the dotted line, and it rises slowly. A curve at the dashed line knows no more of "
         "what came than a frame picked at random; one above it dreams of frames that do not exist.",
-        draw_open_loop(inspection.memory, inspection.vision),
+        _draw_open_loop(inspection.memory, inspection.vision),
     )
 
 
@@ -153,13 +157,66 @@ def _mixture_plates(inspection: Inspection) -> tuple[Plate, ...]:
             "The black line runs through large dots. Sigmas are small while nothing new comes into view, and grow, or "
             "the weights part, where the future is open. Bands of all colours: every component has its moments. "
             "Colours with the same means and sigmas all along are copies.",
-            draw_mixture(memory.trace),
+            _draw_mixture(memory.trace),
         ),
         Plate(
             "How evenly components are used",
             "Mean weight of the likeliest component of each step, of the next one, and so on.",
             "The first leads and the others follow. A first one at 1 means that the mixture is one Gaussian; equal "
             "bars mean that the components are copies of each other, or that nothing decides between them.",
-            draw_weights(memory),
+            _draw_weights(memory),
         ),
     )
+
+
+def _draw_strip(strip: FilmStrip) -> bytes:
+    """Real frames, the same as V sees them, and dreamed ones."""
+    captions = ["last frame seen", *(f"{n} step{'s' if n > 1 else ''} on" for n in strip.horizons[1:])]
+    return page_frames({"real": strip.real, "real, by V": strip.seen, "dreamed": strip.dreamed}, captions)
+
+
+def _draw_open_loop(memory: MemoryInspection, vision: VisionInspection) -> bytes:
+    """Distance of the dreamed z from the real one by horizon, between a perfect dream's and a stranger's."""
+    figure, axes = new_panel(3.2)
+    horizons = [loop.horizon for loop in memory.open_loop]
+    axes.plot(horizons, [loop.z_error for loop in memory.open_loop], "o-", color=PAGE.colours[0], label="dream")
+    axes.axhline(vision.error_of_strangers, label="an unrelated frame", **REFERENCE)
+    axes.axhline(vision.error_of_noise, label="a perfect dream", **(REFERENCE | {"linestyle": ":"}))
+    axes.set(xscale="log", xlabel="steps dreamed", ylabel="distance in z", ylim=(0.0, None))
+    axes.set_xticks(horizons, [str(horizon) for horizon in horizons])
+    axes.minorticks_off()
+    axes.legend(fontsize=9)
+    return png(figure)
+
+
+def _draw_mixture(trace: MixtureTrace) -> bytes:
+    """Weights, means with the z that came, standard deviations, and entropy of a mixture over an episode."""
+    figure = new_figure(PAGE_WIDTH, 7.2)
+    weights, means, scales, entropy = figure.subplots(4, 1, sharex=True, height_ratios=(1.0, 1.7, 1.0, 1.0))
+    steps, colours = np.arange(1, len(trace.z) + 1), PAGE.palette(len(trace.weights))
+    weights.stackplot(steps, *trace.weights, colors=colours, linewidth=0)
+    for colour, share, mean, scale in zip(colours, trace.weights, trace.means, trace.scales, strict=True):
+        means.scatter(steps, mean, s=40.0 * np.array(share) + 0.3, color=colour, linewidth=0, alpha=0.7)
+        scales.plot(steps, scale, color=colour, linewidth=1.0)
+    means.plot(steps, trace.z, color="black", linewidth=1.0, label="z that came")
+    means.legend(fontsize=8, loc="upper right")
+    entropy.plot(steps, trace.entropy, color="black", linewidth=1.0)
+    entropy.axhline(np.log(len(trace.weights)), **REFERENCE)
+    weights.set(ylabel="weights", ylim=(0.0, 1.0))
+    means.set(ylabel=f"means, dimension {trace.dimension}")
+    scales.set(ylabel="sigmas", yscale="log")
+    entropy.set(ylabel="entropy, nats", xlabel="step of the episode", ylim=(0.0, None))
+    for axes in (means, scales, entropy):
+        axes.grid(alpha=0.3)
+    return png(figure)
+
+
+def _draw_weights(memory: MemoryInspection) -> bytes:
+    """Mean weights of the components, ordered at every step."""
+    figure, axes = new_panel(2.6)
+    places = np.arange(1, memory.components + 1)
+    axes.bar(places, memory.ordered_weights, color=PAGE.colours[0], width=0.6)
+    for place, value in zip(places, memory.ordered_weights, strict=True):
+        axes.annotate(f"{value:.2f}", (place, value), ha="center", va="bottom", fontsize=9)
+    axes.set(xlabel="component, likeliest first", ylabel="mean weight", xticks=places, ylim=(0.0, 1.1))
+    return png(figure)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from dreamenv.foundation.figures import PAGE, REFERENCE, new_panel, page_frames, png
 from dreamenv.reports.page import Plate, Row, Section
 from dreamenv.reports.page_curves import gradient_plates, losses_plate
-from dreamenv.reports.page_plots import draw_dependence, draw_kl, draw_reconstructions, draw_spectrum
 from dreamenv.reports.results import Inspection
-from dreamenv.reports.vision import Reconstructions
+from dreamenv.reports.vision import Reconstructions, VisionInspection
 
 
 def vision_section(inspection: Inspection, frames: Reconstructions) -> Section:
@@ -76,7 +78,7 @@ def _reconstructions(frames: Reconstructions) -> Plate:
         "Everything that matters for the task is there in every column, small things above all: a missing goal is a "
         "goal the agent cannot learn to see. Blurred texture does little harm. The same grey in every column is a "
         "collapsed V.",
-        draw_reconstructions(frames),
+        _draw_reconstructions(frames),
     )
 
 
@@ -89,7 +91,7 @@ def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
             "active if its posterior mean varies by more than 0.01 over the frames (Burda et al. 2015).",
             "Many dimensions share the load and fall off smoothly; the rest are at 0 and cost nothing. All at 0 is a "
             "collapsed V, a single giant one a V that learned little but brightness.",
-            draw_kl(vision),
+            _draw_kl(vision),
         ),
         Plate(
             "Spectrum of the latent means",
@@ -97,7 +99,7 @@ def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
             "the exponential of their entropy (Roy and Vetterli 2007).",
             "A gentle slope without a cliff at the left, and an effective rank near the number of active dimensions. "
             "A steep start means that few directions hold all there is.",
-            draw_spectrum(vision),
+            _draw_spectrum(vision),
         ),
         Plate(
             "Dependence between latent dimensions",
@@ -109,6 +111,53 @@ def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
             f"Dark. Active pairs are below or not far above {vision.dependence_chance:.3f}, which chance alone rarely "
             "exceeds. Given h, M draws the dimensions apart from each other, all but for the component of a joint "
             "mixture: what a bright pair has in common, h must tell, or dreams combine what no frame does.",
-            draw_dependence(vision),
+            _draw_dependence(vision),
         ),
     )
+
+
+def _draw_kl(vision: VisionInspection) -> bytes:
+    """KL of every latent dimension, largest first."""
+    figure, axes = new_panel(2.9)
+    order = np.argsort(vision.kl)[::-1]
+    colours = np.where(vision.active[order], PAGE.colours[0], "#c9c9c9")
+    axes.bar(np.arange(1, len(order) + 1), np.array(vision.kl)[order], color=colours, width=0.85)
+    axes.set(xlabel="latent dimension, by KL (grey: not active)", ylabel="KL (nats)")
+    return png(figure)
+
+
+def _draw_spectrum(vision: VisionInspection) -> bytes:
+    """Normalised singular values of the latent means."""
+    figure, axes = new_panel(2.9)
+    values = vision.singular_values
+    axes.plot(np.arange(1, len(values) + 1), values, "o-", markersize=3.5, color=PAGE.colours[0])
+    axes.axhline(1.0 / len(values), label="all directions alike", **REFERENCE)
+    label = f"effective rank {vision.effective_rank:.1f}"
+    axes.axvline(max(vision.effective_rank, 1.0), color=PAGE.colours[1], label=label)
+    axes.set(xlabel="direction", ylabel="share of all singular values", ylim=(0.0, None))
+    axes.legend(fontsize=9)
+    return png(figure)
+
+
+def _draw_dependence(vision: VisionInspection) -> bytes:
+    """HSIC between all pairs of latent dimensions, those with much KL first."""
+    figure, axes = new_panel(4.3)
+    order = np.argsort(vision.kl)[::-1]
+    values = np.array(vision.dependence)[np.ix_(order, order)]
+    np.fill_diagonal(values, np.nan)
+    edges = (0.5, len(order) + 0.5)
+    top = max(3.0 * vision.dependence_chance, float(np.nanmax(values)) if len(order) > 1 else 0.0, 1e-3)
+    image = axes.imshow(values, cmap="viridis", vmin=0.0, vmax=top, extent=(*edges, *edges[::-1]))
+    figure.colorbar(image, ax=axes, label=f"normalised HSIC (chance: below {vision.dependence_chance:.3f})")
+    if 0 < (active := int(vision.active.sum())) < len(order):
+        for line in (axes.axhline, axes.axvline):
+            line(active + 0.5, color="white", linewidth=1.0)
+    axes.set(xlabel="latent dimension, by KL", ylabel="latent dimension, by KL")
+    axes.grid(False)
+    return png(figure)
+
+
+def _draw_reconstructions(frames: Reconstructions) -> bytes:
+    """Real frames, and below each what V makes of it, from the best to the worst."""
+    captions = [f"{error:.4f}" for error in frames.error]
+    return page_frames({"real": frames.real, "by V": frames.reconstructed}, captions)

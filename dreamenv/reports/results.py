@@ -13,13 +13,14 @@ from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
 from dreamenv.data.episodes import Episode, evenly_spaced
 from dreamenv.data.store import EpisodeStore
+from dreamenv.evaluate.sight import HorizonConfig
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_seeds
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.recordings import ending_index, record
 from dreamenv.reports.heads import HeadInspection, inspect_heads
-from dreamenv.reports.horizon import HorizonConfig, open_loop
+from dreamenv.reports.horizon import open_loop
 from dreamenv.reports.logs import AgentLog, Curve, read_agents, read_curves, read_settings
 from dreamenv.reports.memory import MemoryInspection, Readings, inspect_memory, read_memory
 from dreamenv.reports.model_report import report_memory

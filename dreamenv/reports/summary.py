@@ -15,11 +15,11 @@ from dreamenv.data.endings import ending_kinds
 from dreamenv.data.episodes import Episode, evenly_spaced_frames
 from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
+from dreamenv.foundation.figures import plot_frames
 from dreamenv.foundation.files import write_json
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.recordings import record
 from dreamenv.reports.model_report import MemoryReport, report_memory
-from dreamenv.reports.plots import plot_reconstructions
 from dreamenv.reports.vision_report import COLOURS, MAX_FRAMES, SATURATION, VisionReport, dominance, report_vision
 from dreamenv.world import World
 
@@ -65,7 +65,7 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
     frames = telling_frames(episodes)
     with torch.inference_mode():
         state = world.start(torch.from_numpy(frames))
-        plot_reconstructions(frames, world.decode(state), folder / "reconstructions.png")
+        plot_frames({"real": frames, "by V": world.decode(state)}, folder / "reconstructions.png")
     return result
 
 

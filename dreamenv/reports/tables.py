@@ -1,105 +1,19 @@
-"""Results as text, CSV and JSON."""
+"""Measurements of worlds as text."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from dreamenv.evaluate.compare import Comparison
-from dreamenv.evaluate.groups import GROUPS, GroupScore
-from dreamenv.evaluate.rounds import Round, best_round
-from dreamenv.evaluate.scores import Place, Score
-from dreamenv.foundation.files import write_bytes, write_json
 from dreamenv.reports.horizon import OpenLoop
 from dreamenv.reports.model_report import SUMMED_STEPS, MemoryReport
+from dreamenv.reports.page_agents import agent_rows
+from dreamenv.reports.page_heads import head_rows
+from dreamenv.reports.page_memory import memory_rows
+from dreamenv.reports.page_vision import vision_rows
+from dreamenv.reports.results import Inspection
 from dreamenv.reports.vision_report import VisionReport
-from dreamenv.verdict.signals import FEW_SUCCESSES
-from dreamenv.verdict.trust import Trust
-
-_LISTS = ("returns", "lengths", "successes", "seeds")
-_ROUND_COLUMNS: dict[str, tuple[Place, bool]] = {  # place, deterministic
-    "dream, greedy": ("dream", True),
-    "real, greedy": ("real", True),
-    "real, sampling": ("real", False),  # older records have it
-}
-
-
-def comparison_table(comparison: Comparison, style: str = "simple") -> str:
-    """A row per policy and place, 79 columns wide at most; ``style`` is one of tabulate's formats."""
-    return scores_table(sorted(comparison.scores, key=_order), style)
-
-
-def scores_table(scores: Iterable[Score], style: str = "simple") -> str:
-    """A row per score."""
-    rows = [
-        (
-            score.policy,
-            "real" if score.temperature is None else f"dream {score.temperature:g}",
-            "-" if score.success is None else f"{score.success:.2f}",
-            _short(score.mean),
-            _short(score.std),
-            f"[{_short(score.low)}, {_short(score.high)}]",
-            f"{score.length:.0f}",
-        )
-        for score in scores
-    ]
-    headers = ("policy", "place", "success", "return", "std", "95% interval", "steps")
-    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
-
-
-def groups_table(groups: Iterable[GroupScore], style: str = "simple") -> str:
-    """A row per group and policy; groups without episodes have none."""
-    rows = [
-        (
-            score.group,
-            score.policy,
-            len(score.seeds),
-            "-" if score.success is None else f"{score.success:.2f}",
-            "-" if score.low is None or score.high is None else f"[{score.low:.2f}, {score.high:.2f}]",
-        )
-        for score in sorted(groups, key=lambda score: (GROUPS.index(score.group), score.baseline, score.policy))
-        if score.seeds
-    ]
-    headers = ("real episodes", "policy", "count", "success", "95% interval")
-    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
-
-
-def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Writes ``comparison.json``, with every episode, and ``comparison.csv``, a line per score."""
-    write_json(folder / "comparison.json", dataclasses.asdict(comparison))
-    file = io.StringIO()
-    names = [field.name for field in dataclasses.fields(Score) if field.name not in _LISTS]
-    writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(score) for score in comparison.scores)
-    write_bytes(folder / "comparison.csv", file.getvalue().encode())
-
-
-def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
-    """A row per round of an iteration, the best marked; success and mean return."""
-    kept = best_round(rounds)
-    scores = [
-        {(score.place, score.deterministic): _brief(score) for score in one.comparison.scores if not score.baseline}
-        for one in rounds
-    ]
-    columns = {name: key for name, key in _ROUND_COLUMNS.items() if any(key in named for named in scores)}
-    rows = [
-        (
-            one.number,
-            f"{one.frames:,}",
-            *(named.get(key, "-") for key in columns.values()),
-            "kept" if one is kept else "",
-        )
-        for one, named in zip(rounds, scores, strict=True)
-    ]
-    return tabulate(rows, ("round", "frames", *columns, ""), tablefmt=style, disable_numparse=True)
 
 
 def open_loop_table(results: Sequence[OpenLoop]) -> str:
@@ -173,82 +87,12 @@ def _explained(report: MemoryReport) -> str:
     return f" (R2 against the mean: {report.reward_r2:.2f} per step{summed})"
 
 
-def trust_table(trust: Trust) -> str:
-    """The verdict with its reasons, every sign, and the gaps."""
-    rows = [
-        (sign.light, sign.name, f"{sign.value:.2f}", f"{sign.limits.amber:g}, {sign.limits.red:g}", sign.limits.says)
-        for sign in trust.signs
-    ]
-    parts = [tabulate(rows, ("", "sign", "value", "amber, red from", "a warning means that"), disable_numparse=True)]
-    if trust.gaps:
-        gaps = [
-            (
-                f"{gap.temperature:g}",
-                gap.quantity,
-                *(_short(value) for value in (gap.dream, gap.real, gap.difference)),
-                f"[{_short(gap.low)}, {_short(gap.high)}]",
-            )
-            for gap in trust.gaps
-        ]
-        heads = ("temperature", "quantity", "dream", "real", "gap", "95% interval")
-        parts.append(tabulate(gaps, heads, disable_numparse=True))
-        parts.append(f"The dream of temperature {trust.best_temperature:g} predicts the real return best.")
-    if trust.failures:
-        promised = sum(failure.promised for failure in trust.failures) / len(trust.failures)
-        stuck = sum(not failure.terminated for failure in trust.failures)
-        parts.append(
-            f"From the middle of {len(trust.failures)} real failures ({stuck} ran out of time) the dream promises "
-            f"success in {promised:.0%} of cases."
-        )
-    return "\n\n".join([*parts, _verdict(trust)])
-
-
-def trust_facts(trust: Trust) -> dict[str, Any]:
-    """Everything but the pictures, as JSON has it; a sign that is not a number has no value."""
-    lists = {
-        name: [dataclasses.asdict(part) for part in getattr(trust, name)] for name in ("signs", "gaps", "failures")
-    }
-    for sign in lists["signs"]:
-        sign["value"] = None if math.isnan(sign["value"]) else sign["value"]
-    facts = {
-        "light": trust.light,
-        "reasons": trust.reasons,
-        "believed": trust.believed,
-        "recorded_successes": trust.successes,
-        "best_temperature": trust.best_temperature,
-    }
-    return {**facts, **lists, "dream": dataclasses.asdict(trust.dream)}
-
-
-def _verdict(trust: Trust) -> str:
-    if trust.light == "green":
-        nothing = " But no dreamed episode ended well: there is hardly anything to believe."
-        fails = trust.dream.success == 0.0
-        return f"GREEN: no sign speaks against the dreamed return of {_short(trust.dream.mean)}.{nothing * fails}"
-    promise, believed = _short(trust.dream.mean), _short(trust.believed)
-    if trust.light == "cannot tell":
-        return f"CANNOT TELL whether the dreamed return of {promise} can be believed: {'; '.join(trust.reasons)}."
-    few = trust.successes is not None and trust.successes < FEW_SUCCESSES
-    count = f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."
-    return (
-        f"{trust.light.upper()}: {'; '.join(trust.reasons)}. "
-        f"Of the dreamed return of {promise} the records leave {believed}.{count if few else ''}"
-    )
-
-
-def _brief(score: Score) -> str:
-    return f"{'-' if score.success is None else f'{score.success:.2f}'} / {_short(score.mean)}"
-
-
 def _exact(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _short(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10.0 else f"{value:.1f}" if abs(value) < 100.0 else f"{value:.0f}"
-
-
-def _order(score: Score) -> tuple[bool, str, float]:
-    """The agent before the baselines; then by policy, dreams from cold to hot, reality last."""
-    temperature = float("inf") if score.temperature is None else score.temperature
-    return score.baseline, score.policy, temperature
+def inspection_table(inspection: Inspection) -> str:
+    """A row per number; what good looks like, the page says."""
+    groups = {"V": vision_rows, "M": memory_rows, "heads": head_rows, "C": agent_rows}
+    rows = [(part, row.name, row.value) for part, read in groups.items() for row in read(inspection)]
+    return tabulate(rows, ("", "quantity", "value"), disable_numparse=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 import dreamenv
+from dreamenv.evaluate.sight import HorizonConfig
 from dreamenv.models.latent import Mixture, MixtureKind
 from dreamenv.recordings import record
-from dreamenv.reports.horizon import HorizonConfig, open_loop
+from dreamenv.reports.horizon import open_loop
 from dreamenv.reports.model_report import one_step_loss
 from dreamenv.world import Trace
 from experiments.runner import Study

@@ -11,7 +11,7 @@ import torch
 
 import dreamenv
 from benchmarks.speed.training import seconds_per_step
-from dreamenv.reports.plots import plot_frames
+from dreamenv.foundation.figures import plot_frames
 from dreamenv.reports.summary import report, telling_frames
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dreamenv
-from dreamenv.reports.plots import plot_rounds
-from dreamenv.reports.tables import rounds_table
+from dreamenv.evaluate.plots import plot_rounds
+from dreamenv.evaluate.tables import rounds_table
 from dreamenv.worlds.takecover.presets import ITERATE
 from experiments.runner import Job, Jobs, once
 from experiments.show import Layout, Row, cells, first

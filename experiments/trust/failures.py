@@ -14,10 +14,10 @@ import torch
 from tabulate import tabulate
 
 import dreamenv
+from dreamenv.foundation.figures import plot_frames
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.seeds import VALIDATION_SEED
-from dreamenv.reports.plots import plot_frames
 from experiments.show import Row
 
 SHOWN = (0, 10, 20, 50, 100, 149)  # steps in the picture

@@ -6,7 +6,7 @@ import torch
 from tabulate import tabulate
 
 from dreamenv.reports.model_report import area_under_curve
-from dreamenv.verdict.trust import LIMITS, Sign, light
+from dreamenv.verdict.judgement import LIMITS, Sign, light
 from experiments.show import Row, grouped
 
 RIDGES = (1.0, 10.0, 100.0)

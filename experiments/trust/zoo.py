@@ -17,8 +17,9 @@ from dreamenv.agents.store import WEIGHTS, read_agent
 from dreamenv.evaluate.scores import summarise
 from dreamenv.foundation.errors import BundleError
 from dreamenv.rollouts import Outcome
+from dreamenv.verdict.judgement import LIMITS, believed
 from dreamenv.verdict.signals import Records, novelty, read_records, shortfall
-from dreamenv.verdict.trust import LIMITS, believed, dream, signals
+from dreamenv.verdict.trust import dream, signals
 from experiments.runner import Job, Jobs, once, stored
 from experiments.show import Layout, Row, cells, first
 from experiments.trust.judgement import CANDIDATES, RIDGES, doubt, halves, judgement

@@ -33,8 +33,8 @@ class Choose:
         from dreamenv.agents.store import find_agent
         from dreamenv.bundle import copy_bundle, load
         from dreamenv.evaluate.choose import choose
+        from dreamenv.evaluate.tables import scores_table
         from dreamenv.foundation.files import write_json
-        from dreamenv.reports.tables import scores_table
 
         world = load(self.world)
         scores = choose(world, {agent: agent_for(world, agent) for agent in self.agents}, self.config)

@@ -33,9 +33,9 @@ class Compare:
         """Compares, and writes tables, a plot and a film."""
         from dreamenv.bundle import load
         from dreamenv.evaluate.compare import compare
-        from dreamenv.reports.film import write_film
-        from dreamenv.reports.plots import plot_comparison
-        from dreamenv.reports.tables import comparison_table, groups_table, write_comparison
+        from dreamenv.evaluate.film import write_film
+        from dreamenv.evaluate.plots import plot_comparison
+        from dreamenv.evaluate.tables import comparison_table, groups_table, write_comparison
 
         world, home = load(self.world), results_home(self.world)
         agent, folder = agent_for(world, self.agent), self.out or home / "compare" / Path(self.agent).name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from dreamenv.cli.inputs import agent_for, results_home
 from dreamenv.cli.options import Flat
 from dreamenv.cli.output import say
-from dreamenv.reports.horizon import HorizonConfig
+from dreamenv.evaluate.sight import HorizonConfig
 
 if TYPE_CHECKING:
     from dreamenv.reports.horizon import OpenLoop
@@ -36,10 +36,10 @@ class Horizon:
     def run(self) -> None:
         """Measures both, and writes numbers and a plot."""
         from dreamenv.bundle import load
+        from dreamenv.evaluate.sight import score_by_sight
+        from dreamenv.evaluate.tables import scores_table
         from dreamenv.foundation.files import write_json
-        from dreamenv.reports.horizon import score_by_sight
         from dreamenv.reports.plots import plot_horizons
-        from dreamenv.reports.tables import scores_table
 
         world, home = load(self.world), results_home(self.world)
         agent, folder = agent_for(world, self.agent), self.out or home / "horizon" / Path(self.agent).name

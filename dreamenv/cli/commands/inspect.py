@@ -32,7 +32,7 @@ class Inspect:
         """Writes the page and the numbers, and prints their table."""
         from dreamenv.bundle import load
         from dreamenv.reports.inspect import inspect
-        from dreamenv.reports.table import inspection_table
+        from dreamenv.reports.tables import inspection_table
 
         world, home = load(self.world), results_home(self.world)
         folder = self.out or home / "inspection"

@@ -31,9 +31,9 @@ class Iterate:
 
     def run(self) -> None:
         """Runs the rounds, plots them and prints their table."""
+        from dreamenv.evaluate.plots import plot_rounds
         from dreamenv.evaluate.rounds import best_round
-        from dreamenv.reports.plots import plot_rounds
-        from dreamenv.reports.tables import rounds_table
+        from dreamenv.evaluate.tables import rounds_table
         from dreamenv.rounds import iterate
 
         rounds = iterate(read_recipe(self.env, self.env_kwargs, self.wrappers), self.world, self.config)

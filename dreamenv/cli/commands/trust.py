@@ -34,8 +34,7 @@ class Trust:
         """Measures the signs, and writes the verdict and a strip of the strangest moments."""
         from dreamenv.bundle import load
         from dreamenv.foundation.files import write_json
-        from dreamenv.reports.plots import plot_strip
-        from dreamenv.reports.tables import trust_facts, trust_table
+        from dreamenv.verdict.show import plot_strip, trust_facts, trust_table
         from dreamenv.verdict.trust import trust
 
         world, home = load(self.world), results_home(self.world)
