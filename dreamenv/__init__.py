@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from dreamenv.agents.evolve import evolve as evolve
     from dreamenv.agents.linear import LinearAgent as LinearAgent
     from dreamenv.agents.load import load_agent as load_agent
-    from dreamenv.agents.ppo import PPOConfig as PPOConfig
     from dreamenv.agents.ppo import train_ppo as train_ppo
+    from dreamenv.agents.ppo_config import PPOConfig as PPOConfig
+    from dreamenv.agents.registry import register_agent as register_agent
     from dreamenv.agents.sb3 import as_vec_env as as_vec_env
     from dreamenv.agents.sb3 import save_sb3 as save_sb3
     from dreamenv.bundle import load as load
@@ -72,13 +73,14 @@ _PUBLIC = {
     "evolve": "dreamenv.agents.evolve",
     "EvolveConfig": "dreamenv.agents.evolve",
     "train_ppo": "dreamenv.agents.ppo",
-    "PPOConfig": "dreamenv.agents.ppo",
+    "PPOConfig": "dreamenv.agents.ppo_config",
     "as_vec_env": "dreamenv.agents.sb3",
     "save_sb3": "dreamenv.agents.sb3",
     "LinearAgent": "dreamenv.agents.linear",
     "load_agent": "dreamenv.agents.load",
     "Policy": "dreamenv.rollouts",
     "rollout": "dreamenv.rollouts",
+    "register_agent": "dreamenv.agents.registry",
     "iterate": "dreamenv.rounds",
     "IterateConfig": "dreamenv.rounds",
     "compare": "dreamenv.evaluate.compare",

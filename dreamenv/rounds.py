@@ -15,7 +15,7 @@ from dreamenv.agents.dreams import DreamConfig
 from dreamenv.agents.evolve import EvolveConfig
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.observing import ObservingAgent
-from dreamenv.agents.ppo import PPOConfig
+from dreamenv.agents.ppo_config import PPOConfig
 from dreamenv.agents.registry import kind_of_settings, train_agent
 from dreamenv.bundle import copy_bundle, load
 from dreamenv.data.collect import CollectConfig, collect

@@ -1,6 +1,7 @@
 """Rounds of collecting with the dream's agent, training on, and comparing."""
 
 import dataclasses
+import importlib
 import json
 import sys
 
@@ -25,7 +26,7 @@ from dreamenv.foundation.recipe import EnvRecipe
 from dreamenv.training.fit import warm_start
 
 module = sys.modules["dreamenv.rounds"]
-ppo_module = sys.modules["dreamenv.agents.ppo"]
+ppo_module = importlib.import_module("dreamenv.agents.ppo")
 compare_module = sys.modules["dreamenv.evaluate.compare"]
 
 CONFIG = IterateConfig(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dreamenv
+from dreamenv.cli.run import COMMANDS
 
 TREE = ast.parse(Path(dreamenv.__file__).read_text())
 HEAVY = ["cma", "scipy", "matplotlib", "stable_baselines3", "tensorboard", "tyro"]
@@ -69,3 +70,15 @@ def test_everything_can_be_imported_at_once():
 def test_importing_the_package_loads_nothing_heavy_and_registers_its_environments():
     code = "import dreamenv\nfrom gymnasium import registry\nassert {'Dream-v0', 'DreamSidewalk-v0'} <= set(registry)"
     assert loaded(code, [*HEAVY, "torch", "pydantic"]) == []
+
+
+def test_making_a_dream_loads_no_library_of_training_or_reports():
+    code = "import gymnasium as gym\ngym.make('dreamenv:DreamSidewalk-v0')"
+    assert loaded(code, HEAVY) == []
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_loads_what_settings_need(command):
+    arguments = [command, "--help"] if command else ["--help"]
+    code = f"from dreamenv.cli.run import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass"
+    assert loaded(code, HEAVY if command else [*HEAVY, "torch"]) == ["tyro"]

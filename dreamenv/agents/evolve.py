@@ -7,16 +7,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cma
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
@@ -33,6 +31,9 @@ from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.rollouts import rollout
 from dreamenv.training.checkpoint import alone_in, differences
 from dreamenv.world import World, showing
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,8 @@ def evolve(world: World | str | Path, folder: str | Path, config: EvolveConfig |
 
 
 def _evolve(world: World, folder: Path, config: EvolveConfig) -> LinearAgent:
+    from torch.utils.tensorboard import SummaryWriter
+
     record = _open_record(folder, world, config)
     strategy = _strategy(world, config)
     for fitness in record.fitness:
@@ -287,6 +290,8 @@ def _strategy(world: World, config: EvolveConfig) -> Any:
         "tolfunhist": 0,
         "tolstagnation": 1_000_000,
     }
+    import cma  # slow to import, as it loads scipy
+
     return cma.CMAEvolutionStrategy(initial_parameters(world, config.hidden, config.one_output), config.sigma, options)
 
 

@@ -86,6 +86,8 @@ def kind_of_settings(settings: object) -> AgentKind:
     Raises:
         SettingsError: If their class is not registered.
     """
+    for name in _BUILT_IN:
+        _load_built_in(name)
     for kind in _KINDS.values():
         if kind.settings is type(settings):
             return kind

@@ -15,9 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from pydantic import BeforeValidator, TypeAdapter
-from stable_baselines3.common.base_class import BaseAlgorithm
 
-from dreamenv.agents.raw import check_raw
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
@@ -188,6 +186,10 @@ def check_agent(world: World, agent: Policy) -> None:
         SettingsError: If the agent cannot act on the world's features or was trained on others that wrappers made of
             them, or acts outside of its action space.
     """
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from dreamenv.agents.raw import check_raw
+
     world = seen_by(world, agent)
     space, observation = world.config.action.space, np.zeros((2, world.feature_size), np.float32)
     if isinstance(agent, BaseAlgorithm):

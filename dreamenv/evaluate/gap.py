@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.stats
 
 from dreamenv.evaluate.scores import Score
 from dreamenv.foundation.errors import SettingsError
@@ -75,6 +74,8 @@ def best_temperature(dreams: Sequence[Score], real: Score) -> float:
 
 
 def _gap(quantity: Quantity, temperature: float, dream: Sequence[float], real: Sequence[float]) -> Gap:
+    import scipy.stats
+
     samples = np.asarray(dream, float), np.asarray(real, float)
     means = float(samples[0].mean()), float(samples[1].mean())
     low = high = means[0] - means[1]

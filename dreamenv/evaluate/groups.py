@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
 from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
@@ -138,6 +137,8 @@ def _is_stuck(track: Track) -> bool:
 
 
 def _group_score(score: Score, group: str, member: Sequence[bool]) -> GroupScore:
+    import scipy.stats
+
     seeds = tuple(score.seeds[0] + index for index, there in enumerate(member) if there)
     if not seeds or score.success is None:
         return GroupScore(score.policy, group, seeds, None, None, None, score.baseline)

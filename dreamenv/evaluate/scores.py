@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-import scipy.stats
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.base_class import BaseAlgorithm
 
 from dreamenv.config import WorldConfig
 from dreamenv.rollouts import Outcome, Policy, rollout
@@ -162,6 +160,8 @@ def _drawing_from(policy: Policy, seed: int) -> Iterator[None]:
     Stable-Baselines3 draws actions from torch's global generator; DQN those that explore from NumPy's, and from its
     action space.
     """
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
     before = np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng():
@@ -186,6 +186,8 @@ def summarise(
     baseline: bool = False,
 ) -> Score:
     """Summarises finished episodes; the arguments are those of :func:`score`."""
+    import scipy.stats
+
     ordered = sorted(outcomes, key=lambda outcome: outcome.index)
     returns = np.array([outcome.episode_return for outcome in ordered])
     lengths = np.array([outcome.length for outcome in ordered])
@@ -221,6 +223,8 @@ def is_success(outcome: Outcome, config: WorldConfig) -> bool:
 
 def bootstrap_interval(values: NDArray, seed: int = 0) -> tuple[float, float]:
     """95% percentile bootstrap interval of the mean of (n,) values (Efron 1979); the mean twice if all are equal."""
+    import scipy.stats
+
     if np.ptp(values) == 0.0:
         return float(values[0]), float(values[0])
     generator = np.random.default_rng(seed)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 # A bin per tenth, and finer ones below: endings are rare, so that most of what counts is a small probability.
@@ -66,6 +65,8 @@ def calibration_curve(
     Returns:
         The reliability diagram, from small to large probabilities.
     """
+    import scipy.stats
+
     place = np.digitize(probability, edges[1:-1])
     bins = []
     for index in np.unique(place):

@@ -10,9 +10,6 @@ from typing import Any
 
 import safetensors
 from pydantic import TypeAdapter, ValidationError
-from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
-    EventAccumulator,
-)
 
 from dreamenv.agents.evolve import Evolution
 from dreamenv.agents.store import AgentConfig
@@ -64,6 +61,10 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     Returns:
         Curves by name; none without event files.
     """
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+        EventAccumulator,
+    )
+
     notes: dict[str, dict[int, tuple[float, float]]] = {}
     for place in sorted({path.parent for path in folder.rglob(EVENTS)}):
         # Not purged: a resumed run repeats the steps it had lost, and purging drops a good note here and there.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import scipy.stats
 import torch
 from torch import Tensor
 
@@ -124,5 +123,7 @@ def report_ending(kind: str, truth: Tensor, probability: Tensor, error: Tensor) 
 
 def area_under_curve(positive: Tensor, negative: Tensor) -> float:
     """Area under the ROC curve: the Mann-Whitney U of the scores over its largest value."""
+    import scipy.stats
+
     u = scipy.stats.mannwhitneyu(positive.numpy(), negative.numpy()).statistic
     return float(u) / (len(positive) * len(negative))

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.signal
-import scipy.stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import pdist, squareform
 
 from dreamenv.foundation.errors import SettingsError
 
@@ -35,6 +32,8 @@ def effective_rank(samples: Floats) -> float:
     Returns:
         Between 1, all on a line, and min(N, Z), equally spread in all directions; 0 if nothing varies.
     """
+    import scipy.stats
+
     values = singular_values(samples)
     return float(np.exp(scipy.stats.entropy(values))) if values.any() else 0.0
 
@@ -115,6 +114,8 @@ def autocorrelation(series: Sequence[Floats]) -> Floats:
     Returns:
         By lag, from 0 to the longest stretch's length - 1; 1 at lag 0, and 0 beyond for a process that never varies.
     """
+    import scipy.signal
+
     mean = np.concatenate(series).mean()
     products, pairs = np.zeros(max(map(len, series))), np.zeros(max(map(len, series)))
     for stretch in series:
@@ -147,6 +148,8 @@ def autocorrelation_time(correlation: Floats) -> float:
 
 def _gaussian_kernel(column: Floats) -> Floats:
     """(N, N) values of exp(-d^2 / (2 m^2)), m being the median of the distances d that are not 0; 0 without any."""
+    from scipy.spatial.distance import pdist, squareform
+
     distance = pdist(column[:, None])
     positive = distance[distance > 0.0]
     if not positive.size:

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dreamenv.foundation.errors import DivergenceError
@@ -21,6 +20,9 @@ from dreamenv.foundation.processor import bfloat16_is_fast
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import check_range
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG_EVERY = 10  # steps between entries of the log
 Metrics = dict[str, float]
@@ -89,6 +91,8 @@ def _fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity
     device = next(model.parameters()).device
     rounded = config.precision == "bfloat16" and bfloat16_is_fast(device)
     model.train()
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(folder), purge_step=first) as writer:
         bar = progress(
             iterable=range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from dreamenv.agents.ppo import PPOConfig
+from dreamenv.agents.ppo_config import PPOConfig
 from dreamenv.cli.inputs import results_home
 from dreamenv.cli.options import Flat
 from dreamenv.cli.output import say, say_dreamed, say_next

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from dreamenv.agents.evolve import EvolveConfig
-from dreamenv.agents.ppo import PPOConfig
+from dreamenv.agents.ppo_config import PPOConfig
 from dreamenv.data.collect import CollectConfig
 from dreamenv.data.explore import ExplorationConfig
 from dreamenv.models.mdnrnn.memory import MemoryConfig
