@@ -29,42 +29,42 @@ from dreamenv.world import Identity, World
 WEIGHTS = "world.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
-_BANK = "bank."  # what the names of its tensors begin with; all others belong to the model
+_BANK = "bank."  # prefix of the names of its tensors; all others belong to the model
 _DROPPED = "memory.action."  # a head of the first format that no dream used
-_STATE = ("z", "h", "c", "step")  # the parts of a state, as files have them
+_STATE = ("z", "h", "c", "step")  # the parts of a state, by their names in files
 _MAX_DIMENSIONS = 4
 _TYPES = (torch.float16, torch.float32, torch.int64)
 T = TypeVar("T")
 
 
 def save(world: World, folder: str | Path, card: str | None = None) -> None:
-    """Writes a world; weights are stored in half precision, so :func:`load` to go on with what others will get.
+    """Writes a world; weights are stored in half precision, so :func:`load` it to continue with the stored numbers.
 
     Args:
         world: The world.
-        folder: Made when missing; a world that is there already is replaced as a whole or not at all.
+        folder: Made when missing; a world in it is replaced as a whole or not at all.
         card: The model card; a short one is written by default.
 
     Raises:
-        StorageError: If the disk refuses.
-        SettingsError: If a number is not finite; nothing is written then.
+        StorageError: If writing fails.
+        SettingsError: If a number is not finite, or a tensor is of a type that bundles do not hold; nothing is written.
     """
     write_files(Path(folder), {**_contents(world), CARD: (card or _card(world)).encode()})
 
 
 def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
-    """Loads a world. Nothing of it can run code; see SECURITY.md for what is promised.
+    """Loads a world; its files cannot run code, see SECURITY.md.
 
     Args:
         name_or_path: The name of a world that ships with dreamenv, such as ``"sidewalk"``, or a folder.
-        device: Where it will compute, ``"cuda"`` for example.
+        device: Device of the world, ``"cuda"`` for example.
 
     Returns:
         The world, in evaluation mode.
 
     Raises:
-        BundleError: If it is missing, damaged, or not a world; names the file and the reason.
-        SettingsError: If there is no such device.
+        BundleError: If it is missing, damaged, or not a world; the message names the file and the reason.
+        SettingsError: If torch has no such device.
     """
     folder = find(name_or_path)
     contents = read_files(folder, (CONFIG, WEIGHTS))
@@ -78,7 +78,7 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
 
 
 def as_world(world: World | str | Path) -> World:
-    """The world itself, or the one of that name or in that folder, see :func:`load`."""
+    """Returns a world unchanged, and loads one that is given by name or folder, see :func:`load`."""
     return world if isinstance(world, World) else load(world)
 
 
@@ -86,7 +86,7 @@ def find(name_or_path: str | Path) -> Path:
     """Returns the folder of a shipped world or of a path.
 
     Raises:
-        BundleError: If there is no world; names the shipped ones.
+        BundleError: If there is no world; the message names the shipped ones.
     """
     path = Path(name_or_path)
     if (path / MANIFEST).is_file():
@@ -101,7 +101,7 @@ def find(name_or_path: str | Path) -> Path:
 
 
 def copy_bundle(source: Path, target: Path) -> None:
-    """Copies a saved world or agent; what ``target`` held is replaced as a whole or not at all.
+    """Copies a saved world or agent; the contents of ``target`` are replaced as a whole or not at all.
 
     Raises:
         BundleError: If ``source`` is damaged.
@@ -110,7 +110,7 @@ def copy_bundle(source: Path, target: Path) -> None:
 
 
 def world_id(world: World) -> str:
-    """SHA-256 over the sums of a world's config and weights, as they were loaded, or else as :func:`save` has them."""
+    """SHA-256 over the sums of a world's config and weights, as they were loaded or as :func:`save` writes them."""
     known = world.identity
     if known and (known.config, known.model, known.bank) == (world.config, world.model, world.bank):
         return known.sha256
@@ -133,14 +133,14 @@ def dump_world_config(config: WorldConfig) -> dict[str, Any]:
 
 
 def parse_world_config(data: bytes, path: Path) -> WorldConfig:
-    """Turns JSON into a world's config; also that of the first format, whose only kind was V and M.
+    """Parses a world's config; also of the first format, whose only kind of world model was V and M.
 
     Args:
-        data: What ``path`` holds.
+        data: Contents of ``path``, JSON.
         path: For messages.
 
     Raises:
-        BundleError: If it is something else, or of a kind of world model that is not registered.
+        BundleError: If it is no such config, or its kind of world model is not registered.
     """
     facts = parse_config(data, dict[str, Any], path)
     kind, model = _take_model(facts, path)
@@ -170,15 +170,15 @@ def _take_model(facts: dict[str, Any], path: Path) -> tuple[ModelKind, dict[str,
 
 
 def parse_config(data: bytes, kind: type[T], path: Path) -> T:
-    """Turns JSON into a dataclass, refusing unknown keys, wrong types and values out of range.
+    """Parses JSON as a dataclass; refuses unknown keys, wrong types and values out of range.
 
     Args:
-        data: What ``path`` holds.
+        data: Contents of ``path``, JSON.
         kind: The dataclass.
         path: For messages.
 
     Raises:
-        BundleError: If it is something else.
+        BundleError: If it does not describe such a dataclass.
     """
     try:
         return TypeAdapter(kind).validate_json(data, strict=True, extra="forbid")
@@ -187,14 +187,14 @@ def parse_config(data: bytes, kind: type[T], path: Path) -> T:
 
 
 def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
-    """Turns a safetensors file into tensors; half precision becomes single.
+    """Parses a safetensors file; half precision becomes single.
 
     Args:
-        data: What ``path`` holds.
+        data: Contents of ``path``.
         path: For messages.
 
     Raises:
-        BundleError: If it is something else, or a number is not finite.
+        BundleError: If it is no such file, or a number is not finite.
     """
     try:
         tensors = safetensors.torch.load(data)
@@ -250,7 +250,7 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
         f"branches.{name}": part for name, part in zip(_STATE, world.bank.branches.parts, strict=True)
     }
     everything = {**world.model.state_dict(), **{_BANK + name: tensor for name, tensor in bank.items()}}
-    facts = {name for name, _ in world.model.named_buffers()}  # ranges of rewards and actions stay exact
+    exact = {name for name, _ in world.model.named_buffers()}  # ranges of rewards and actions stay exact
     for name, tensor in everything.items():
         if tensor.dtype not in (torch.float32, torch.int64) or tensor.dim() > _MAX_DIMENSIONS:
             raise SettingsError(
@@ -259,12 +259,12 @@ def _tensors(world: World) -> dict[str, torch.Tensor]:
             )
         if not torch.isfinite(tensor).all():
             raise SettingsError(f"expected finite numbers in {name}, which nobody could load otherwise")
-    narrowed = {name: tensor if name in facts else _narrow(tensor) for name, tensor in everything.items()}
+    narrowed = {name: tensor if name in exact else _narrow(tensor) for name, tensor in everything.items()}
     return {name: tensor.cpu().contiguous() for name, tensor in narrowed.items()}
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:
-    """Half precision where that holds the numbers, which are all of them unless a training went wild."""
+    """Half precision, or the tensor itself if a number is out of the range of half precision."""
     half = tensor.half() if tensor.is_floating_point() else tensor
     return half if torch.isfinite(half).all() else tensor
 

@@ -1,4 +1,4 @@
-"""Everything of a world that is not a tensor, and a world model made from it with fresh weights."""
+"""All facts of a world that are no tensors; builds a world model with fresh weights from them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,27 @@ from dreamenv.models.registry import kind_of_config
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """Everything of a world that is not a tensor.
+    """All facts of a world that are no tensors.
 
     Attributes:
         env_id: Gymnasium id of the real environment.
-        frame_shape: (H, W, 3) of its frames.
+        frame_shape: (height, width, 3) of its frames.
         action: Its action space.
         max_episode_steps: Its time limit.
-        model: Sizes of the world model; their class says of which kind it is, see :mod:`dreamenv.models.registry`.
-        endings: Kinds of endings that the model tells apart, see :func:`dreamenv.data.endings.kind_of`.
-        ending_rules: How the dream decides on each of them.
-        ordinary_reward: Reward of a step that ends nothing, the measure of the kinds.
+        model: Sizes of the world model; their class determines its kind, see :mod:`dreamenv.models.registry`.
+        endings: Kinds of endings that the model predicts, see :func:`dreamenv.data.endings.kind_of`.
+        ending_rules: The dream's rule for each of them, see :func:`dreamenv.models.heads.decide_ending`.
+        ordinary_reward: Reward of a step that ends nothing; kinds of endings are classified by comparison with it.
         success_reward: A terminated episode whose last step paid more than this is a success, in the dream and in
             reality; halfway between an ordinary reward and the least of a better ending. None if none was seen.
         action_prior: Share of each discrete action, or mean action of a Box, in the collected episodes that ended
             well, from which agents start; empty if unknown.
         temperature: The dream's default temperature.
-        env_kwargs: Arguments with which the real environment is made.
-        wrappers: What wraps it, see :class:`dreamenv.foundation.recipe.EnvRecipe`.
+        env_kwargs: Arguments of the real environment.
+        wrappers: Its wrappers, see :class:`dreamenv.foundation.recipe.EnvRecipe`.
+
+    Raises:
+        SettingsError: If a fact is out of range.
     """
 
     env_id: str
@@ -56,7 +59,7 @@ class WorldConfig:
     wrappers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what no world has."""
+        """Refuses facts out of range."""
         if not 0.0 <= self.temperature < float("inf"):
             raise SettingsError(f"expected a temperature: a finite number >= 0; got {self.temperature}")
         if not (0 < min(self.frame_shape) <= max(self.frame_shape) <= 2**14 and self.frame_shape[2] == 3):
@@ -71,7 +74,7 @@ class WorldConfig:
 
     @property
     def recipe(self) -> EnvRecipe:
-        """How the real environment is made."""
+        """The recipe of the real environment."""
         return EnvRecipe(self.env_id, self.env_kwargs, self.wrappers)
 
 
@@ -84,5 +87,9 @@ def _check_prior(prior: NDArray, action: ActionSpec) -> None:
 
 
 def build_model(config: WorldConfig) -> WorldModel:
-    """Makes the world model of a world with fresh weights."""
+    """Builds the world model of a world with fresh weights.
+
+    Raises:
+        SettingsError: If the sizes are of no registered kind.
+    """
     return kind_of_config(config.model).build(config.model, config.action, 1 + len(config.endings))

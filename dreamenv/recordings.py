@@ -1,4 +1,4 @@
-"""Recorded episodes as a world model sees them: frames embedded once, z drawn anew at every use."""
+"""Recorded episodes with embedded frames: a frame is embedded once, and z is drawn anew at every use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FRAMES = 256  # embedded at once
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """An episode of T steps as a world model sees it.
+    """An episode of T steps with embedded frames.
 
     Attributes:
-        embedding: What the model's posteriors read of each frame, (T + 1, E) float32.
+        embedding: Embeddings of the frames, (T + 1, E) float32, see :meth:`dreamenv.models.base.WorldModel.embed`.
         action: (T,) int64 or (T, A) float32.
         reward: (T,) float32.
-        ending: (T,) int64, index of the kind of ending of every step; 0 goes on.
+        ending: (T,) int64, kind of ending of every step; 0 goes on, k is ``config.endings[k - 1]``.
         step: (T,) int64, number of every step in its episode, from 1.
     """
 
@@ -40,18 +40,18 @@ class Recording:
         return len(self.action)
 
     def to(self, device: str | torch.device) -> Recording:
-        """The same recording on another device."""
+        """Copies the recording to a device."""
         return Recording(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def span(self, first: int, last: int) -> Recording:
-        """The steps from number ``first`` on and before ``last``, from 0, with the frames around them."""
+        """Steps ``first`` to ``last`` - 1, counted from 0, with the frames before and after each."""
         rest = (self.action, self.reward, self.ending, self.step)
         return Recording(self.embedding[first : last + 1], *(part[first:last] for part in rest))
 
 
 @torch.no_grad()
 def record(model: WorldModel, episodes: Sequence[Episode], config: WorldConfig) -> list[Recording]:
-    """Embeds episodes, and names the kind of every step's ending."""
+    """Embeds the frames of episodes, and classifies their endings; the recordings are on the processor."""
     return [_record(model, episode, config.endings, config.ordinary_reward) for episode in episodes]
 
 
@@ -66,6 +66,6 @@ def _record(model: WorldModel, episode: Episode, endings: Sequence[Kind], ordina
 
 
 def ending_index(episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> int:
-    """The kind of an episode's ending as models number them; 0 if time ran out, or no training episode ended so."""
+    """Kind of ending of an episode, as models number them; 0 after a truncation, or if the model has no such kind."""
     kind = kind_of(episode.terminated, float(episode.rewards[-1]), ordinary_reward)
     return endings.index(kind) + 1 if kind in endings else 0

@@ -24,12 +24,12 @@ from dreamenv.recordings import Recording
 
 @dataclass(frozen=True)
 class Transition:
-    """What a dreamed step brought besides its state.
+    """Reward and ending of a dreamed step.
 
     Attributes:
         reward: (B,) float32, in the real environment's units.
         ending: (B,) int64: 0 goes on, k > 0 is ``config.endings[k - 1]``.
-        outlook: The probabilities and rewards that both were drawn from.
+        outlook: The probabilities of all endings and their rewards; the ending was drawn from these.
     """
 
     reward: Tensor
@@ -38,21 +38,21 @@ class Transition:
 
     @property
     def terminated(self) -> Tensor:
-        """(B,) bool: whether the world ended the episode."""
+        """Whether the step ended the episode, (B,) bool."""
         return self.ending > 0
 
     @classmethod
     def cat(cls, transitions: Sequence[Transition]) -> Transition:
-        """Joins batches."""
+        """Joins batches along the first dimension."""
         reward, ending = (torch.cat([getattr(one, name) for one in transitions]) for name in ("reward", "ending"))
         return cls(reward, ending, Outlook.cat([one.outlook for one in transitions]))
 
     def rows(self, index: Tensor | slice) -> Transition:
-        """Takes rows by (K,) int64 index or slice."""
+        """Selects rows by (R,) int64 index or slice."""
         return Transition(self.reward[index], self.ending[index], self.outlook.rows(index))
 
     def spread(self, rows: Tensor, size: int) -> Transition:
-        """Puts K rows at their (K,) int64 places among ``size``; the others are 0."""
+        """Writes R rows to their (R,) int64 places in a batch of ``size``; all other rows are 0."""
         parts = (self.reward, self.ending, self.outlook.endings, self.outlook.rewards)
         reward, ending, *outlook = (part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part) for part in parts)
         return Transition(reward, ending, Outlook(*outlook))
@@ -65,8 +65,8 @@ class Trace:
     Attributes:
         model: The world model.
         recording: The episode.
-        states: Where it stood at each of its T + 1 frames.
-        posteriors: What each z was drawn from, of batch shape (T + 1,).
+        states: The states at its T + 1 frames.
+        posteriors: The distributions that their z were drawn from, of batch shape (T + 1,).
         limit: The time limit, in steps.
     """
 
@@ -82,29 +82,31 @@ class Trace:
 
     @property
     def after(self) -> State:
-        """The states that the T steps led to."""
+        """The states after each of the T steps."""
         return self.states.rows(slice(1, None))
 
     @property
+    @torch.no_grad()
     def priors(self) -> Latent:
-        """What the model expected of the z that each step led to, of batch shape (T,)."""
+        """The model's predictions of z after each step, of batch shape (T,)."""
         return self.model.prior(self.after)
 
     @property
+    @torch.no_grad()
     def outlook(self) -> Outlook:
-        """How the model expected each step to end, and what it expected it to pay, (T, K)."""
+        """The model's predictions of ending and reward for each step, (T, kinds)."""
         return self.model.outlook(self.after, self.after.step / self.limit)
 
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """Which saved world some parts are; another config, model or bank beside them is another world.
+    """Identity of a world that was loaded; a world with another config, model or bank is another world.
 
     Attributes:
         sha256: See :func:`dreamenv.bundle.world_id`.
-        config: Of the world that was loaded.
-        model: Likewise.
-        bank: Likewise.
+        config: Config of the loaded world.
+        model: Its model.
+        bank: Its bank.
     """
 
     sha256: str
@@ -120,10 +122,13 @@ class World:
     Attributes:
         config: Facts about the real environment, rules of endings, sizes of the model.
         model: The world model.
-        bank: Where dreams begin.
-        view: What of a state agents see.
+        bank: The real moments that dreams start from.
+        view: The parts of a state that agents see.
         path: The folder it was loaded from, if any.
-        identity: Which saved world it is, if it was loaded.
+        identity: Its identity, if it was loaded.
+
+    Raises:
+        SettingsError: If its parts do not fit each other.
     """
 
     config: WorldConfig
@@ -142,13 +147,13 @@ class World:
         self.view.check(self.model)
 
     def __repr__(self) -> str:
-        """Names the environment, the sizes and where the world came from."""
+        """Names the environment, the sizes and the folder."""
         sizes = f"z {self.model.latent_size}, h {self.model.hidden_size}"
         return f"World({self.config.env_id}, {sizes}, {self.bank.size} starts, from {self.path})"
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the bank, and of the model."""
         return self.bank.branches.z.device
 
     @property
@@ -157,25 +162,27 @@ class World:
         return sum(self.view.sizes(self.model))
 
     def features(self, state: State) -> Tensor:
-        """What an agent sees: (B, F) float32, [z, h] by default."""
+        """Observations of agents, (B, F) float32: [z, h] by default."""
         return self.view.features(state)
 
     def start(self, frames: Tensor, noise: Noise | None = None) -> State:
-        """Begins episodes with real first frames, (B, H, W, 3) uint8, of any device; h is 0.
+        """Starts real episodes; h is 0.
 
-        For ``noise`` see :meth:`observe`.
+        Args:
+            frames: First frames, (B, height, width, 3) uint8, on any device.
+            noise: See :meth:`observe`.
         """
         return self._see(self.model.initial(len(frames)), frames, noise)
 
     def sample_start(self, noise: Noise, branched: float = 0.0) -> State:
-        """Begins dreams with moments of the bank.
+        """Starts dreams at moments of the bank.
 
         Args:
             noise: One row per dream.
-            branched: Probability of beginning in the middle of a real episode.
+            branched: Probability of a start in the middle of a real episode.
 
         Returns:
-            States of batch size B; first frames are drawn anew from their posterior over z.
+            States of batch size B; the z of first frames are drawn from their posteriors.
         """
         first = (noise.uniform[:, 0] * self.bank.size).long()
         z = self.bank.first.rows(first).draw(noise)
@@ -187,14 +194,14 @@ class World:
         return state.with_rows(chosen, self.bank.branches.rows(branch[chosen]))
 
     def observe(self, state: State, action: Tensor, frames: Tensor, noise: Noise | None = None) -> State:
-        """Moves on in reality: h from what was, z from the frame that came.
+        """Runs a real step: the recurrent step gives h, the new frame gives z.
 
         Args:
             state: Of batch size B.
             action: (B,) int64 or (B, A) float32, taken in ``state``.
-            frames: (B, H, W, 3) uint8 that followed, of any device.
-            noise: Random numbers that draw z from its posterior, as in World Models; None takes its mode. The model and
-                the agents of its dream were trained on drawn ones.
+            frames: The frames that followed, (B, height, width, 3) uint8, on any device.
+            noise: Random numbers that draw z from its posterior, as in World Models; z is the mode if None. The model
+                and the agents of its dream were trained on drawn z.
 
         Returns:
             The next state.
@@ -208,7 +215,7 @@ class World:
     def imagine(
         self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None
     ) -> tuple[State, Transition]:
-        """Moves on in the dream: h from what was, z from the prior, reward and ending from the heads.
+        """Runs a dreamed step: the recurrent step gives h, the prior gives z, the heads give reward and ending.
 
         Args:
             state: Of batch size B.
@@ -216,11 +223,10 @@ class World:
             temperature: A number or (B,), non-negative, see :meth:`dreamenv.models.latent.Latent.sample`; endings are
                 not tempered.
             noise: The random numbers of this step.
-            mask: (B, H), multiplies the h that prior, endings and reward are read from: dropout. The recurrence and the
-                next state keep h whole.
+            mask: Dropout: (B, H) factors of the h that prior and heads read. The next state has the whole h.
 
         Returns:
-            The next state, and what the step brought.
+            The next state, and the reward and ending of the step.
         """
         moved = self.model.advance(state, action)
         read = moved if mask is None else replace(moved, h=moved.h * mask)
@@ -235,7 +241,7 @@ class World:
         return replace(moved, z=z), Transition(reward, ending, outlook)
 
     def state_of(self, features: Tensor, step: Tensor) -> State:
-        """The states that observations show; parts that agents do not see are 0.
+        """Rebuilds states from observations; parts that agents do not see are 0.
 
         Args:
             features: (B, F) observations.
@@ -248,14 +254,14 @@ class World:
 
     @torch.no_grad()
     def follow(self, recordings: Sequence[Recording], seed: int | None = 0) -> list[Trace]:
-        """Follows recorded episodes, as one batch; a dream can branch off any of their states.
+        """Runs the model along recorded episodes, as one batch; a dream can start at any of the states.
 
         Args:
             recordings: The episodes.
-            seed: Of the draws of z from its posterior at every frame; None takes the posteriors' modes.
+            seed: Of the draws of z from its posterior at every frame; z is the mode if None.
 
         Returns:
-            One trace for each.
+            One trace for each episode.
         """
         generator, spec, noise = torch.Generator(), self.model.posterior_noise, None
         if seed is not None:
@@ -268,15 +274,15 @@ class World:
 
     @torch.no_grad()
     def replay(self, frames: Tensor, action: Tensor, seed: int = 0) -> State:
-        """Follows a recorded episode from its first frame; a dream can branch off where it stops.
+        """Runs the model along a recorded episode; a dream can start at its last state.
 
         Args:
-            frames: (T + 1, H, W, 3) uint8, of any device.
+            frames: (T + 1, height, width, 3) uint8, on any device.
             action: (T,) int64 or (T, A) float32, taken between them.
             seed: Of the draws of z from its posterior at every frame.
 
         Returns:
-            Where the episode stands after the last frame; batch size 1.
+            The state at the last frame, of batch size 1.
         """
         noise = Noise.draw(len(frames), self.model.posterior_noise, torch.Generator().manual_seed(seed))
         embedding = self.model.embed(frames.to(self.device))
@@ -284,15 +290,15 @@ class World:
         return states.rows(slice(-1, None))
 
     def decode(self, state: State) -> NDArray[np.uint8]:
-        """Draws states as frames of the real environment's size, (B, H, W, 3) uint8."""
+        """Decodes states to frames of the real environment's size, (B, height, width, 3) uint8."""
         return self.model.decode(state, self.config.frame_shape).cpu().numpy()
 
 
 def showing(world: World, inputs: Sequence[Input]) -> World:
-    """The same world with other observations, see :class:`dreamenv.models.view.View`."""
+    """Returns the world with other observations, see :class:`dreamenv.models.view.View`."""
     return replace(world, view=View(tuple(inputs)))
 
 
 def seen_by(world: World, agent: object) -> World:
-    """The same world with the observations that an agent was trained on, if it says which."""
+    """Returns the world with the agent's ``inputs`` as observations; unchanged if the agent has no such attribute."""
     return showing(world, getattr(agent, "inputs", world.view.inputs))

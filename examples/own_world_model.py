@@ -1,7 +1,8 @@
 """A world model of your own: a table of the transitions of a grid, trained by counting, dreamed in, and compared.
 
 The package is not changed for it: the kind is registered, and collecting, training, agents, comparison and the verdict
-on the dream work as they do for V and M. ``python examples/own_world_model.py FOLDER`` takes half a minute.
+on the dream work as they do for V and M. ``docs/models.md`` explains the interface.
+``python examples/own_world_model.py FOLDER`` takes half a minute.
 """
 
 import sys
@@ -76,14 +77,14 @@ class OneHot(Latent):
 
 @dataclass(frozen=True)
 class TableConfig:
-    """Sizes of a table: at most so many different frames of a shape."""
+    """Sizes of a table: the largest number of different frames, and their shape."""
 
     cells: int = SIDE * SIDE
     frame_shape: tuple[int, int, int] = Grid.observation_space.shape
 
 
 class Table(WorldModel):
-    """z is which of the known frames is seen; h is how likely each of them was to come next."""
+    """z is the one-hot index of a known frame; h holds the probability of each known frame to come next."""
 
     posterior_kind = OneHot
 
@@ -98,51 +99,51 @@ class Table(WorldModel):
         self.rewards = nn.Parameter(torch.zeros(cells, kinds), requires_grad=False)
 
     def embed(self, frames):
-        """How unlike every known frame they are."""
+        """Distances to every known frame, (B, cells)."""
         return torch.cdist(frames.flatten(1).float() / 255.0, self.frames)
 
     def posterior(self, state, embedding):
-        """Hardly any doubt about which frame it is."""
+        """Nearly all probability is on the nearest known frame."""
         return OneHot(-100.0 * embedding)
 
     def advance(self, state, action):
-        """Row of the table."""
+        """h is the row of the table for z and the action."""
         h = torch.einsum("bc,bcn->bn", state.z, self.transitions[:, action].movedim(1, 0))
         return State(state.z, h, state.carry, state.step + 1)
 
     def prior(self, state):
-        """What the table says."""
+        """The probabilities in h."""
         return OneHot(state.h.clamp(min=1e-6).log())
 
     def outlook(self, state, elapsed):
-        """Whether an episode ends depends on the cell that was reached."""
+        """Ending and reward depend on the cell that was reached."""
         return Outlook(state.z @ self.endings, state.z @ self.rewards)
 
     def decode(self, state, frame_shape):
-        """The known frame."""
+        """The known frame of each z."""
         return (state.z @ self.frames * 255.0).clamp(0, 255).round().to(torch.uint8).view(-1, *frame_shape)
 
 
 @dataclass(frozen=True)
 class TableTraining(WorldTraining):
-    """How a table is trained: by counting, so that there is nothing to set but its sizes."""
+    """Settings of the training. A table is trained by counting, so its sizes are the only ones of its own."""
 
     model: TableConfig = TableConfig()
 
     @property
     def sizes(self):
-        """Of the table."""
+        """Sizes of the table."""
         return self.model
 
 
 def build_table(config, action, kinds):
-    """A table that knows nothing yet."""
+    """Builds a table without known frames."""
     return Table(config, action.n, kinds)
 
 
 @torch.no_grad()
 def train_table(settings: TableTraining, job: TrainingJob) -> Trained:
-    """Keeps every frame that was seen, and counts what followed it."""
+    """Stores every different frame, and counts transitions, endings and rewards."""
     table = build_table(settings.model, job.config.action, 1 + len(job.config.endings))
     frames = np.concatenate([episode.observations.reshape(len(episode) + 1, -1) for episode in job.episodes])
     known = np.unique(frames, axis=0)[: settings.model.cells]
@@ -151,9 +152,8 @@ def train_table(settings: TableTraining, job: TrainingJob) -> Trained:
     ends, pays = torch.full_like(table.endings, 1e-6), torch.zeros_like(table.rewards)
     for recording in record(table, job.episodes, job.config):
         cell = recording.embedding.argmin(-1)
-        here = follows.view(-1)
         index = (cell[:-1] * job.config.action.n + recording.action) * settings.model.cells + cell[1:]
-        here.index_add_(0, index, torch.ones(len(recording)))
+        follows.view(-1).index_add_(0, index, torch.ones(len(recording)))
         ends.index_put_((cell[1:], recording.ending), torch.ones(len(recording)), accumulate=True)
         pays.index_put_((cell[1:], recording.ending), recording.reward, accumulate=True)
     table.transitions.copy_(follows / follows.sum(-1, keepdim=True))
@@ -166,10 +166,10 @@ register_world_model("table", config=TableConfig, build=build_table, settings=Ta
 
 
 def main(folder: Path) -> None:
-    """From nothing to a verdict."""
+    """Collects episodes, trains a world and an agent, compares and judges them."""
     dreamenv.collect("Grid-v0", folder / "episodes", dreamenv.CollectConfig(frames=6000))
     world = dreamenv.train(folder, TableTraining())
-    print(world, "knows", int((world.model.frames >= 0).all(1).sum()), "cells")
+    print(world, "with", int((world.model.frames >= 0).all(1).sum()), "cells")
     ppo = dreamenv.PPOConfig(timesteps=30_000, num_envs=16, n_steps=64, batch_size=256, temperature=1.0)
     agent = dreamenv.train_ppo(world, folder / "agents" / "ppo", ppo)
     settings = dreamenv.CompareConfig(temperatures=(1.0,), episodes=50, seed=80_000)

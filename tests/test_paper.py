@@ -139,7 +139,7 @@ class TestMemory:
         assert (memory.advance(z, action, nothing, nothing)[0] != before).any()
 
     def test_one_kind_of_ending_is_a_logistic_regression(self):
-        head, h = EndingHead(8, 2, spare=False), torch.randn(5, 8)
+        head, h = EndingHead(8, 2, continue_logit=False), torch.randn(5, 8)
 
         torch.testing.assert_close(head.probabilities(h)[:, 1], torch.sigmoid(head.linear(h)[:, 0]))
 

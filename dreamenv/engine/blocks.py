@@ -1,4 +1,4 @@
-"""Many dreams at once, in blocks of rows that stay in the processor's cache."""
+"""Large batches of dreams, computed in blocks of rows that fit into the processor's cache."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from dreamenv.world import Transition, World
 
 @dataclass(frozen=True)
 class Blocks:
-    """How rows are divided.
+    """Division of a batch into blocks of rows.
 
     Attributes:
-        size: Rows that are computed together.
+        size: Rows of a block.
         fixed: Whether a smaller block is filled up to ``size``. Matrix products round differently for different numbers
-            of rows; of blocks of one size, every row comes out with the same bits, whatever rows are beside it.
+            of rows; in blocks of one size, the bits of a row do not depend on the other rows.
     """
 
     size: int
     fixed: bool
 
     def of(self, rows: int) -> list[Tensor | slice]:
-        """Which rows every block takes; one that is filled up repeats its last row."""
+        """Rows of every block, for a batch of ``rows``; a block that is filled up repeats its last row."""
         if not self.fixed:
             return [slice(first, first + self.size) for first in range(0, rows, self.size)]
         return [torch.arange(first, first + self.size).clamp(max=rows - 1) for first in range(0, rows, self.size)]

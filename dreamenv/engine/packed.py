@@ -1,4 +1,4 @@
-"""M laid out for speed: one matrix product moves its state on, and one reads all of its heads."""
+"""M with packed weights: one matrix product computes the recurrent step, and one the prior and all heads."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from dreamenv.models.mdnrnn.model import MDNRNN
 
 
 class PackedMemory:
-    """Copies of M's weights in the shapes that single steps are fastest with.
+    """Copies of M's weights in the layout in which single steps are fastest.
 
-    Its results are those of :class:`dreamenv.models.mdnrnn.memory.LSTMMemory`, up to rounding. The gates of all units
-    come from one product with [z, h], which begins with what the action and the biases add, for discrete actions read
-    from a table. Since tanh x = 2 sigmoid(2 x) - 1, one sigmoid serves all gates.
+    Results are those of :class:`dreamenv.models.mdnrnn.memory.LSTMMemory`, up to rounding. One product with [z, h]
+    computes all gates. It is added to the contribution of the action and the biases, which for discrete actions is read
+    from a table. Since tanh x = 2 sigmoid(2 x) - 1, one sigmoid computes all gates.
 
     Args:
-        memory: M; its later training is not followed.
-        dtype: Of the matrix products: float32, bfloat16 or, but for what z adds, int8; everything else is in float32.
+        memory: M; its later training has no effect here.
+        dtype: Of the matrix products: float32, bfloat16 or int8; with int8 the columns of z stay in float32. All other
+            operations are in float32.
     """
 
     def __init__(self, memory: LSTMMemory, dtype: torch.dtype = torch.float32) -> None:
@@ -54,7 +55,7 @@ class PackedMemory:
         return torch.tanh(c).mul_(out), c
 
     def predict(self, h: Tensor, elapsed: Tensor) -> tuple[Mixture, Outlook]:
-        """Reads the prior of z and the heads from (B, H) h and the (B,) share of the time limit that is over."""
+        """Computes the prior of z and the heads from (B, H) h and the elapsed share (B,) of the time limit."""
         memory = self._memory
         read = self.heads.onto(self._head_bias.expand(len(h), -1).clone(), h)  # `repeat` is slow for single rows
         mixture, endings, rewards, _ = read.split_with_sizes(self._head_sizes, dim=1)
@@ -64,9 +65,9 @@ class PackedMemory:
 
 
 class PackedMDNRNN(MDNRNN):
-    """An MDN-RNN whose steps use packed weights; later changes of its weights are not followed.
+    """An MDN-RNN whose steps use packed weights; later changes of its weights have no effect on steps.
 
-    An M of the paper's own kind runs as it is, in float32.
+    The paper's M has no packed layout and runs unchanged, in float32.
 
     Args:
         model: The world model.
@@ -109,7 +110,7 @@ class PackedMDNRNN(MDNRNN):
 
 
 def compiled(model: WorldModel, dtype: torch.dtype = torch.float32) -> WorldModel:
-    """The model laid out for quick single steps; a kind without such a layout runs as it is, in float32.
+    """Returns the model with packed weights for fast single steps; a kind without such a layout is returned unchanged.
 
     Raises:
         SettingsError: If the type is int8 and the model is not on the processor.
@@ -118,7 +119,7 @@ def compiled(model: WorldModel, dtype: torch.dtype = torch.float32) -> WorldMode
 
 
 def _affine(embedding: nn.Module, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """What actions add to (B, M) gates: W e(a) + b, computed in advance for every discrete action."""
+    """Contribution of actions to the gates, W e(a) + b; for discrete actions a table that is computed once."""
     if isinstance(embedding, nn.Embedding):
         return partial(F.embedding, weight=F.linear(embedding.weight.detach(), weight, bias).to(dtype))
     return partial(_continuous, embedding, weight, bias, dtype)  # no lambda, which could not be pickled

@@ -29,11 +29,11 @@ class MatrixProduct:
             self._weight = weight.to(dtype).T
 
     def __reduce__(self) -> tuple[type[MatrixProduct], tuple[Tensor, torch.dtype]]:
-        """Copies and pickles W itself: oneDNN's layout of it can be neither, and the reader's processor may differ."""
+        """Copies and pickles W itself, because oneDNN's layout supports neither, and another processor may load it."""
         return MatrixProduct, (self._weight.to_dense() if self._onednn else self._weight.T, self.dtype)
 
     def onto(self, start: Tensor, x: Tensor) -> Tensor:
-        """Adds the product with (B, K) float32 ``x`` to (B, M) ``start``, whose memory it takes; float32."""
+        """Adds the product with (B, K) float32 ``x`` to (B, M) ``start``, in place; returns float32."""
         if self._onednn:
             return start.add_(F.linear(x.to_mkldnn(), self._weight).to_dense())
         return start.addmm_(x.to(self.dtype), self._weight).float()
@@ -42,12 +42,12 @@ class MatrixProduct:
 class EightBitProduct:
     """x W^T with constant W, both rounded to integers from -127 to 127.
 
-    Every row of x and every row of W has a scale of its own, by which its largest number becomes 127, so that a row of
-    the product depends on no other. Integers add up without error.
+    Every row of x and of W has its own scale, which maps its largest number to 127, so a row of the product depends on
+    no other row of x. Sums of integers are exact.
 
     Args:
         weight: W, (M, K) float32.
-        exact: So many of the first columns are multiplied in float32.
+        exact: Number of first columns that are multiplied in float32.
 
     Raises:
         SettingsError: If the weight is not on the processor.
@@ -62,7 +62,7 @@ class EightBitProduct:
         self._weight, self._scale = whole.T, scale[:, 0]
 
     def onto(self, start: Tensor, x: Tensor) -> Tensor:
-        """Adds the product with (B, K) ``x`` to (B, M) ``start``, whose memory it takes; all float32."""
+        """Adds the product with (B, K) ``x`` to (B, M) ``start``, in place; all float32."""
         exact, rest = x.tensor_split([len(self._exact)], dim=1)
         whole, scale = _rounded(rest)
         start.addmm_(exact, self._exact)
@@ -75,6 +75,6 @@ def matrix_product(weight: Tensor, dtype: torch.dtype, exact: int = 0) -> Matrix
 
 
 def _rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows as int8, and the (rows, 1) scales that they are to be multiplied by."""
+    """Rounds rows to int8; returns these and the (rows, 1) scales that restore their size."""
     scale = rows.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30) / 127.0
     return (rows / scale).round_().to(torch.int8), scale

@@ -106,7 +106,7 @@ class WorldModel(nn.Module, ABC):
         carry_size: C, see :class:`State`.
         prior_noise: How many random numbers a draw of z from the prior reads.
         posterior_noise: How many random numbers a draw of z from a posterior reads.
-        posterior_kind: Class of the posteriors.
+        posterior_kind: Class of the posteriors; its tensors have shape (B, Z), because bundles store those of starts.
     """
 
     latent_size: int
@@ -130,7 +130,7 @@ class WorldModel(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, frames: Tensor) -> Tensor:
-        """Encodes (B, H, W, 3) uint8 frames for :meth:`posterior`, (B, E) float32; each row reads its frame alone."""
+        """Encodes (B, height, width, 3) uint8 frames, each alone, for :meth:`posterior`: (B, E) float32."""
 
     @abstractmethod
     def advance(self, state: State, action: Tensor) -> State:
@@ -168,7 +168,7 @@ class WorldModel(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, state: State, frame_shape: tuple[int, int, int]) -> Tensor:
-        """Draws states as (B, H, W, 3) uint8 frames of shape ``frame_shape``."""
+        """Draws states as (B, height, width, 3) uint8 frames of shape ``frame_shape``."""
 
     def predict(self, state: State, elapsed: Tensor, draw: Callable[[Latent], Tensor]) -> tuple[Tensor, Outlook]:
         """Draws z from the prior, then reads the heads; a compiled model may compute both in one product.

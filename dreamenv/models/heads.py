@@ -1,4 +1,4 @@
-"""Heads of world models: how a step ends, and what it pays."""
+"""Heads of world models for the ending and the reward of a step."""
 
 from __future__ import annotations
 
@@ -14,72 +14,74 @@ EndingRule = Literal["threshold", "sample"]
 
 
 class EndingHead(nn.Module):
-    """Classifies a step: 0 goes on, 1 to K - 1 are the kinds of endings.
+    """Classifies a step: 0 goes on, 1 to kinds - 1 are the kinds of endings.
 
-    Rare endings are weighted and drawn more often in training, which shifts the logits by a known amount; ``shift``
-    takes that back, so that :meth:`probabilities` are those of the data (logit adjustment, Menon et al. 2020).
+    Training weights rare endings and draws them more often, which shifts the logits by a known amount. Subtracting
+    ``shift`` makes :meth:`probabilities` those of the data (logit adjustment, Menon et al. 2020).
 
     Args:
         hidden_size: H.
-        kinds: K, "goes on" included.
-        spare: Give "goes on" a logit of its own; else it is 0, and a single kind of ending is a logistic regression.
+        kinds: Ways a step can end, "goes on" included.
+        continue_logit: Whether "goes on" has a learned logit. Without, it is 0, and the head of a single kind of ending
+            is a logistic regression.
     """
 
     shift: Tensor
 
-    def __init__(self, hidden_size: int, kinds: int, spare: bool = True) -> None:
+    def __init__(self, hidden_size: int, kinds: int, continue_logit: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden_size, kinds if spare else kinds - 1)
-        self._missing = 0 if spare else 1
+        self.linear = nn.Linear(hidden_size, kinds if continue_logit else kinds - 1)
+        self._fixed_logits = 0 if continue_logit else 1
         self.register_buffer("shift", torch.zeros(kinds))
 
     def forward(self, h: Tensor) -> Tensor:
-        """Training logits, not calibrated, (..., K) from h (..., H)."""
-        return F.pad(self.linear(h), (self._missing, 0))
+        """Training logits, not calibrated, (..., kinds) from h (..., H)."""
+        return F.pad(self.linear(h), (self._fixed_logits, 0))
 
     def probabilities(self, h: Tensor) -> Tensor:
-        """Calibrated probabilities (..., K) from h (..., H)."""
+        """Calibrated probabilities (..., kinds) from h (..., H)."""
         return self.calibrate(self(h))
 
     def calibrate(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities (..., K) from training logits (..., K)."""
+        """Calibrated probabilities (..., kinds) from training logits (..., kinds)."""
         return torch.softmax(logits - self.shift, dim=-1)
 
 
 def decide_ending(probabilities: Tensor, rules: Sequence[EndingRule], uniform: Tensor) -> Tensor:
     """Decides how a dreamed step ends.
 
-    A kind under ``"threshold"`` happens exactly when its probability exceeds one half (the rule of World Models:
-    steadier than a draw, and an agent cannot collect small chances of a goal); one under ``"sample"`` is drawn.
+    A kind under ``"threshold"`` happens exactly when its probability exceeds one half. This is the rule of World
+    Models: steadier than a draw, and an agent cannot collect small chances of a goal. A kind under ``"sample"`` is
+    drawn.
 
     Args:
-        probabilities: (B, K); column 0 is "goes on".
-        rules: One rule for each of the columns 1 to K - 1.
+        probabilities: (B, kinds); column 0 is "goes on".
+        rules: One rule for each of the columns from 1 on.
         uniform: (B,) in [0, 1).
 
     Returns:
         (B,) int64, 0 where the episode goes on.
     """
-    kind = torch.zeros_like(uniform, dtype=torch.int64)
-    sampled = [k for k, rule in enumerate(rules, 1) if rule == "sample"]
-    cumulative = list(accumulate(probabilities[:, k] for k in sampled))
-    for k, bound in zip(reversed(sampled), reversed(cumulative), strict=True):
-        kind.masked_fill_(uniform < bound, k)
-    for k, rule in enumerate(rules, 1):
+    ending = torch.zeros_like(uniform, dtype=torch.int64)
+    sampled = [kind for kind, rule in enumerate(rules, 1) if rule == "sample"]
+    cumulative = list(accumulate(probabilities[:, kind] for kind in sampled))
+    for kind, bound in zip(reversed(sampled), reversed(cumulative), strict=True):
+        ending.masked_fill_(uniform < bound, kind)
+    for kind, rule in enumerate(rules, 1):
         if rule == "threshold":
-            kind.masked_fill_(probabilities[:, k] > 0.5, k)
-    return kind
+            ending.masked_fill_(probabilities[:, kind] > 0.5, kind)
+    return ending
 
 
 class RewardHead(nn.Module):
-    """Predicts what a step pays, for every way it can end, from h and the share of the time limit that is over.
+    """Predicts the reward of a step for every way it can end, from h and the elapsed share of the time limit.
 
-    Every kind has its own mean, spread and range in the data, and predictions stay within that range: an agent can
-    neither extrapolate a reward nor collect the rounding errors of a reward that never varies.
+    Every kind has its own mean, standard deviation and range in the data. Predictions stay within that range, so an
+    agent can neither extrapolate a reward nor collect the rounding errors of a constant one.
 
     Args:
         hidden_size: H.
-        kinds: K, "goes on" included.
+        kinds: Ways a step can end, "goes on" included.
     """
 
     mean: Tensor
@@ -94,14 +96,14 @@ class RewardHead(nn.Module):
             self.register_buffer(name, torch.zeros(kinds))
 
     def fit_range(self, rewards: Tensor, kinds: Tensor) -> None:
-        """Reads mean, standard deviation and range of every kind from (N,) rewards and (N,) kinds of all steps."""
+        """Sets mean, standard deviation and range of every kind from (N,) rewards and (N,) kinds of all steps."""
         for kind in kinds.unique().tolist():
             values = rewards[kinds == kind]
             self.mean[kind], self.spread[kind] = values.mean(), values.std(correction=0)
             self.low[kind], self.high[kind] = values.min(), values.max()
 
     def forward(self, h: Tensor, elapsed: Tensor) -> Tensor:
-        """Standardised rewards (..., K) from h (..., H) and elapsed time (...) in [0, 1]."""
+        """Standardised rewards (..., kinds) from h (..., H) and elapsed time (...) in [0, 1]."""
         return self.linear(torch.cat([h, elapsed.unsqueeze(-1)], dim=-1))
 
     def standardise(self, reward: Tensor, kind: Tensor) -> Tensor:
@@ -110,11 +112,11 @@ class RewardHead(nn.Module):
         return torch.where(spread > 0, (reward - self.mean[kind]) / spread.clamp(min=1e-12), 0.0)
 
     def rewards(self, h: Tensor, elapsed: Tensor) -> Tensor:
-        """Rewards in the environment's units, (..., K)."""
+        """Rewards in the environment's units, (..., kinds), from h (..., H) and elapsed time (...) in [0, 1]."""
         return self.restore(self(h, elapsed))
 
     def restore(self, standardised: Tensor) -> Tensor:
-        """Rewards in the environment's units, (..., K), from standardised ones (..., K)."""
+        """Rewards in the environment's units, (..., kinds), from standardised ones (..., kinds)."""
         return (self.mean + self.spread * standardised).clamp(self.low, self.high)
 
 
@@ -124,6 +126,6 @@ def scale_action(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def mean_per_kind(losses: Tensor, kind: Tensor, kinds: int) -> Tensor:
-    """Sum over the kinds of the mean of (N,) losses over the steps of a kind; kinds without steps count nothing."""
+    """Sum over the kinds of the mean of (N,) losses over the steps of a kind; kinds without steps contribute 0."""
     total = losses.new_zeros(kinds).index_add(0, kind, losses)
     return (total / torch.bincount(kind, minlength=kinds).clamp(min=1)).sum()

@@ -24,16 +24,16 @@ class DreamContract(ABC):
         """Makes the world to dream in."""
 
     def test_gymnasium_accepts_it(self) -> None:
-        """Gymnasium's own checker has nothing to say."""
+        """Gymnasium's own checker accepts it."""
         check_env(DreamEnv(self.make_world()), skip_render_check=True)
 
     def test_the_same_seed_gives_the_same_episode(self) -> None:
-        """``reset(seed=s)`` fixes the whole episode, and another seed gives another one."""
+        """``reset(seed=s)`` fixes the whole episode; another seed gives another episode."""
         episodes = [self._play(DreamEnv(self.make_world()), seed) for seed in (3, 3, 4)]
         assert np.array_equal(episodes[0], episodes[1]) and not np.array_equal(episodes[0], episodes[2])
 
     def test_environment_i_of_a_vector_is_the_single_one_with_seed_s_plus_i(self) -> None:
-        """The native vector is Gymnasium's synchronous vector of single dreams, resets and endings included."""
+        """The native vector equals Gymnasium's synchronous vector of single dreams, also at resets and endings."""
         world = self.make_world()
         native = DreamVectorEnv(world, BATCH, batch_invariant=True)
         single = SyncVectorEnv([lambda: DreamEnv(world, batch_invariant=True)] * BATCH)
@@ -48,7 +48,7 @@ class DreamContract(ABC):
                 assert np.allclose(mine, theirs)
 
     def test_a_snapshot_goes_on_bit_for_bit(self) -> None:
-        """What follows a snapshot follows it again after :meth:`restore`, in either mode, with every setting."""
+        """After :meth:`restore` the same steps follow as after the snapshot, in two modes and with every setting."""
         settings: dict[str, Any] = {"dropout": 0.3, "branched_starts": 0.5, "temperature": (0.5, 1.5)}
         for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
             for given in ({}, settings | {"max_episode_steps": STEPS // 2}):

@@ -27,7 +27,7 @@ class ModelContract(ABC):
         """Makes a world, trained or not, with at least one moment in the middle of an episode in its bank."""
 
     def make_frames(self, world: World, count: int) -> Tensor:
-        """Makes frames of the real environment, (count, H, W, 3) uint8; random ones unless overridden."""
+        """Makes frames of the real environment, (count, height, width, 3) uint8; random ones unless overridden."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(256, (count, *world.config.frame_shape), dtype=torch.uint8, generator=generator)
 

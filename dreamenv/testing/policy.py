@@ -18,10 +18,10 @@ class PolicyContract(ABC):
 
     @abstractmethod
     def make_policy(self) -> tuple[Policy, World]:
-        """Makes an agent, and the world whose observations it sees."""
+        """Makes an agent, and the world whose observations it reads."""
 
     def test_its_actions_are_in_the_space(self) -> None:
-        """It acts on batches and on single observations, greedily and not."""
+        """It acts on batches and on single observations, greedily and by drawing."""
         policy, world = self.make_policy()
         space, seen = world.config.action.space, self._observations(world)
         for deterministic in (True, False):
@@ -31,7 +31,7 @@ class PolicyContract(ABC):
             assert space.contains(np.asarray(single, space.dtype))
 
     def test_greedy_actions_are_repeatable_and_do_not_depend_on_the_batch(self) -> None:
-        """A greedy agent gives the same action to an observation, whatever stands beside it."""
+        """The greedy action for an observation does not depend on the rest of the batch."""
         policy, world = self.make_policy()
         seen = self._observations(world)
         whole, again, alone = (policy.predict(part, None, None, True)[0] for part in (seen, seen, seen[1:2]))

@@ -26,7 +26,7 @@ class VisionContract(ABC):
             assert mean.dtype == torch.float32 and mean.isfinite().all() and log_variance.isfinite().all()
 
     def test_z_becomes_frames_of_any_size(self) -> None:
-        """Drawings are uint8 frames of the shape that is asked for."""
+        """Decoded frames are uint8, of the requested shape."""
         vision = self.make_vision().eval()
         z = torch.zeros(2, vision.config.latent_size)
         for shape in (vision.config.frame_shape, (11, 23, 3)):

@@ -19,7 +19,7 @@ class WorldContract(ModelContract):
     """What every kind of world model keeps, alone and as part of a world."""
 
     def test_reality_and_dream_share_h(self) -> None:
-        """One real trajectory through both verbs has the same h, if the dream is given the real z."""
+        """One real trajectory gives the same h through both verbs, if the dream gets the real z."""
         world = self.make_world()
         frames, actions = self.make_frames(world, STEPS + 1), self._actions(world, STEPS)
         real = dreamed = world.start(frames[:1])
@@ -30,7 +30,7 @@ class WorldContract(ModelContract):
             torch.testing.assert_close((dreamed.h, dreamed.carry, dreamed.step), (real.h, real.carry, real.step))
 
     def test_following_is_step_by_step(self) -> None:
-        """A recorded episode, followed at once beside a shorter one, ends where single steps end."""
+        """Following an episode in a batch, beside a shorter one, leads to the states of single steps."""
         world = self.make_world()
         model, spec = world.model, world.model.posterior_noise
         frames, actions = self.make_frames(world, STEPS + 1), self._actions(world, STEPS)
@@ -59,7 +59,7 @@ class WorldContract(ModelContract):
             assert brought.ending.equal(transition.ending[one])
 
     def test_the_compiled_model_agrees(self) -> None:
-        """The model laid out for speed makes the same step, up to rounding."""
+        """The compiled model makes the same step, up to rounding."""
         world = self.make_world()
         state, actions, noise = self._moment(world), self._actions(world, BATCH), self._noise(world, BATCH)
         quick = replace(world, model=compiled(world.model))
@@ -69,14 +69,14 @@ class WorldContract(ModelContract):
         torch.testing.assert_close(one.reward, other.reward, **CLOSE)
 
     def test_temperature_zero_is_without_noise(self) -> None:
-        """At temperature 0 the next z does not depend on the random numbers; at 1 it may."""
+        """At temperature 0 the next z does not depend on the random numbers."""
         world = self.make_world()
         state, actions = self._moment(world), self._actions(world, BATCH)
         cold = [world.imagine(state, actions, 0.0, self._noise(world, BATCH, seed))[0].z for seed in range(3)]
         assert cold[0].equal(cold[1]) and cold[0].equal(cold[2])
 
     def test_temperature_touches_the_prior_only(self) -> None:
-        """H does not depend on the temperature of the step, and the z of reality on no temperature at all."""
+        """The h of a step does not depend on its temperature."""
         world = self.make_world()
         state, actions, noise = self._moment(world), self._actions(world, BATCH), self._noise(world, BATCH)
         cold, hot = (world.imagine(state, actions, temperature, noise)[0] for temperature in (0.1, 2.0))
@@ -94,13 +94,13 @@ class WorldContract(ModelContract):
         torch.testing.assert_close(outlook.endings.sum(1), torch.ones(BATCH), **CLOSE)
 
     def test_states_are_drawn_as_frames(self) -> None:
-        """A state is drawn in the shape of the real environment's frames."""
+        """States are decoded in the shape of the real environment's frames."""
         world = self.make_world()
         frames = world.decode(self._moment(world))
         assert frames.shape == (BATCH, *world.config.frame_shape) and frames.dtype == np.uint8
 
     def test_observations_lie_within_their_bounds(self) -> None:
-        """Dreams stay within the observation space, hot ones too."""
+        """Dreams stay within the observation space, at high temperature too."""
         world = self.make_world()
         low, high = world.view.bounds(world.model, world.config.max_episode_steps)
         state = self._moment(world)
@@ -110,7 +110,7 @@ class WorldContract(ModelContract):
             assert ((seen >= low) & (seen <= high)).all()
 
     def test_a_saved_world_goes_on_the_same(self, tmp_path: Path) -> None:
-        """A world that was saved and loaded makes the same step, up to half precision; again saved, the same bits."""
+        """A loaded world makes the same step, up to half precision; saved and loaded again, with the same bits."""
         world = self.make_world()
         save(world, tmp_path / "once")
         loaded = load(tmp_path / "once")

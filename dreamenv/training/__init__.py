@@ -1,1 +1,1 @@
-"""Training V and M: one loop for both."""
+"""Training of world models: one loop for all losses."""

@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.files import lock_folder, remove_partial, write_bytes
 
-CHECKPOINT_SECONDS = 20.0  # between checkpoints: what a killed process may lose
+CHECKPOINT_SECONDS = 20.0  # between checkpoints: the most work that a killed process loses
 GENERATIONS = 2
 
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder that a training writes to.
+    """Locks the folder that a training writes to.
 
     Raises:
-        ResumeError: If another one is there already.
+        ResumeError: If another process has locked it.
     """
     lock = lock_folder(folder, ResumeError(f"another process is at work in {folder}; wait for it, or stop it"))
     try:
@@ -39,19 +39,19 @@ def alone_in(folder: Path) -> Iterator[None]:
 def save_checkpoint(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
 ) -> None:
-    """Writes weights, buffers and the optimizer's state after ``step`` steps; the generation before last goes.
+    """Writes weights, buffers and the optimizer's state after ``step`` steps; keeps the last two checkpoints.
 
-    A file's name carries the steps and the SHA-256 of its content, so a single rename publishes all of it.
+    A file's name contains the steps and the SHA-256 of its content, so a single rename publishes the checkpoint.
 
     Args:
         folder: Made when missing.
         model: Its state is stored.
         optimizer: Over the model's parameters.
-        fingerprint: What a resuming run must have in common.
+        fingerprint: Description of settings and data; a run that resumes must have the same.
         step: Steps done.
 
     Raises:
-        StorageError: If the disk refuses; earlier checkpoints are then intact.
+        StorageError: If writing fails; earlier checkpoints are then intact.
     """
     tensors = {"step": torch.tensor(step)}
     tensors |= {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
@@ -63,10 +63,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
-    """Restores the newest of what :func:`save_checkpoint` wrote; does nothing where there is none.
+    """Restores the newest checkpoint of :func:`save_checkpoint`; does nothing if there is none.
 
-    A damaged one is removed, with a warning, and the one before it restored. What a save that was killed left lying,
-    a third generation or a part of a file, goes too.
+    A damaged checkpoint is removed, with a warning, and the one before it is restored. Leftovers of a save that was
+    killed are removed as well: a third checkpoint, or a part of a file.
 
     Returns:
         Steps done, 0 without a checkpoint.
@@ -106,7 +106,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def differences(found: Any, expected: Any) -> str:
-    """What differs in two JSON values, in a line: "steps 2000 there, 4000 here"."""
+    """Differences of two JSON values in one line, such as "steps 2000 there, 4000 here"."""
     return ", ".join(_differences(found, expected, "seed or data"))
 
 
@@ -125,7 +125,7 @@ def _differences(found: Any, expected: Any, name: str) -> Iterator[str]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the one with most steps first."""
+    """The checkpoints in a folder, most steps first."""
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
 
 
@@ -136,7 +136,7 @@ def _remove_old(folder: Path) -> None:
 
 
 def fingerprint_of(path: Path) -> str:
-    """The fingerprint of the run that a checkpoint belongs to.
+    """Reads the fingerprint of a checkpoint.
 
     Raises:
         SafetensorError: If it is damaged.

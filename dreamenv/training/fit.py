@@ -40,8 +40,11 @@ class FitConfig:
         weight_decay: Decoupled weight decay (AdamW).
         gradient_clip: Largest norm of the gradient.
         momentum: Adam's beta 1.
-        precision: ``bfloat16`` runs matrix products in autocast, with float32 weights; in float32 nevertheless on
-            processors where that is faster.
+        precision: ``bfloat16`` runs matrix products in autocast, with float32 weights. On processors where float32 is
+            faster, products are in float32 all the same.
+
+    Raises:
+        SettingsError: If a setting is out of range.
     """
 
     steps: int
@@ -53,26 +56,26 @@ class FitConfig:
     precision: Literal["float32", "bfloat16"] = "bfloat16"
 
     def __post_init__(self) -> None:
-        """Refuses settings that no training can have."""
+        """Refuses settings out of range."""
         check_range(self, 0, math.inf, "steps", "learning_rate", "warmup_steps", "weight_decay", "gradient_clip")
         check_range(self, 0, 1, "momentum")
 
 
 def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int = 0) -> None:
-    """Minimises ``loss``; goes on from the checkpoint in ``folder`` if there is one.
+    """Minimises ``loss``; resumes from the checkpoint in ``folder`` if there is one.
 
     Args:
         model: Changed in place.
-        loss: ``loss(step, generator)`` draws its batch from the generator and returns a scalar with what to log.
+        loss: ``loss(step, generator)`` draws its batch from the generator; it returns a scalar and the metrics to log.
         config: Settings.
-        folder: Takes two generations of checkpoints and TensorBoard's event files.
+        folder: For two checkpoints and TensorBoard's event files.
         identity: JSON-able description of data and model; a checkpoint of another identity is refused.
         seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data, or another process is at work there.
-        DivergenceError: If the loss, its gradient, a weight or a buffer is not finite. No checkpoint ever holds such
-            a number: the last one stays, and the same command goes on from it.
+        DivergenceError: If the loss, its gradient, a weight or a buffer is not finite. Such numbers are never saved:
+            the last checkpoint stays, and the same command resumes from it.
     """
     with alone_in(folder):
         _fit(model, loss, config, folder, identity, seed)
@@ -121,7 +124,7 @@ def _fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity
 
 
 def warm_start(model: nn.Module, source: nn.Module | None) -> None:
-    """Copies the tensors of ``source`` that ``model`` has under the same name with the same shape."""
+    """Copies the tensors of ``source`` whose name and shape ``model`` has too."""
     known = {} if source is None else source.state_dict()
     own = model.state_dict()
     model.load_state_dict({n: known[n] if n in known and known[n].shape == t.shape else t for n, t in own.items()})
@@ -134,11 +137,11 @@ def learning_rate_at(step: int, config: FitConfig) -> float:
 
 
 def not_finite(what: str, saved_step: int) -> DivergenceError:
-    """The error of a training whose numbers went wrong.
+    """Makes the error of a training with numbers that are not finite.
 
     Args:
-        what: What is not finite, of which model, and when.
-        saved_step: Steps that the last checkpoint has behind it.
+        what: Names the number, the model and the step.
+        saved_step: Steps of the last checkpoint.
     """
     return DivergenceError(
         f"{what}; expected finite numbers. Nothing of this was saved: the same command goes on from step {saved_step}. "
@@ -147,7 +150,7 @@ def not_finite(what: str, saved_step: int) -> DivergenceError:
 
 
 def check_weights(model: nn.Module, optimizer: torch.optim.Optimizer, name: str, step: int, saved_step: int) -> None:
-    """Makes sure that a checkpoint of these after ``step`` steps would hold finite numbers only.
+    """Checks that a checkpoint after ``step`` steps holds finite numbers only.
 
     Raises:
         DivergenceError: Names the first weight, buffer or part of the optimizer's state that is not finite.
@@ -161,7 +164,7 @@ def check_weights(model: nn.Module, optimizer: torch.optim.Optimizer, name: str,
 
 
 def _differentiate(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, config: FitConfig) -> Tensor:
-    """Leaves the clipped gradient in the model; returns its norm before."""
+    """Writes the clipped gradient into the parameters; returns its norm before clipping."""
     optimizer.zero_grad()
     value.backward()
     return nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)

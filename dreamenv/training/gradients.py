@@ -1,4 +1,4 @@
-"""What the terms of a loss ask of the same tensors, and whether they pull the same way."""
+"""Gradient norms of the terms of a loss, and their cosine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn import functional as F  # noqa: N812
 
 
 def gradient_facts(terms: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> dict[str, float]:
-    """Norms of two terms' gradients, and the cosine between them.
+    """Computes the norms of two terms' gradients, and the cosine between them.
 
-    Scales of losses say little about who leads: what counts is each term's share of the gradient.
+    The value of a term says little about its influence on training; its share of the gradient measures it.
 
     Args:
-        terms: Two weighted terms of a loss by name, as they enter it.
-        inputs: Tensors that both depend on.
+        terms: Two terms of a loss by name, with their weights.
+        inputs: Tensors that both terms depend on.
 
     Returns:
         ``gradient/NAME`` for both, and ``gradient/cosine``, 0 where one of them is 0.

@@ -1,4 +1,4 @@
-"""Training an MDN-RNN: V on frames, then M on what V makes of them."""
+"""Training of an MDN-RNN: V on frames, then M on their embeddings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dreamenv.training.vision import VisionTraining, train_vision
 
 @dataclass(frozen=True)
 class TrainConfig(WorldTraining):
-    """How V and M are trained; beside the settings of :class:`dreamenv.training.kinds.WorldTraining`.
+    """How V and M are trained; adds to the settings of :class:`dreamenv.training.kinds.WorldTraining`.
 
     Attributes:
-        vision: V.
-        memory: M.
+        vision: Training of V.
+        memory: Training of M.
     """
 
     vision: VisionTraining = field(default_factory=VisionTraining)
@@ -32,7 +32,11 @@ class TrainConfig(WorldTraining):
 
 
 def train_mdnrnn(settings: TrainConfig, job: TrainingJob) -> Trained:
-    """Trains V, embeds the episodes, trains M on them; see :class:`dreamenv.training.kinds.TrainingJob`."""
+    """Trains V, embeds the episodes, trains M on them; see :class:`dreamenv.training.kinds.TrainingJob`.
+
+    Raises:
+        SettingsError: If the job's source is of another kind.
+    """
     source = None if job.source is None else job.source.model
     if not (source is None or isinstance(source, MDNRNN)):
         raise SettingsError(f"expected a source of V and M, got a {type(source).__name__}")

@@ -34,15 +34,19 @@ class MemoryTraining:
         batch_size: Windows per step.
         window: Steps of the windows that longer episodes are cut into; every window begins with h = 0.
         ending_weight: Weight of the ending head's cross entropy.
-        ending_gradient: Share of the ending head's gradient that reaches the LSTM. A few hundred endings are soon
-            learned by heart; a head that mostly reads what predicting z has learned stays calibrated for longer.
+        ending_gradient: Share of the ending head's gradient that reaches the LSTM. An LSTM soon overfits to a few
+            hundred endings; with a smaller share the head stays calibrated for longer.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within every kind of ending.
         repulsion_weight: Weight of the overlap of the mixture's components.
         episode_balance: A window is drawn with probability ~ (share of its kind of ending) ** -episode_balance. In the
-            ending head's loss, its steps that go on weigh so much less.
-        step_balance: A step's cross entropy weighs (share of its kind) ** -step_balance; the commonest weighs 1.
-        calibrated: Take back the shift that both balances cause in the probabilities of endings; World Models, whose
-            endings weigh 10, leaves it there.
+            ending head's loss, the weight of its steps that go on is smaller by the same factor.
+        step_balance: A step's cross entropy has the weight (share of its kind) ** -step_balance, scaled so that the
+            most common kind has 1.
+        calibrated: Whether the shift that both balances cause in the probabilities of endings is removed; World Models,
+            with a weight of 10 for endings, does not remove it.
+
+    Raises:
+        SettingsError: If a setting is out of range.
     """
 
     model: MemoryConfig = field(default_factory=MemoryConfig)
@@ -58,7 +62,7 @@ class MemoryTraining:
     calibrated: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses settings that no training can have."""
+        """Refuses settings out of range."""
         check_range(self, 1, math.inf, "batch_size", "window")
         weights = ("ending_weight", "reward_weight", "repulsion_weight")
         check_range(self, 0, math.inf, *weights, "episode_balance", "step_balance")
@@ -85,13 +89,13 @@ def train_memory(
         config: Settings.
         folder: Checkpoints and TensorBoard.
         identity: JSON-able description of data, V and ``source``.
-        source: M to begin with; a fresh one if None.
+        source: M whose weights the training starts with; fresh ones if None.
         seed: Of everything random.
         device: Where to train.
         source_endings: Kinds of endings that ``source`` predicts, in its order; those of ``world`` if None.
 
     Returns:
-        The trained M, in evaluation mode, its ending probabilities calibrated to the data unless the settings say not.
+        The trained M, in evaluation mode; its ending probabilities are calibrated if the settings say so.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -117,7 +121,7 @@ def train_memory(
 class _Batch:
     """Windows padded to the longest: (B, T + 1, 2 Z) embeddings, (B, T, ...) the rest; ``valid`` marks real steps.
 
-    ``going_on`` is what a step that ends nothing weighs in the ending head's loss, see :func:`_balance`.
+    ``going_on`` is the weight of steps that go on in the ending head's loss, see :func:`_balance`.
     """
 
     embedding: Tensor
@@ -157,7 +161,7 @@ def _batch_loss(
     step: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Metrics]:
-    """The whole loss, and its parts; ``weights`` are those of the kinds of endings, (K,)."""
+    """The whole loss, and its parts; ``weights`` are those of the kinds of endings, (kinds,)."""
     mean, log_variance = batch.embedding.chunk(2, dim=-1)
     normal = torch.randn(mean.shape, generator=generator).to(mean.device)
     z = Gaussian(mean, log_variance).at(normal)
@@ -190,17 +194,17 @@ def _cut(episode: Recording, window: int) -> list[Recording]:
 
 
 def window_spans(length: int, window: int) -> list[tuple[int, int]]:
-    """First steps, and those after the last, of the windows that an episode of ``length`` steps is cut into."""
+    """Half-open ranges of steps of the windows that an episode of ``length`` steps is cut into."""
     return [(first, min(first + window, length)) for first in range(0, length, window)]
 
 
 def draw_weights(kind: Tensor, balance: float) -> Tensor:
-    """Weights (W,) with which windows are drawn, from the kinds (W,) of their last steps."""
+    """Weights (W,) by which windows are drawn, from the kinds (W,) of their last steps."""
     return (torch.bincount(kind) / len(kind))[kind] ** -balance
 
 
 def kind_weights(steps: Tensor, balance: float) -> Tensor:
-    """Weights (K,) of kinds of endings in the ending head's loss, from the numbers (K,) of steps with each."""
+    """Weights (kinds,) of kinds of endings in the ending head's loss, from their numbers of steps (kinds,)."""
     return ((steps.clamp(min=1) / steps.max()) ** -balance).float()
 
 
@@ -208,8 +212,8 @@ def going_on_weights(draw: Tensor, steps: Tensor) -> Tensor:
     """Weights (W,) in the ending head's loss of steps that go on, by window; 1 on average over those drawn.
 
     Args:
-        draw: Weights (W,) with which windows are drawn.
-        steps: How many steps of each go on, (W,).
+        draw: Weights (W,) by which windows are drawn.
+        steps: Number of steps that go on, by window, (W,).
     """
     return (draw.double() @ steps.double() / steps.sum().clamp(min=1) / draw).float()
 
@@ -219,13 +223,13 @@ def _balance(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sets the ending head's shift, and returns the weights that cause it.
 
-    A window is drawn more often with all its steps, not with its ending alone: without a remedy, the logits of steps
-    that look like those before an ending would shift by less than those of other steps, and no constant could take
-    that back. So a step that goes on weighs as much less in the ending head's loss as its window is drawn more often.
+    A window that is drawn more often brings more of all its steps, not only of its ending. Steps shortly before an
+    ending would then have shifted logits too, by another amount than other steps, and no constant could correct both.
+    So the weight of steps that go on is divided by the factor by which their window is drawn more often.
 
     Returns:
-        Weights with which windows are drawn (W,), those of their steps that go on (W,), and those of kinds of endings
-        (K,), the latter two in the ending head's loss.
+        Weights by which windows are drawn (W,), and two weights in the ending head's loss: those of the windows' steps
+        that go on (W,), and those of kinds of endings (kinds,).
     """
     last = torch.stack([window.ending[-1] for window in windows])
     draw = draw_weights(last, config.episode_balance)
@@ -235,18 +239,18 @@ def _balance(
     seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
     shift = (seen / (steps / steps.sum())).log()
     if config.calibrated:
-        memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # without steps there is nothing to take back
+        memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # a kind without steps has no shift
     else:
-        memory.endings.shift.zero_()  # or that of the M to begin with would stay
+        memory.endings.shift.zero_()  # the source may have had a shift
     return draw, going_on_weights(draw, counts[:, 0]), weights
 
 
 def _warm_start(memory: Memory, source: Memory, own: Sequence[Kind], theirs: Sequence[Kind]) -> None:
-    """Copies the weights of ``source`` that fit; rows of its heads go to the kinds of endings they stand for.
+    """Copies the weights of ``source`` that fit; rows of its heads are matched by their kind of ending.
 
     Args:
         memory: Changed in place; a kind that ``source`` does not have keeps its fresh row.
-        source: M to begin with.
+        source: M whose weights are copied.
         own: Kinds of endings of ``memory``.
         theirs: Kinds of endings of ``source``.
     """

@@ -27,7 +27,7 @@ from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN
 
-COLLAPSED = 0.05  # share of the frames' variance that a V which still sees something keeps
+COLLAPSED = 0.05  # smallest share of the frames' variance in the reconstructions of a V that has not collapsed
 ENOUGH_STEPS = (
     500  # with fewer, V may not have begun to see: Sidewalk takes about 100 until frames no longer look alike
 )
@@ -44,12 +44,15 @@ class VisionTraining:
         reconstruction_scale: Weight of the squared error.
         beta: Weight of the KL term.
         beta_warmup: Share of the steps in which beta grows from 0 to its value.
-        rare_colours: Weigh pixel errors by the rareness of their colour; without it small things vanish from dreams.
+        rare_colours: Weight pixel errors by the rareness of their colour; without it small things vanish from dreams.
         colour_weights: Smallest and largest of these weights.
-        adversarial: Train as a VAE-GAN instead: errors are those that a
-            discriminator sees, and colours weigh alike. Give the optimisation a momentum of 0.5 (Radford et al. 2015):
-            with 0.9 decoder and discriminator chase each other, and V collapses.
-        gamma: Weight of these errors against the fooling of the discriminator, for the decoder of a VAE-GAN.
+        adversarial: Train as a VAE-GAN instead: errors are measured in features of a discriminator, and colours have
+            equal weights. Set the momentum of the optimisation to 0.5 (Radford et al. 2015); with 0.9 the training of
+            decoder and discriminator oscillates, and V collapses.
+        gamma: Weight of these errors in the loss of a VAE-GAN's decoder; deceiving the discriminator has weight 1.
+
+    Raises:
+        SettingsError: If a setting is out of range.
     """
 
     model: VisionConfig = field(default_factory=VisionConfig)
@@ -64,7 +67,7 @@ class VisionTraining:
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses settings that no training can have."""
+        """Refuses settings out of range."""
         check_range(self, 1, math.inf, "batch_size")
         check_range(self, 0, math.inf, "reconstruction_scale", "beta", "colour_weights", "gamma")
         check_range(self, 0, 1, "beta_warmup")
@@ -86,7 +89,7 @@ def train_vision(
         config: Settings.
         folder: Checkpoints and TensorBoard.
         identity: JSON-able description of the data, and of ``source``.
-        source: V to begin with; a fresh one if None.
+        source: V whose weights the training starts with; fresh ones if None.
         seed: Of everything random.
         device: Where to train.
 
@@ -127,7 +130,7 @@ def _plain_loss(
     step: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Metrics]:
-    """Weighted squared error and KL, and what they ask of the posterior."""
+    """Weighted squared error plus KL, and the metrics to log."""
     mean, log_variance, output = vision(pixels, _normal(pixels, config, generator), generator)
     error = (output.float() - pixels).square().sum(1)
     weighted = (error * table[colour_bins(_as_frames(pixels))]).sum((1, 2)).mean()
@@ -156,7 +159,7 @@ def _warn_of_collapse(vision: Vision, frames: Tensor, config: VisionTraining) ->
 
 
 def _remedy(config: VisionTraining) -> str:
-    """What to do about reconstructions that all look alike."""
+    """Advice against a collapse."""
     steps = config.fit.steps
     few = f"{steps} steps are few: train for longer (fit.steps) before anything else. " if steps < ENOUGH_STEPS else ""
     if config.adversarial:

@@ -1,4 +1,4 @@
-"""VAE-GAN (Larsen et al. 2016): V's decoder as the generator of a GAN, errors measured as a discriminator sees them."""
+"""VAE-GAN (Larsen et al. 2016): V's decoder is the generator of a GAN; errors are in the discriminator's features."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CHANNELS = (32, 64, 128)
 
 
 class Discriminator(nn.Module):
-    """Tells real frames from drawn ones; its layers are kept from stretching anything (Miyato et al. 2018).
+    """Classifies frames as real or drawn, with spectral normalisation (Miyato et al. 2018).
 
-    Without that it knows all drawings within a hundred steps, and V learns nothing from it.
+    Without the normalisation it recognises all drawn frames within a hundred steps, and V learns nothing from it.
 
     Args:
-        frame_shape: (H, W, 3) of V's frames.
+        frame_shape: (height, width, 3) of V's frames.
     """
 
     def __init__(self, frame_shape: tuple[int, int, int]) -> None:
@@ -35,13 +35,13 @@ class Discriminator(nn.Module):
         self.verdict = spectral_norm(nn.Linear(CHANNELS[-1] * (frame_shape[0] // scale) * (frame_shape[1] // scale), 1))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """From (B, 3, H, W) in [0, 1]: features of a late layer, (B, C, H / 8, W / 8), and logits of "real", (B,)."""
+        """Features (B, 128, height / 8, width / 8) and logits of "real" (B,), from (B, 3, height, width) in [0, 1]."""
         features = self.features(pixels)
         return features, self.verdict(features.flatten(1)).squeeze(1)
 
 
 class VAEGAN(nn.Module):
-    """V and its discriminator as one model, so that one training loop fits both.
+    """V and its discriminator as one module, which one training loop fits.
 
     Args:
         vision: V.
@@ -54,19 +54,19 @@ class VAEGAN(nn.Module):
     def loss(
         self, pixels: Tensor, normal: Tensor, prior: Tensor, beta: float, scale: float, gamma: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One scalar whose gradient is each part's own, as in algorithm 1 of the paper.
+        """Returns one scalar whose gradient for each part is that of its own loss, as in algorithm 1 of the paper.
 
-        The encoder gets KL and feature loss, the decoder gamma times the feature loss and what makes its drawings pass
-        for real, the discriminator what tells them apart. Every part is seen by the other parts' losses with its
-        weights held fixed.
+        The encoder minimises KL and feature loss, the decoder gamma times the feature loss plus the loss of deceiving
+        the discriminator, and the discriminator its classification loss. In the losses of the other parts, the weights
+        of a part are constants.
 
         Args:
-            pixels: (B, 3, H, W) in [0, 1].
+            pixels: (B, 3, height, width) in [0, 1].
             normal: (B, Z) standard normal numbers that draw z from the posterior.
             prior: (B, Z) standard normal numbers: z from the prior.
             beta: Weight of the KL.
             scale: Weight of the feature loss.
-            gamma: Its further weight for the decoder; the fooling of the discriminator weighs 1.
+            gamma: Additional weight of the feature loss for the decoder; deceiving the discriminator has weight 1.
 
         Returns:
             The scalar, and its terms.
@@ -98,7 +98,7 @@ class VAEGAN(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """V's way from z to pixels as a module."""
+    """V's decoder as a module."""
 
     def __init__(self, vision: Vision) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""From stored episodes to a saved world: the world model, then the bank of starts."""
+"""From stored episodes to a saved world: trains the world model, then makes the bank of starts."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def train(
     source: World | None = None,
     device: str | torch.device = "cpu",
 ) -> World:
-    """Trains a world on the episodes of a folder and saves it there; goes on where an earlier call stopped.
+    """Trains a world on the episodes of a folder and saves it there; resumes where an earlier call stopped.
 
     Args:
-        folder: Takes ``training/`` and the bundle.
-        config: Settings; their class says which kind of world model is trained, V and M if None.
+        folder: For ``training/`` and the bundle.
+        config: Settings; their class determines the kind of world model, V and M if None.
         episodes: The episodes; ``folder/episodes`` if None.
-        source: A world whose weights the training begins with; fresh ones if None.
-        device: Where to train, ``"cuda"`` for example; the world that is returned is on the processor.
+        source: A world whose weights the training starts with; fresh ones if None.
+        device: Where to train, ``"cuda"`` for example; the returned world is on the processor.
 
     Returns:
-        The world as it was saved.
+        The world, as it was saved.
 
     Raises:
         StoreError: If there are no episodes, or too few to hold any out.
         ResumeError: If ``training/`` belongs to other settings or data.
         DivergenceError: If a loss or a weight is not finite; the last checkpoint stays, see
             :func:`dreamenv.training.fit.fit`.
-        SettingsError: If there is no such device.
+        SettingsError: If torch has no such device, or the settings are of no registered kind.
     """
     config, folder = config or TrainConfig(), Path(folder)
     check_device(device)
@@ -70,7 +70,7 @@ def train(
 
 
 def _warn_of_unlearned_endings(episodes: Sequence[Episode], held_out: Sequence[Episode]) -> None:
-    """Warns of kinds of endings that only held-out episodes have: the world will not have them."""
+    """Warns of kinds of endings that only held-out episodes have, because the world will not have them."""
     ordinary, known = ordinary_reward(episodes), ending_kinds(episodes)
     unlearned = Counter(kind_of(e.terminated, float(e.rewards[-1]), ordinary) for e in held_out)
     for kind in sorted(set(unlearned) - {*known, "continues"}):
@@ -83,7 +83,7 @@ def _warn_of_unlearned_endings(episodes: Sequence[Episode], held_out: Sequence[E
 
 
 def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: WorldTraining) -> WorldConfig:
-    """Reads from the data what a world must know: time limit, kinds of endings, ordinary reward, action shares."""
+    """Reads the facts of a world from the data: time limit, kinds of endings, ordinary reward, action shares."""
     order: tuple[Kind, ...] = ("worse", "same", "better")
     kinds = ending_kinds(episodes)
     ordinary = ordinary_reward(episodes)
@@ -107,10 +107,10 @@ def world_config_of(store: EpisodeStore, episodes: Sequence[Episode], config: Wo
 
 
 def time_limit(store: EpisodeStore) -> int:
-    """The registered time limit, unless episodes show that the environment truncates itself earlier: then theirs.
+    """The registered time limit, or the one by which the environment itself truncates earlier.
 
-    Where none is registered, it is the length of the longest episode. Where an episode went on for longer than all
-    truncated ones, truncation was no matter of time.
+    Without a registered limit it is the length of the longest episode. Truncation counts as a time limit only if no
+    episode is longer than the longest truncated one.
     """
     registered, longest = store.spec.max_episode_steps, int(store.lengths.max())
     if registered is None:
@@ -127,11 +127,11 @@ def time_limit(store: EpisodeStore) -> int:
 
 
 def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float, ...]:
-    """What acted in the episodes that ended better than an ordinary step.
+    """Actions in the episodes that ended better than an ordinary step.
 
     Returns:
-        Shares of discrete actions, of all episodes if none ended so; or the mean action of a Box, of the longest tenth
-        of the episodes if none ended so.
+        Shares of discrete actions, or the mean action of a Box. If no episode ended so, shares are of all episodes, and
+        the mean is of the longest tenth of them.
     """
     better = [e for e, kind in zip(episodes, ending_kinds(episodes), strict=True) if kind == "better"]
     if action.discrete:
@@ -144,13 +144,13 @@ def action_prior(episodes: Sequence[Episode], action: ActionSpec) -> tuple[float
 
 
 def make_bank(trained: Trained, episodes: Sequence[Episode], config: WorldConfig, branches: int) -> StartBank:
-    """Keeps the first frames of all episodes, and some moments with the state that real experience gave them.
+    """Collects the first frames of all episodes, and the model's states at some later moments.
 
-    Half of the moments lead up to endings that pay more than an ordinary step, if there are any: they are rare in
-    exploration, and an agent that hardly dreams of one hardly learns.
+    If endings pay more than an ordinary step, half of the moments are of episodes with such endings. These are rare in
+    exploration, and an agent hardly learns from endings that hardly occur in its dreams.
 
     Args:
-        trained: The world model, and the episodes as it sees them if they were embedded.
+        trained: The world model, and the embedded episodes if there are any.
         episodes: The training episodes.
         config: The kinds of endings.
         branches: Number of moments.
@@ -181,7 +181,7 @@ def _first_embeddings(trained: Trained, episodes: Sequence[Episode]) -> torch.Te
 def _draw_moments(
     episodes: Sequence[Episode], chosen: Sequence[int], count: int, generator: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Draws (episode, step) among chosen episodes, every step as likely as any other."""
+    """Draws (episode, step) uniformly among the steps of chosen episodes."""
     ends = np.cumsum([len(episodes[index]) for index in chosen])
     drawn = generator.integers(ends[-1], size=count) if count else np.empty(0, int)
     which = np.searchsorted(ends, drawn, side="right")
@@ -192,7 +192,7 @@ def _draw_moments(
 def _states_at(
     trained: Trained, episodes: Sequence[Episode], config: WorldConfig, moments: Sequence[tuple[int, int]]
 ) -> State:
-    """Where episodes stand at some of their steps, z being drawn; some episodes at a time, which bounds the memory."""
+    """States of episodes at some of their steps, with drawn z; follows few episodes at once, to bound the memory."""
     model, draws = trained.model, torch.Generator().manual_seed(0)
     found: dict[tuple[int, int], State] = {}
     wanted = sorted({index for index, _ in moments})

@@ -19,6 +19,7 @@ from dreamenv.models.latent import Z_BOUND, Gaussian
 from dreamenv.models.mdnrnn.model import MDNRNNConfig
 from dreamenv.models.noise import Noise, NoiseSpec
 from dreamenv.models.registry import register_model
+from dreamenv.recordings import record
 from dreamenv.training import kinds
 from dreamenv.training.kinds import WorldTraining, register_world_model
 from dreamenv.training.mdnrnn import TrainConfig
@@ -197,3 +198,11 @@ def test_z_is_bounded_wherever_it_is_drawn(dot_world):
 
 def test_no_recording_has_no_trace(dot_world):
     assert dot_world.follow([]) == []
+
+
+def test_what_a_trace_predicts_has_no_gradient(dot_world):
+    frames = np.zeros((3, *dot_world.config.frame_shape), np.uint8)
+    action = np.stack([dot_world.config.action.sample(np.random.default_rng(0))] * 2)
+    episode = dreamenv.Episode(frames, action, np.zeros(2, np.float32), False, True, 0, "random")
+    (trace,) = dot_world.follow(record(dot_world.model, [episode], dot_world.config))
+    assert not trace.outlook.rewards.requires_grad and not trace.priors.parts[0].requires_grad

@@ -27,8 +27,8 @@ class MDNRNNConfig:
     """Sizes of an :class:`MDNRNN`.
 
     Attributes:
-        vision: Of V.
-        memory: Of M.
+        vision: Sizes of V.
+        memory: Sizes of M.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -60,7 +60,7 @@ class MDNRNN(WorldModel):
         return torch.cat(self.vision.encode(frames), dim=1)
 
     def posterior(self, state: State, embedding: Tensor) -> Gaussian:
-        """See :meth:`WorldModel.posterior`; the state is not read."""
+        """See :meth:`WorldModel.posterior`; it does not read the state."""
         return Gaussian(*embedding.chunk(2, dim=-1))
 
     def advance(self, state: State, action: Tensor) -> State:
@@ -73,26 +73,26 @@ class MDNRNN(WorldModel):
         return self.memory.prior(state.h)
 
     def outlook(self, state: State, elapsed: Tensor) -> Outlook:
-        """See :meth:`WorldModel.outlook`; z is not read."""
+        """See :meth:`WorldModel.outlook`; it reads h only."""
         return self.memory.outlook(state.h, elapsed)
 
     def decode(self, state: State, frame_shape: tuple[int, int, int]) -> Tensor:
-        """See :meth:`WorldModel.decode`; h is not read."""
+        """See :meth:`WorldModel.decode`; it reads z only."""
         return self.vision.decode(state.z, frame_shape)
 
 
 def build_vision(config: VisionConfig) -> Vision:
-    """Makes V with fresh weights."""
+    """Builds V with fresh weights."""
     return VISIONS[config.kind](config)
 
 
 def build_memory(config: MDNRNNConfig, action: ActionSpec, kinds: int) -> Memory:
-    """Makes M with fresh weights; ``kinds`` is the number of ways a step can end, "goes on" included."""
+    """Builds M with fresh weights; ``kinds`` is the number of ways a step can end, "goes on" included."""
     return MEMORIES[config.memory.kind](config.memory, config.vision.latent_size, action, kinds)
 
 
 def build_mdnrnn(config: MDNRNNConfig, action: ActionSpec, kinds: int) -> MDNRNN:
-    """Makes V and M with fresh weights."""
+    """Builds V and M with fresh weights, see :class:`dreamenv.models.registry.ModelKind`."""
     vision = build_vision(config.vision)
     return MDNRNN(vision, build_memory(config, action, kinds))
 

@@ -87,7 +87,7 @@ class PaperMemory(Memory):
         self.lstm = nn.LSTM(inputs, config.hidden_size, batch_first=True, bias=False)
         outputs = Mixture.parameter_count(config.mixture, config.components, latent_size)
         self.mixture = nn.Linear(config.hidden_size, outputs)
-        self.endings = EndingHead(config.hidden_size, endings, spare=not self._flags)
+        self.endings = EndingHead(config.hidden_size, endings, continue_logit=not self._flags)
         self.reward = RewardHead(config.hidden_size, endings)
 
     def inputs(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:

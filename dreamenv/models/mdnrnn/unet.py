@@ -1,4 +1,4 @@
-"""V with skips from encoder to decoder, and a decoder that can do without them: a dreamed z has no encoder."""
+"""V with skips from encoder to decoder; the decoder also works without them, because a dreamed z has no encoder."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class UNetVAE(Vision):
     """The VAE of World Models with skips at every scale (Ronneberger et al. 2015).
 
     Encoder and up-convolutions are those of :class:`dreamenv.models.mdnrnn.vision.ConvVAE`. At every scale the decoder
-    merges what it has with the encoder's features there, or with zeros where skips are dropped. 3,688,483 parameters
-    for 60 x 80 x 3 and z = 64.
+    merges its features with the encoder's, or with zeros where skips are dropped. 3,688,483 parameters for 60 x 80 x 3
+    and z = 64.
 
     Args:
         config: Sizes.
@@ -48,7 +48,7 @@ class UNetVAE(Vision):
         return self._posterior(self.features(pixels))
 
     def features(self, pixels: Tensor) -> list[Tensor]:
-        """The encoder's features of (B, 3, H', W') pixels at every scale, largest first."""
+        """The encoder's features of (B, 3, height, width) pixels at every scale, largest first."""
         found = [pixels.contiguous(memory_format=torch.channels_last)]
         for stage in self.stages:
             found.append(stage(found[-1]))
@@ -63,7 +63,7 @@ class UNetVAE(Vision):
         return self.decode_merged(z, self.features(pixels))
 
     def decode_merged(self, z: Tensor, skips: Sequence[Tensor | None]) -> Tensor:
-        """Decodes (B, Z) with the features of :meth:`features`, some of which may be missing."""
+        """Decodes (B, Z) with the features of :meth:`features`; None stands for a dropped one."""
         x = self.expand(z).view(-1, *self._inner_shape).contiguous(memory_format=torch.channels_last)
         for merge, up, skip in zip(self.merges, self.ups, reversed(skips), strict=True):
             x = torch.relu(merge(torch.cat([torch.relu(x), torch.zeros_like(x) if skip is None else skip], dim=1)))
@@ -71,7 +71,7 @@ class UNetVAE(Vision):
         return torch.sigmoid(x)
 
     def forward(self, pixels: Tensor, normal: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """See :meth:`Vision.forward`; a half of the samples has no skips, the others lose each with one half."""
+        """See :meth:`Vision.forward`; half of the samples have no skips, the others lose each with probability 0.5."""
         features = self.features(pixels)
         mean, log_variance = (part.float() for part in self._posterior(features))
         keep = torch.rand(len(features) + 1, len(pixels), 1, 1, 1, generator=generator) < 0.5

@@ -19,7 +19,7 @@ class VisionConfig:
     """Sizes of V.
 
     Attributes:
-        frame_shape: (H, W, 3) that V works on; other frames are resized to it.
+        frame_shape: (height, width, 3) that V works on; other frames are resized to it.
         latent_size: Z, the number of latent dimensions.
         channels: Output channels of the encoder's stride-2 convolutions; the decoder mirrors them.
         kind: ``conv`` is the ConvVAE, ``unet`` the UNetVAE with skip connections, ``paper`` World Models' own PaperVAE.
@@ -31,7 +31,7 @@ class VisionConfig:
     kind: Literal["conv", "unet", "paper"] = "conv"
 
     def __post_init__(self) -> None:
-        """Refuses sizes that no V has."""
+        """Refuses sizes out of range."""
         sizes = (*self.frame_shape, self.latent_size, *self.channels)
         if not (0 < min(sizes) <= max(sizes) <= 2**14 and 0 < len(self.channels) <= 12 and self.frame_shape[2] == 3):
             raise SettingsError(f"expected RGB frames, 1 to 12 layers and sizes from 1 to {2**14:,}; got {self}")
@@ -44,14 +44,14 @@ class Vision(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of its weights."""
         return next(self.parameters()).device
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes frames.
 
         Args:
-            frames: (B, H, W, 3) uint8 of any size.
+            frames: (B, height, width, 3) uint8 of any size.
 
         Returns:
             Mean and log-variance of z, (B, Z) float32 each.
@@ -60,7 +60,7 @@ class Vision(nn.Module, ABC):
         return mean.float(), log_variance.float()
 
     def to_pixels(self, frames: Tensor) -> Tensor:
-        """Prepares (B, H, W, 3) uint8 frames as (B, 3, H', W') float32 in [0, 1], H' and W' being V's own."""
+        """Resizes (B, height, width, 3) uint8 frames to V's (B, 3, height, width), float32 in [0, 1]."""
         pixels = frames.permute(0, 3, 1, 2).float() / 255.0
         size = self.config.frame_shape[:2]
         if pixels.shape[2:] == size:
@@ -69,37 +69,37 @@ class Vision(nn.Module, ABC):
 
     @abstractmethod
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodes (B, 3, H', W') in [0, 1] to mean and log-variance, (B, Z) each."""
+        """Encodes (B, 3, height, width) in [0, 1] to mean and log-variance, (B, Z) each."""
 
     @abstractmethod
     def decode_pixels(self, z: Tensor) -> Tensor:
-        """Decodes (B, Z) to (B, 3, H', W') in [0, 1]."""
+        """Decodes (B, Z) to (B, 3, height, width) in [0, 1]."""
 
     def decode_beside(self, z: Tensor, pixels: Tensor) -> Tensor:
-        """Decodes (B, Z) to (B, 3, H', W') with the help of real ones, for a V that can use it."""
+        """Decodes (B, Z) to (B, 3, height, width); a V with skips reads those of real ``pixels``, the same shape."""
         return self.decode_pixels(z)
 
     def forward(self, pixels: Tensor, normal: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """What training needs of a batch.
+        """Encodes a batch, draws z and decodes it, with gradients.
 
         Args:
-            pixels: (B, 3, H', W') in [0, 1].
+            pixels: (B, 3, height, width) in [0, 1].
             normal: (B, Z) standard normal numbers that draw z.
-            generator: Of whatever else is random.
+            generator: Of all other random numbers.
 
         Returns:
-            Mean and log-variance of z, (B, Z) float32 each, and the reconstruction from a drawn z, (B, 3, H', W').
+            Mean and log-variance of z, (B, Z) float32 each, and the reconstruction from the drawn z, like ``pixels``.
         """
         mean, log_variance = (part.float() for part in self.encode_pixels(pixels))
         return mean, log_variance, self.decode_pixels(Gaussian(mean, log_variance).at(normal))
 
     def decode(self, z: Tensor, frame_shape: tuple[int, int, int], beside: Tensor | None = None) -> Tensor:
-        """Decodes (B, Z) float32 to (B, H, W, 3) uint8 frames of shape ``frame_shape``.
+        """Decodes (B, Z) float32 to (B, height, width, 3) uint8 frames of shape ``frame_shape``.
 
         Args:
             z: Latents.
             frame_shape: Of the frames.
-            beside: (B, H, W, 3) uint8 real frames whose skips a V with skips draws with, such as the first of a dream.
+            beside: Real frames, (B, height, width, 3) uint8, whose skips a V with skips reads.
 
         Returns:
             The frames.
@@ -147,7 +147,7 @@ def stage_sizes(config: VisionConfig) -> list[tuple[int, int]]:
     """Heights and widths of the frame and of the features after each of the encoder's convolutions.
 
     Raises:
-        SettingsError: If the frames are too small for so many.
+        SettingsError: If the frames are too small for so many convolutions.
     """
     sizes = [config.frame_shape[:2]]
     for _ in config.channels:
@@ -168,7 +168,7 @@ def conv_stages(config: VisionConfig) -> list[nn.Sequential]:
 
 
 def up_convolution(config: VisionConfig, level: int) -> nn.ConvTranspose2d:
-    """The decoder's way back through the encoder's convolution number ``level``, from 1."""
+    """The decoder's inverse of the encoder's convolution number ``level``, counted from 1."""
     channels, size = (config.frame_shape[2], *config.channels), stage_sizes(config)[level - 1]
     odd = (size[0] % 2, size[1] % 2)
     return nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
@@ -183,10 +183,10 @@ def split_posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
 def reconstruction_spread(real: Tensor, reconstructed: Tensor) -> Tensor:
     """Variance of reconstructions across the batch, summed over pixels, as a share of that of the real ones.
 
-    Near 1 for a good V, 0 for one that collapsed: whatever comes, it draws the same grey frame.
+    It is near 1 for a good V, and 0 for a collapsed one, which draws the same grey frame for every input.
 
     Args:
-        real: (B, 3, H, W).
+        real: (B, 3, height, width).
         reconstructed: Of the same shape.
 
     Returns:
@@ -202,11 +202,11 @@ def rare_colour_table(frames: Tensor, clip: tuple[float, float]) -> Tensor:
     that the mean pixel of ``frames`` weighs 1 before clipping.
 
     Args:
-        frames: (N, H, W, 3) uint8.
+        frames: (N, height, width, 3) uint8.
         clip: Smallest and largest weight.
 
     Returns:
-        (512,) float32, to be indexed by :func:`colour_bins`.
+        (512,) float32, indexed by :func:`colour_bins`.
     """
     share = torch.bincount(colour_bins(frames).flatten(), minlength=512).float()
     share = share / share.sum()
@@ -214,6 +214,6 @@ def rare_colour_table(frames: Tensor, clip: tuple[float, float]) -> Tensor:
 
 
 def colour_bins(frames: Tensor) -> Tensor:
-    """Indices (..., H, W) int64 in [0, 512) of the colours of (..., H, W, 3) uint8 frames."""
+    """Indices (..., height, width) int64 in [0, 512) of the colours of (..., height, width, 3) uint8 frames."""
     eighths = (frames >> 5).long()
     return eighths[..., 0] * 64 + eighths[..., 1] * 8 + eighths[..., 2]
