@@ -28,9 +28,7 @@ from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN
 
 COLLAPSED = 0.05  # smallest share of the frames' variance in the reconstructions of a V that has not collapsed
-ENOUGH_STEPS = (
-    500  # with fewer, V may not have begun to see: Sidewalk takes about 100 until frames no longer look alike
-)
+ENOUGH_STEPS = 500  # in the first steps V draws the same frame for every input; on Sidewalk for about 100 steps
 
 
 @dataclass(frozen=True)
