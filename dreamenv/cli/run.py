@@ -1,4 +1,4 @@
-"""The command line: parse, run one command, end as a command does."""
+"""The command line: parses the arguments, runs one command, converts errors and signals to exit codes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dreamenv {dreamenv.__version__}")
         return 0
     begin = time.monotonic()
-    with _heed_signals() as signals:
+    with _interrupt_on_signals() as signals:
         try:
             command = _parse(arguments)
             _run(command, command.options)
@@ -128,12 +128,12 @@ def _what_stays(arguments: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _heed_signals() -> Iterator[list[int]]:
-    """Makes SIGINT and SIGTERM interrupt; lists those that came, as libraries turn the interrupt into other errors."""
-    came: list[int] = []
+def _interrupt_on_signals() -> Iterator[list[int]]:
+    """Raises KeyboardInterrupt on SIGINT and SIGTERM; lists the signals, because libraries convert the exception."""
+    received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
         raise KeyboardInterrupt
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -141,7 +141,7 @@ def _heed_signals() -> Iterator[list[int]]:
         n: signal.signal(n, interrupt) for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
     }
     try:
-        yield came
+        yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, ranges, seeds, files, progress."""
+"""Errors, ranges, seeds, files and progress bars, which all other rooms use."""

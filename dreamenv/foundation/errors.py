@@ -1,4 +1,4 @@
-"""The errors that dreamenv raises on purpose; each says what was expected and what came."""
+"""The errors of dreamenv. Each message names the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class DreamenvError(ValueError):
-    """Base class of every error that a caller can mend."""
+    """Base class of all errors that a caller can correct."""
 
 
 class SettingsError(DreamenvError):
@@ -15,15 +15,15 @@ class SettingsError(DreamenvError):
 
 
 class DivergenceError(DreamenvError, FloatingPointError):
-    """A training has met a number that is not finite."""
+    """A loss, gradient or weight in training is not finite."""
 
 
 class StorageError(OSError, DreamenvError):
-    """The disk refuses to store a file."""
+    """A file cannot be written, for example on a full disk."""
 
 
 class BundleError(DreamenvError):
-    """A world or an agent on disk is missing, damaged or not what it claims to be."""
+    """A world or an agent on disk is missing, damaged or of another kind than its files say."""
 
 
 class StoreError(DreamenvError):
@@ -31,7 +31,7 @@ class StoreError(DreamenvError):
 
 
 class UnsupportedEnvironmentError(DreamenvError):
-    """A real environment cannot be learned, or does not fit the world it is used with."""
+    """A real environment has spaces that no world can learn, or does not fit its world."""
 
 
 class RenderingError(DreamenvError):
@@ -39,19 +39,20 @@ class RenderingError(DreamenvError):
 
 
 class WorkerError(DreamenvError):
-    """A process in which a real environment ran has ended before its time."""
+    """A process of a real environment has ended unexpectedly."""
 
 
 class EpisodeError(DreamenvError):
-    """A real environment failed in the middle of one episode; ``__cause__`` is the exception that it raised, if any.
+    """A real environment failed within an episode; ``__cause__`` is the exception that it raised, if any.
 
-    From another process the cause comes as its traceback's text, as exceptions of unknown classes cannot be sent.
+    An exception from another process is represented by its traceback as text, because not all exceptions can be
+    pickled.
 
     Args:
         env_id: Id of the environment.
-        seed: What the episode was reset with; None if with nothing.
+        seed: Seed of the reset; None if it had none.
         step: Number of the step that failed, from 1; 0 for the reset.
-        reason: What went wrong, one line.
+        reason: The failure, in one line.
     """
 
     def __init__(self, env_id: str, seed: int | None, step: int, reason: str) -> None:
@@ -59,12 +60,12 @@ class EpisodeError(DreamenvError):
         self.env_id, self.seed, self.step, self.reason = env_id, seed, step, reason
 
     def __str__(self) -> str:
-        """Names environment, episode and step."""
+        """Returns environment, step, seed and reason."""
         place = f"step {self.step}" if self.step else "the reset"
         return f"{self.env_id} failed in {place} of the episode with seed {self.seed}: {self.reason}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Keeps the cause when pickled, which exceptions do not."""
+        """Pickles the cause too, which exceptions do not by default."""
         cause = self.__cause__
         text = cause and RuntimeError("".join(traceback.format_exception(cause)))
         return type(self), self.args, {"__cause__": text}

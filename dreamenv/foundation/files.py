@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: temporary name, fsync, rename, fsync of the folder."""
+"""Files that are written atomically: temporary name, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from dreamenv.foundation.errors import StorageError
 
 TEMPORARY_PREFIX = ".partial-"
-SETTLED = 2.0  # seconds after a change in which another one may leave the same times, as file systems round them
+SETTLED = 2.0  # seconds within which two changes may have equal times, because file systems round them
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -26,14 +26,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Replaces ``path`` so that a reader sees the old file or the new one, never a part.
+    """Replaces a file atomically: a reader sees the old file or the new one, never a part.
 
     Args:
-        path: Where the file shall stand; its folder is made when missing.
-        parts: The whole content, one piece after the other.
+        path: The file; its folder is created if necessary.
+        parts: The whole content, in pieces.
 
     Raises:
-        StorageError: If the disk refuses; the previous file is then intact.
+        StorageError: If the file cannot be written; the previous file is then unchanged.
     """
     with storing(path):
         _replace(path, parts)
@@ -41,10 +41,10 @@ def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 @contextlib.contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turns a refusal of the disk into an error that names ``path``.
+    """Converts an ``OSError`` into an error that names ``path``.
 
     Raises:
-        StorageError: If the disk refuses.
+        StorageError: For every ``OSError``.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def _replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a power cut."""
+    """Writes a folder's list of files to the disk, so that it survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -81,32 +81,32 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON, atomically; nan and infinity are refused."""
+    """Writes ``value`` as indented JSON, atomically; nan and infinity are errors."""
     write_bytes(path, to_json(value))
 
 
 def to_json(value: Any) -> bytes:
-    """Indented JSON; nan and infinity are refused."""
+    """Returns indented JSON; nan and infinity are errors."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def lock_folder(folder: Path, busy: Exception) -> FileLock:
-    """Keeps other processes from working in a folder, which is made when missing, until the lock is released.
+    """Locks a folder against other processes until the lock is released. Creates the folder if necessary.
 
     Args:
-        folder: Takes a file ``.lock``, which stays there.
-        busy: Raised if somebody else has it.
+        folder: The file ``.lock`` is created in it and stays there.
+        busy: Raised if another process has the lock.
 
     Returns:
-        The lock, to be released.
+        The lock; the caller releases it.
 
     Raises:
-        StorageError: If the disk refuses.
+        StorageError: If the file cannot be created.
     """
     lock = FileLock(folder / ".lock")
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(Timeout):  # an OSError, too
+        with contextlib.suppress(Timeout):  # a subclass of OSError, which storing() would convert
             lock.acquire(timeout=0)
     if not lock.is_locked:
         raise busy
@@ -114,7 +114,7 @@ def lock_folder(folder: Path, busy: Exception) -> FileLock:
 
 
 def remove_partial(folder: Path) -> None:
-    """Deletes what an interrupted :func:`write_bytes` left in ``folder``."""
+    """Deletes the temporary files of interrupted writes in ``folder``."""
     for leftover in folder.glob(TEMPORARY_PREFIX + "*"):
         leftover.unlink(missing_ok=True)
 
@@ -126,14 +126,14 @@ def sha256(path: Path) -> str:
 
 
 class VerifiedFiles:
-    """Remembers which files of a folder had the right SHA-256, so that only new and changed ones are hashed.
+    """Records the files of a folder that had the right SHA-256, so that only new and changed files are hashed.
 
-    A file counts as unchanged while its size, inode and times of change are the same; so a copy is hashed anew. A file
-    that changed within the last two seconds is hashed, but not remembered. What damages a file without the file system
-    knowing, such as a failing disk, is found once ``.verified.json`` is deleted.
+    A file counts as unchanged if its size, inode and times of change are the same; a copy is therefore hashed again. A
+    file that changed within the last two seconds is hashed, but not recorded. Damage that leaves all of these equal,
+    such as that of a failing disk, is only found after ``.verified.json`` is deleted.
 
     Args:
-        folder: Keeps the record ``.verified.json``; if it cannot be written there, every file is hashed every time.
+        folder: The record ``.verified.json`` is written here; if that fails, every file is hashed every time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -155,7 +155,7 @@ class VerifiedFiles:
         return True
 
     def save(self) -> None:
-        """Writes the record, if it changed, for the files that were checked."""
+        """Writes the record of the checked files, if it changed."""
         if self._found != self._known:
             with contextlib.suppress(OSError):
                 write_json(self._path, self._found)

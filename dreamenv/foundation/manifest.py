@@ -1,4 +1,4 @@
-"""Files that belong together: replaced as one, and read only if a manifest of SHA-256 sums vouches for them."""
+"""Sets of files that are replaced together, and checked against a manifest of SHA-256 sums when read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dreamenv.foundation.errors import BundleError
 from dreamenv.foundation.files import remove_partial, storing, sync_folder, write_bytes, write_json
 
 MANIFEST = "manifest.json"
-NEXT = ".next-"  # before the names of files that are not yet in their places
+NEXT = ".next-"  # prefix of new files until the manifest lists them
 MAX_FILES = 16
 MAX_BYTES = {".json": 2**20, ".md": 2**20, ".safetensors": 2**32}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -23,16 +23,16 @@ _SUM = re.compile(r"[0-9a-f]{64}")
 
 
 def write_files(folder: Path, contents: dict[str, bytes]) -> None:
-    """Replaces the files of a folder as one: whenever this is interrupted, the old ones can be read or the new ones.
+    """Replaces the files of a folder together: after an interruption, either the old or the new files can be read.
 
-    New files wait beside the old ones until the manifest that lists them is in place, and take their places then.
+    New files are written beside the old ones with a prefix. They are renamed after the new manifest is in place.
 
     Args:
-        folder: Made when missing.
-        contents: By name.
+        folder: Created if necessary.
+        contents: Content by file name.
 
     Raises:
-        StorageError: If the disk refuses; the previous files are then intact.
+        StorageError: If a file cannot be written; the previous files are then unchanged.
     """
     with storing(folder):
         _settle(folder)
@@ -44,17 +44,17 @@ def write_files(folder: Path, contents: dict[str, bytes]) -> None:
 
 
 def read_files(folder: Path, required: tuple[str, ...]) -> dict[str, bytes]:
-    """Reads every file that the manifest of a folder lists.
+    """Reads all files that the manifest of a folder lists.
 
     Args:
-        folder: As :func:`write_files` left it, interrupted or not.
-        required: What has to be among them.
+        folder: Written by :func:`write_files`, even if that was interrupted.
+        required: Names that the manifest must list.
 
     Returns:
-        Contents by name; each has the sum that the manifest gives.
+        Content by file name; every SHA-256 sum is checked.
 
     Raises:
-        BundleError: If one is missing, was changed, is too large or no plain file of this folder.
+        BundleError: If a file is missing, changed, too large, a link or a device.
     """
     sums = read_manifest(folder)
     missing = [name for name in required if name not in sums]
@@ -65,14 +65,14 @@ def read_files(folder: Path, required: tuple[str, ...]) -> dict[str, bytes]:
     except BundleError:
         if read_manifest(folder) == sums:
             raise
-        return read_files(folder, required)  # they were replaced meanwhile
+        return read_files(folder, required)  # another process replaced them
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
-    """SHA-256 sums by file name.
+    """Returns SHA-256 sums by file name.
 
     Raises:
-        BundleError: If there is no manifest, or it lists what is not a plain name, or too much.
+        BundleError: If there is no manifest, or if it lists too many files or a name with a path.
     """
     path = folder / MANIFEST
     try:
@@ -97,10 +97,10 @@ def _parse(data: bytes, path: Path) -> dict[str, str]:
 
 
 def read_plain(path: Path) -> bytes:
-    """Reads a file of limited size that is neither a link nor a device.
+    """Reads a regular file of limited size.
 
     Raises:
-        OSError: If it is something else, or larger.
+        OSError: If it is a link, a device or larger.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
@@ -113,7 +113,7 @@ def read_plain(path: Path) -> bytes:
 
 
 def _read_listed(folder: Path, name: str, expected: str) -> bytes:
-    """A file in its place or on its way there; a writer may move it meanwhile, so its place is looked at twice."""
+    """Reads a file with or without prefix; tries its final name again, because a writer may rename it meanwhile."""
     reason = "missing"
     for path in (folder / name, folder / f"{NEXT}{name}", folder / name):
         try:
@@ -131,12 +131,12 @@ def _read_listed(folder: Path, name: str, expected: str) -> bytes:
 
 
 def _settle(folder: Path) -> None:
-    """Brings waiting files that the manifest lists to their places, and removes those of a write that never counted."""
+    """Renames new files that the manifest lists, and removes those of writes that ended before their manifest."""
     waiting = sorted(folder.glob(f"{NEXT}*"))
     if not waiting:
         return
     sums: dict[str, str] = {}
-    with contextlib.suppress(FileNotFoundError, BundleError):  # without a manifest nothing that waits can be read
+    with contextlib.suppress(FileNotFoundError, BundleError):  # without a manifest all new files are removed
         sums = _parse(read_plain(folder / MANIFEST), folder / MANIFEST)
     for path in waiting:
         name = path.name.removeprefix(NEXT)

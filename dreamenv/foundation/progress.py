@@ -1,4 +1,4 @@
-"""The one kind of progress bar: lively in a terminal, a line every half minute in a log."""
+"""Progress bars: updated continuously in a terminal, every half minute in a log."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def progress(**kwargs: Any) -> tqdm:
 
 
 def advance_to(bar: tqdm, count: int) -> None:
-    """Moves a bar that counts steps on to ``count``, where episodes ended before their time limit."""
+    """Advances a bar to ``count``, to correct for episodes that ended before their time limit."""
     bar.update(max(0, count - bar.n))

@@ -1,4 +1,4 @@
-"""How a real environment is made, as plain data that survives JSON."""
+"""Id, arguments and wrappers of a real environment, as JSON-compatible data."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pydantic import JsonValue, TypeAdapter
 
 from dreamenv.foundation.errors import SettingsError
 
-_WORDS: dict[str, JsonValue] = {"True": True, "False": False, "None": None}  # Python's spelling of JSON's words
-_OMITTED = ("env_kwargs", "wrappers")  # from files, where they are empty: other versions of dreamenv refuse new keys
+_WORDS: dict[str, JsonValue] = {"True": True, "False": False, "None": None}  # Python's names of JSON's constants
+_OMITTED = ("env_kwargs", "wrappers")  # left out of files if empty, because older versions reject new keys
 
 
 @dataclass(frozen=True)
 class EnvRecipe:
-    """What it takes to make a real environment.
+    """Everything that is needed to make a real environment.
 
     Attributes:
         id: A Gymnasium id, ``module:id`` for environments that a module registers on import.
         kwargs: Arguments for ``gymnasium.make``: numbers, strings, booleans, None, lists and dicts of them.
-        wrappers: Functions or classes that take the environment and return another one, each as ``module:name``; the
-            first one is applied first.
+        wrappers: Functions or classes that are called with the environment and return another one, each as
+            ``module:name``; the first one is applied first.
 
     Raises:
-        SettingsError: If an argument is something else, or a wrapper is not written like this.
+        SettingsError: If an argument has another type, or a wrapper another form.
     """
 
     id: str
@@ -34,7 +34,7 @@ class EnvRecipe:
     wrappers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Brings the arguments into the form that they have after a file was read: tuples become lists."""
+        """Converts the arguments through JSON, so that they equal those read from a file: tuples become lists."""
         try:
             kwargs = json.loads(json.dumps(self.kwargs, allow_nan=False))
         except (TypeError, ValueError) as error:
@@ -48,21 +48,21 @@ class EnvRecipe:
                 raise SettingsError(f"expected wrappers as module:name, got {name!r}")
 
     def __str__(self) -> str:
-        """The id, and what was asked for besides it."""
+        """Returns the id, the arguments and the wrappers."""
         kwargs = "".join(f", {name}={value!r}" for name, value in self.kwargs.items())
         return f"{self.id}{kwargs}{''.join(f', wrapped by {name}' for name in self.wrappers)}"
 
 
 def as_recipe(env: str | EnvRecipe) -> EnvRecipe:
-    """The recipe itself, or the one of an id alone."""
+    """Returns a recipe for an id; recipes are returned unchanged."""
     return env if isinstance(env, EnvRecipe) else EnvRecipe(env)
 
 
 def parse_kwargs(pairs: Sequence[str]) -> dict[str, JsonValue]:
-    """Reads arguments as the command line has them: ``key=value``, where a value that is not JSON is a string.
+    """Reads arguments of the form ``key=value``; a value that is not JSON is a string.
 
     Raises:
-        SettingsError: If one is not written like this, or a key comes twice.
+        SettingsError: If one has another form, or a key occurs twice.
     """
     kwargs: dict[str, JsonValue] = {}
     for pair in pairs:
@@ -74,7 +74,7 @@ def parse_kwargs(pairs: Sequence[str]) -> dict[str, JsonValue]:
 
 
 def to_plain(facts: Any) -> dict[str, Any]:
-    """Turns a dataclass that says how an environment is made into JSON, without empty arguments and wrappers."""
+    """Converts a dataclass with the fields of a recipe into JSON data, without empty arguments and wrappers."""
     plain: dict[str, Any] = TypeAdapter(type(facts)).dump_python(facts, mode="json")
     return {name: value for name, value in plain.items() if value or name not in _OMITTED}
 
@@ -90,5 +90,5 @@ def _parse_value(text: str) -> JsonValue:
 
 
 def _refuse(constant: str) -> NoReturn:
-    """NaN and infinities, which JSON does not have, stay strings."""
+    """Keeps NaN and infinities, which JSON does not have, as strings."""
     raise ValueError(constant)

@@ -1,4 +1,4 @@
-"""Which seeds are for what, and the seeds that a run draws: two runs, purposes or rounds have none in common."""
+"""Ranges of seeds by use, and seeds derived from a run's seed: distinct for every run, purpose and round."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 
 class SeedRange(NamedTuple):
-    """Seeds of episodes that are set aside for one use.
+    """Seeds of episodes that are reserved for one use.
 
     Attributes:
         first: The first seed.
         last: The last seed.
-        use: What the seeds are for.
+        use: Purpose of the seeds.
     """
 
     first: int
@@ -37,23 +37,23 @@ SEED_RANGES = (  # the table in docs/concepts.md
     ),
 )
 
-SEEDING = 2  # how runs get their seeds; a record or checkpoint of another way is refused
+SEEDING = 2  # version of the derivation; records and checkpoints of other versions are rejected
 
-# The position of a purpose is part of its seeds: append new ones.
+# Seeds depend on the position of their purpose: only append.
 Purpose = Literal["environments", "ppo", "search", "dreams", "actions", "evaluation", "evaluation actions", "round"]
 
 
 def spawn(seed: int, purpose: Purpose, count: int, *index: int) -> list[int]:
-    """Draws seeds that belong to one seed, one purpose and one index.
+    """Derives seeds from a seed, a purpose and an index.
 
-    Consecutive numbers would not do: 256 environments seeded from 0 on and 256 seeded from 1 on share 255 seeds.
-    ``numpy.random.SeedSequence`` hashes what it is given, so that equal seeds are as unlikely as 63 bits make it.
+    With consecutive numbers, 256 environments seeded from 0 and 256 seeded from 1 would share 255 seeds.
+    ``numpy.random.SeedSequence`` hashes its input, so that two seeds are equal with a probability of 2^-63.
 
     Args:
-        seed: Of a run.
-        purpose: What the seeds are for.
-        count: How many; a larger count begins with the same ones.
-        index: Which generation, step or round, where there are several.
+        seed: Seed of the run.
+        purpose: Use of the seeds.
+        count: Number of seeds; a larger count begins with the same seeds.
+        index: Generation, step or round, if there are several.
 
     Returns:
         Integers in [0, 2^63).
@@ -63,5 +63,5 @@ def spawn(seed: int, purpose: Purpose, count: int, *index: int) -> list[int]:
 
 
 def spawn_short(seed: int, purpose: Purpose, *index: int) -> int:
-    """Draws one seed as :func:`spawn` does, below 2^32 for libraries that take no more."""
+    """Derives one seed as :func:`spawn` does, below 2^32 for libraries with that limit."""
     return spawn(seed, purpose, 1, *index)[0] >> 31

@@ -1,4 +1,4 @@
-"""The action spaces a world can have, as plain data that survives JSON."""
+"""The supported action spaces, as JSON-compatible data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dreamenv.foundation.errors import SettingsError, UnsupportedEnvironmentError
 
 _LARGEST = float(np.finfo(np.float32).max)  # a Box has float32 bounds
-_MOST = 2**14  # actions or dimensions
+_MOST = 2**14  # discrete actions or dimensions of a Box
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ActionSpec:
     high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what is neither of the two spaces, naming what is wrong."""
+        """Raises an error for values that describe neither of the two spaces."""
         problem = self._size_problem() or self._bounds_problem()
         if problem:
             raise SettingsError(f"{problem}; got {self}")
@@ -79,12 +79,12 @@ class ActionSpec:
 
     @property
     def size(self) -> int:
-        """Number of discrete actions, or of dimensions: what a policy has to put out."""
+        """Number of discrete actions, or of dimensions: the size of a policy's output."""
         return self.n or len(self.low)
 
     @property
     def space(self) -> gym.spaces.Discrete | gym.spaces.Box:
-        """The Gymnasium space that this describes."""
+        """The Gymnasium space of this description."""
         if self.discrete:
             return gym.spaces.Discrete(self.n)
         return gym.spaces.Box(np.array(self.low, np.float32), np.array(self.high, np.float32), dtype=np.float32)

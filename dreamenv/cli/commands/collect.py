@@ -17,7 +17,7 @@ class Collect:
 
     Attributes:
         env: Gymnasium id of the real environment; module:id for one that a module registers.
-        world: Folder of the world to be.
+        world: Folder for the world.
         env_kwargs: Arguments of the environment, key=value; values are JSON, else strings.
         wrappers: Functions or classes that wrap the environment, module:name, such as
             gymnasium.wrappers:AddRenderObservation.

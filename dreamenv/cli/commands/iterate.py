@@ -17,7 +17,7 @@ class Iterate:
 
     Attributes:
         env: Gymnasium id of the real environment; module:id for one that a module registers.
-        world: Folder of the world to be; keeps the round that was best in reality.
+        world: Folder for the world; holds the round that was best in reality.
         env_kwargs: Arguments of the environment, key=value; values are JSON, else strings.
         wrappers: Functions or classes that wrap the environment, module:name.
         config: Settings.
