@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +25,7 @@ from dreamenv.evaluate.tables import write_comparison
 from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.manifest import MANIFEST
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Natural, Settings, Share
 from dreamenv.foundation.recipe import EnvRecipe, as_recipe
 from dreamenv.foundation.seeds import SEEDING, VALIDATION_SEED, spawn_short
 from dreamenv.rollouts import Policy
@@ -43,7 +42,7 @@ else:
 
 
 @dataclass(frozen=True)
-class IterateConfig:
+class IterateConfig(Settings):
     """How a world and its agent improve each other.
 
     Attributes:
@@ -68,27 +67,21 @@ class IterateConfig:
         evolve: CMA-ES in the dream.
     """
 
-    frames: int = 40_000
-    rounds: int = 3
-    round_frames: int = 6_000
-    noise: tuple[float, ...] = (0.0, 0.1, 0.3)
+    frames: Count = 40_000
+    rounds: Natural = 3
+    round_frames: Count = 6_000
+    noise: tuple[Share, ...] = (0.0, 0.1, 0.3)
     target: float = 1.0
     agent: AgentChoice = "ppo"
     warm: bool | None = None
-    episodes: int = 100
+    episodes: Count = 100
     seed: int = 0
     collect: CollectConfig = field(default_factory=CollectConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    vision_steps: int = 700
-    memory_steps: int = 1000
+    vision_steps: Natural = 700
+    memory_steps: Natural = 1000
     ppo: PPOConfig = field(default_factory=PPOConfig)
     evolve: EvolveConfig = field(default_factory=EvolveConfig)
-
-    def __post_init__(self) -> None:
-        """Refuses settings that no iteration can have."""
-        check_range(self, 1, math.inf, "frames", "round_frames", "episodes")
-        check_range(self, 0, math.inf, "rounds", "vision_steps", "memory_steps")
-        check_range(self, 0, 1, "noise")
 
     @property
     def agent_name(self) -> str:

@@ -58,7 +58,7 @@ def test_rewards_and_endings_are_the_real_ones(dot_world):
 
 
 def test_settings_out_of_range_are_refused(dot_world):
-    with pytest.raises(ValueError, match="every >= 1, an integer, got 0"):
+    with pytest.raises(ValueError, match="every of at least 1, got 0"):
         make_pseudo_dream(dot_world, 1, every=0)
     with pytest.raises(ValueError, match="expected a temperature"):
         PseudoDream(make_real_vector("dot_env:Dot-v0", 1), dot_world, every=2, temperature=-1.0)

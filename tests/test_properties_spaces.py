@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pydantic import TypeAdapter
 
-from dreamenv.envs.settings import check_actions, check_temperature
+from dreamenv.envs.actions import check_actions
+from dreamenv.envs.settings import check_temperature
 from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.foundation.spaces import ActionSpec
 

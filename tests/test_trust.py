@@ -177,7 +177,7 @@ def test_the_worst_sign_decides():
 
 
 def test_what_does_not_fit_is_refused(dot_world, agent, store, continuous_world):
-    with pytest.raises(ValueError, match="expected dreams and num_envs >= 1"):
+    with pytest.raises(ValueError, match="expected dreams of at least 1, got 0"):
         trust(dot_world, agent, store, TrustConfig(dreams=0))
     with pytest.raises(ValueError, match="expected episodes of ContinuousDot-v0, got dot_env:Dot-v0"):
         trust(continuous_world, agent, store)

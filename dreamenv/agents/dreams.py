@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.settings import check_count, check_share, check_temperature
+from dreamenv.envs.settings import check_temperature
 from dreamenv.envs.shaping import VectorActionPenalty
-from dreamenv.foundation.ranges import check_seeds
+from dreamenv.foundation.ranges import PART, Count, Seed, Settings, Share
 from dreamenv.models.view import Input
 from dreamenv.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreamConfig:
+class DreamConfig(Settings):
     """What every training in a dream has to say about it.
 
     Attributes:
@@ -31,21 +32,18 @@ class DreamConfig:
         seed: Of everything random.
     """
 
-    num_envs: int = 256
+    num_envs: Count = 256
     temperature: float | tuple[float, float] | None = None
-    branched_starts: float = 0.3
-    max_episode_steps: int | None = None
-    dropout: float = 0.0
+    branched_starts: Share = 0.3
+    max_episode_steps: Count | None = None
+    dropout: Annotated[float, PART] = 0.0
     action_penalty: float | tuple[float, ...] = 0.0
     inputs: tuple[Input, ...] = ("z", "h")
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Refuses dreams that no world has, before a folder is made for them."""
-        check_count("num_envs", self.num_envs)
-        check_share("branched_starts", self.branched_starts)
-        check_share("dropout", self.dropout, below_one=True)
-        check_seeds(self, "seed")
+        super().__post_init__()
         if self.temperature is not None:
             check_temperature(self.temperature, self.num_envs)
 

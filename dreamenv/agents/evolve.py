@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from dreamenv.bundle import as_world, world_id
 from dreamenv.foundation.errors import DivergenceError, ResumeError, SettingsError
 from dreamenv.foundation.files import write_json
 from dreamenv.foundation.progress import progress
+from dreamenv.foundation.ranges import Count, Natural, Range, Share
 from dreamenv.foundation.seeds import SEEDING, spawn
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.rollouts import rollout
@@ -52,26 +53,21 @@ class EvolveConfig(DreamConfig):
         one_output: A single output without bias, cut into the discrete actions; it knows no sampling.
     """
 
-    generations: int = 100
-    population: int = 64
-    episodes: int = 16
-    sigma: float = 0.1
-    evaluation_every: int = 10
-    evaluation_episodes: int = 100
-    branched_starts: float = 0.0
-    hidden: int = 0
+    generations: Count = 100
+    population: Annotated[int, Range(2, integer=True)] = 64
+    episodes: Count = 16
+    sigma: Annotated[float, Range(0, without_low=True)] = 0.1
+    evaluation_every: Count = 10
+    evaluation_episodes: Count = 100
+    branched_starts: Share = 0.0
+    hidden: Natural = 0
     one_output: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses settings that no evolution can have."""
+        """Refuses settings that do not fit each other."""
         super().__post_init__()
-        evaluations = (self.evaluation_every, self.evaluation_episodes)
-        counts = (self.generations, self.population - 1, self.episodes, *evaluations)
-        if min(counts) < 1 or not self.sigma > 0.0 or self.hidden < 0 or (self.hidden and self.one_output):
-            raise SettingsError(
-                "expected a population of at least 2, positive counts and sigma, and no hidden layer before a single "
-                f"output; got {self}"
-            )
+        if self.hidden and self.one_output:
+            raise SettingsError(f"expected hidden 0 beside one_output, got {self.hidden}")
 
 
 @dataclass(frozen=True)

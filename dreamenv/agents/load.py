@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamenv.agents.registry import agent_kind
-from dreamenv.agents.store import read_agent
+from dreamenv.agents.store import find_agent, read_agent
+from dreamenv.bundle import CONFIG
 from dreamenv.foundation.errors import BundleError, SettingsError
 
 
@@ -29,6 +30,6 @@ def load_agent(name_or_path: str | Path) -> Any:
     try:
         kind = agent_kind(config.kind)
     except SettingsError as error:
-        message = f"{name_or_path} cannot be read: {error}; import the module that registers it first"
-        raise BundleError(message) from None
+        path = find_agent(name_or_path) / CONFIG
+        raise BundleError(f"{path} cannot be read: {error}; import the module that registers it first") from None
     return kind.read(config, tensors)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from dreamenv.agents.dreams import DreamConfig
 from dreamenv.foundation.errors import SettingsError
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Range, Share, Weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,26 +31,20 @@ class PPOConfig(DreamConfig):
             go from -1 to 1.
     """
 
-    timesteps: int = 1_600_000
-    n_steps: int = 64
-    batch_size: int = 2048
-    n_epochs: int = 6
-    learning_rate: float = 5e-4
-    gamma: float = 0.99
-    ent_coef: float = 0.0005
-    net_arch: tuple[int, ...] = (128, 128)
+    timesteps: Count = 1_600_000
+    n_steps: Count = 64
+    batch_size: Annotated[int, Range(2, integer=True)] = 2048
+    n_epochs: Count = 6
+    learning_rate: Weight = 5e-4
+    gamma: Share = 0.99
+    ent_coef: Weight = 0.0005
+    net_arch: tuple[Count, ...] = (128, 128)
     normalize_reward: bool = False
-    action_repeat: int = 1
-    log_std: float = -0.7
+    action_repeat: Count = 1
+    log_std: Annotated[float, Range(-10, 2)] = -0.7
 
     def __post_init__(self) -> None:
-        """Refuses settings that no training can have."""
+        """Refuses settings that do not fit each other."""
         super().__post_init__()
-        counts = ("timesteps", "n_steps", "n_epochs", "net_arch", "action_repeat")
-        check_range(self, 1, math.inf, *counts)
-        check_range(self, 2, math.inf, "batch_size")
-        check_range(self, 0, math.inf, "learning_rate", "ent_coef")
-        check_range(self, 0, 1, "gamma")
-        check_range(self, -10, 2, "log_std")
         if self.num_envs * self.n_steps < 2:
             raise SettingsError(f"expected num_envs * n_steps of at least 2, got {self.num_envs} * {self.n_steps}")

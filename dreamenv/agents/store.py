@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
 from pydantic import TypeAdapter
@@ -16,16 +15,17 @@ from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
 from dreamenv.foundation.errors import BundleError, ResumeError, SettingsError
 from dreamenv.foundation.files import to_json
 from dreamenv.foundation.manifest import MANIFEST, read_files, write_files
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Range, Settings
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.view import Input
 from dreamenv.world import World
 
 WEIGHTS = "agent.safetensors"
+UNITS = Range(1, 2**16, integer=True)
 
 
 @dataclass(frozen=True)
-class AgentConfig:
+class AgentConfig(Settings):
     """Everything of an agent that is not a tensor.
 
     Attributes:
@@ -45,21 +45,21 @@ class AgentConfig:
     kind: str
     env_id: str
     world: str
-    feature_size: int
+    feature_size: Annotated[int, UNITS]
     action: ActionSpec
     algorithm: str = ""
     net_arch: tuple[int, ...] | None = None
-    members: int = 0
+    members: Annotated[int, Range(0, 2**10, integer=True)] = 0
     inputs: tuple[Input, ...] = ("z", "h")
-    action_repeat: int = 1
+    action_repeat: Count = 1
     scaled_actions: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses sizes that no agent has."""
-        check_range(self, 1, math.inf, "action_repeat")
-        widths = (self.feature_size, *(self.net_arch or ()))
-        if not (0 < min(widths) <= max(widths) <= 2**16 and len(widths) <= 16 and 0 <= self.members <= 2**10):
-            raise SettingsError(f"expected up to 15 layers of 1 to {2**16:,} units; got {self}")
+        """Refuses networks that are too large to build."""
+        super().__post_init__()
+        layers = self.net_arch or ()
+        if len(layers) > 15 or not all(UNITS.allows(units) for units in layers):
+            raise SettingsError(f"expected up to 15 layers of 1 to {2**16:,} units, got {layers}")
 
     @classmethod
     def of(cls, kind: str, world: World, **facts: Any) -> AgentConfig:

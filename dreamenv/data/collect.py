@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import math
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ from dreamenv.data.player import Actor, InOrder, Player
 from dreamenv.data.store import FAILURES, EpisodeStore
 from dreamenv.foundation.errors import EpisodeError, UnsupportedEnvironmentError
 from dreamenv.foundation.progress import progress
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Range, Settings
 from dreamenv.foundation.recipe import EnvRecipe
 from dreamenv.foundation.seeds import FIRST_TRAINING_SEED
 from dreamenv.real.make import describe, frame_conversion, make_real_vector
@@ -32,7 +32,7 @@ SHARD_BYTES = 2**29  # of frames in a shard, but for the rest of its last episod
 
 
 @dataclass(frozen=True)
-class CollectConfig:
+class CollectConfig(Settings):
     """How real episodes are collected.
 
     Attributes:
@@ -45,17 +45,12 @@ class CollectConfig:
         exploration: Who acts.
     """
 
-    frames: int = 60_000
-    seed: int = 0
-    num_envs: int = 8
-    shard_episodes: int = 32
+    frames: Count = 60_000
+    seed: Annotated[int, Range(0, 999, integer=True)] = 0
+    num_envs: Count = 8
+    shard_episodes: Count = 32
     processes: bool = False
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
-
-    def __post_init__(self) -> None:
-        """Refuses settings that no collection can have."""
-        check_range(self, 1, math.inf, "frames", "num_envs", "shard_episodes")
-        check_range(self, 0, 999, "seed")
 
 
 def collect(

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamenv.data.episodes import Episode
 from dreamenv.foundation.errors import SettingsError
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Natural, Range, Settings, Share, Weight
 from dreamenv.foundation.spaces import ActionSpec
 
 Act = Callable[[NDArray[np.uint8]], NDArray]
 
 
+Scale = Annotated[float, Range(1e-6, 1e6)]
+
+
 @dataclass(frozen=True)
-class ExplorationConfig:
+class ExplorationConfig(Settings):
     """Shares of the exploring policies among the episodes; they are normalised to sum to one.
 
     Attributes:
@@ -41,28 +44,24 @@ class ExplorationConfig:
         correlation: Range of the steps after which its autocorrelation has fallen to 1 / e, drawn alike.
     """
 
-    bump_and_turn: float = 0.65
-    preference: float = 0.2
-    sticky: float = 0.15
-    noise: tuple[float, ...] = (0.0, 0.05, 0.15, 0.3)
+    bump_and_turn: Weight = 0.65
+    preference: Weight = 0.2
+    sticky: Weight = 0.15
+    noise: tuple[Share, ...] = (0.0, 0.05, 0.15, 0.3)
     preference_strength: tuple[float, float] = (1.5, 3.5)
-    hold: tuple[int, ...] = (10,)
-    start_turns: int = 12
-    bump_turns: int = 3
-    patience: tuple[int, ...] = (0, 1, 2, 3, 4)
-    correlated: float = 0.8
-    spread: tuple[float, float] = (0.05, 1.0)
-    correlation: tuple[float, float] = (1.0, 20.0)
+    hold: tuple[Count, ...] = (10,)
+    start_turns: Natural = 12
+    bump_turns: Count = 3
+    patience: tuple[Natural, ...] = (0, 1, 2, 3, 4)
+    correlated: Share = 0.8
+    spread: tuple[Scale, Scale] = (0.05, 1.0)
+    correlation: tuple[Scale, Scale] = (1.0, 20.0)
 
     def __post_init__(self) -> None:
-        """Refuses settings that no exploration can have."""
-        shares = ("bump_and_turn", "preference", "sticky")
-        check_range(self, 0, math.inf, *shares, "start_turns", "patience")
-        check_range(self, 1, math.inf, "hold", "bump_turns")
-        check_range(self, 0, 1, "noise", "correlated")
-        check_range(self, 1e-6, 1e6, "spread", "correlation")
-        if not sum(getattr(self, share) for share in shares) > 0.0:
-            raise SettingsError(f"expected a positive share of {', '.join(shares)}, got 0 for all")
+        """Refuses shares that are all 0."""
+        super().__post_init__()
+        if not self.bump_and_turn + self.preference + self.sticky > 0.0:
+            raise SettingsError("expected a positive share of bump_and_turn, preference, sticky, got 0 for all")
 
 
 class CorrelatedNoise:

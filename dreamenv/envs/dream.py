@@ -12,9 +12,10 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from dreamenv.envs.actions import check_action
 from dreamenv.envs.dream_batch import Snapshot
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.settings import check_action, check_reset_options
+from dreamenv.envs.settings import check_reset_options
 from dreamenv.models.base import State
 from dreamenv.world import World
 

@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 
 from dreamenv.bundle import as_world
 from dreamenv.engine.placement import on_device
+from dreamenv.envs.actions import check_actions
 from dreamenv.envs.dream_batch import DreamBatch, DreamSettings, Snapshot
 from dreamenv.envs.settings import (
-    check_actions,
     check_autoreset_mode,
-    check_count,
-    check_flag,
     check_mask,
     check_render_mode,
     check_reset_options,
-    check_share,
     check_start,
     check_temperature,
     matrix_dtype,
@@ -33,6 +30,7 @@ from dreamenv.envs.settings import (
     with_time_limit,
 )
 from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.ranges import COUNT, PART, SHARE, check_choice
 from dreamenv.models.base import State
 from dreamenv.world import World
 
@@ -94,9 +92,9 @@ class DreamVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        num_envs = check_count("num_envs", num_envs)
-        branched_starts = check_share("branched_starts", branched_starts)
-        dropout = check_share("dropout", dropout, below_one=True)
+        num_envs = COUNT.check("num_envs", num_envs)
+        branched_starts = SHARE.check("branched_starts", branched_starts)
+        dropout = PART.check("dropout", dropout)
         self.num_envs, self.render_mode = num_envs, check_render_mode(render_mode)
         self.world = as_world(world)
         self.world = self.world if device is None else on_device(self.world, device)
@@ -113,10 +111,10 @@ class DreamVectorEnv(VectorEnv):
             dropout=dropout,
             max_steps=time_limit(self.world.config.max_episode_steps, max_episode_steps),
             dtype=matrix_dtype(dtype),
-            batch_invariant=check_flag("batch_invariant", batch_invariant),
+            batch_invariant=check_choice("batch_invariant", batch_invariant, (False, True)),
         )
         self._dreams = DreamBatch(self.world, num_envs, check_temperature(default, num_envs), settings)
-        self._tensors = check_flag("tensors", tensors)
+        self._tensors = check_choice("tensors", tensors, (False, True))
 
     @property
     def branched_starts(self) -> float:

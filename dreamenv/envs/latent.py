@@ -12,16 +12,10 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from dreamenv.bundle import as_world
+from dreamenv.envs.actions import check_action
 from dreamenv.envs.dream import DreamEnv
 from dreamenv.envs.dream_vector import observation_space
-from dreamenv.envs.settings import (
-    check_action,
-    check_options,
-    check_render_mode,
-    check_seed,
-    time_limit,
-    with_time_limit,
-)
+from dreamenv.envs.settings import check_options, check_render_mode, check_seed, time_limit, with_time_limit
 from dreamenv.envs.streams import NoiseStreams
 from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.foundation.spaces import ActionSpec

@@ -17,18 +17,13 @@ from numpy.typing import NDArray
 
 from dreamenv.bundle import as_world
 from dreamenv.engine.packed import compiled
+from dreamenv.envs.actions import check_actions
 from dreamenv.envs.dream_vector import DreamVectorEnv, observation_space
 from dreamenv.envs.latent import LatentObservation, as_tensor, check_spaces, limited_spec, real_actions
-from dreamenv.envs.settings import (
-    check_actions,
-    check_count,
-    check_options,
-    check_render_mode,
-    check_reset_mask,
-    matrix_dtype,
-)
+from dreamenv.envs.settings import check_options, check_render_mode, check_reset_mask, matrix_dtype
 from dreamenv.envs.streams import NoiseStreams, seeds_of
 from dreamenv.foundation.errors import UnsupportedEnvironmentError
+from dreamenv.foundation.ranges import COUNT
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise
 from dreamenv.real.frames import check_frames
@@ -174,7 +169,7 @@ def make_latent_vector(
     **kwargs: Any,
 ) -> VectorLatentObservation:
     """Makes N real environments of a world in this process with [z, h] as observations; ``kwargs`` go to each."""
-    num_envs, render_mode = check_count("num_envs", num_envs), check_render_mode(render_mode)
+    num_envs, render_mode = COUNT.check("num_envs", num_envs), check_render_mode(render_mode)
     world = as_world(world)
     make = functools.partial(
         make_reality, world.config.recipe, **kwargs

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from dreamenv.envs.latent_vector import VectorLatentObservation
-from dreamenv.envs.settings import check_count, check_one_temperature
+from dreamenv.foundation.ranges import COUNT, TEMPERATURE
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise
 from dreamenv.real.make import make_reality_vector
@@ -36,9 +36,9 @@ class PseudoDream(VectorLatentObservation):
     def __init__(
         self, env: VectorEnv, world: World | str | Path, *, every: int, temperature: float | None = None
     ) -> None:
-        self.every = check_count("every", every)
+        self.every = COUNT.check("every", every)
         super().__init__(env, world)
-        value = check_one_temperature(self.world.config.temperature if temperature is None else temperature)
+        value = TEMPERATURE.check("temperature", self.world.config.temperature if temperature is None else temperature)
         self._temperature = torch.full((env.num_envs,), value, dtype=torch.float64, device=self.world.device)
 
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:

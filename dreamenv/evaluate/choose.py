@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import advance_to, progress
-from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.foundation.ranges import Count, Seed, Settings
 from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Policy
@@ -22,7 +21,7 @@ from dreamenv.world import World, seen_by
 
 
 @dataclass(frozen=True)
-class ChooseConfig:
+class ChooseConfig(Settings):
     """How agents are tried.
 
     Attributes:
@@ -31,14 +30,9 @@ class ChooseConfig:
         num_envs: Real environments stepped side by side.
     """
 
-    episodes: int = 100
-    seed: int = VALIDATION_SEED
-    num_envs: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range, before anything is played."""
-        check_range(self, 1, math.inf, "episodes", "num_envs")
-        check_seeds(self, "seed")
+    episodes: Count = 100
+    seed: Seed = VALIDATION_SEED
+    num_envs: Count = 8
 
 
 def choose(

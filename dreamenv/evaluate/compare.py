@@ -20,7 +20,6 @@ from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent_vector import VectorLatentObservation
-from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.baselines import Row, kept, source
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import (
@@ -36,7 +35,7 @@ from dreamenv.evaluate.scores import (
 )
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import advance_to, progress
-from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.foundation.ranges import Count, Seed, Settings, Temperature
 from dreamenv.foundation.seeds import TEST_SEED
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Policy
@@ -47,7 +46,7 @@ _OLDER = BeforeValidator(complete_record)  # for records of older versions
 
 
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareConfig(Settings):
     """How an agent is compared.
 
     Attributes:
@@ -57,17 +56,10 @@ class CompareConfig:
         num_envs: Real environments stepped side by side.
     """
 
-    temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
-    episodes: int = 100
-    seed: int = TEST_SEED
-    num_envs: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range, such as pairs of temperatures, before hours are spent."""
-        check_range(self, 1, np.inf, "episodes", "num_envs")
-        check_seeds(self, "seed")
-        for value in self.temperatures:
-            check_one_temperature(value)
+    temperatures: tuple[Temperature, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
+    episodes: Count = 100
+    seed: Seed = TEST_SEED
+    num_envs: Count = 8
 
 
 @dataclass(frozen=True)

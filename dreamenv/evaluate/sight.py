@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreamenv.bundle import as_world
 from dreamenv.envs.pseudo import make_pseudo_dream
-from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.scores import Score, score
 from dreamenv.foundation.progress import advance_to, progress
-from dreamenv.foundation.ranges import check_range, check_seeds
+from dreamenv.foundation.ranges import Count, Seed, Settings, Temperature
 from dreamenv.foundation.seeds import VALIDATION_SEED
 from dreamenv.rollouts import Policy
 from dreamenv.world import World, seen_by
 
 
 @dataclass(frozen=True)
-class HorizonConfig:
+class HorizonConfig(Settings):
     """What is measured.
 
     Attributes:
@@ -31,19 +29,12 @@ class HorizonConfig:
         num_envs: Real environments stepped side by side.
     """
 
-    horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    every: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1000)
-    temperature: float | None = None
-    episodes: int = 100
-    seed: int = VALIDATION_SEED
-    num_envs: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range, before anything is played."""
-        check_range(self, 1, math.inf, "horizons", "every", "episodes", "num_envs")
-        check_seeds(self, "seed")
-        if self.temperature is not None:
-            check_one_temperature(self.temperature)
+    horizons: tuple[Count, ...] = (1, 2, 4, 8, 16, 32)
+    every: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 1000)
+    temperature: Temperature | None = None
+    episodes: Count = 100
+    seed: Seed = VALIDATION_SEED
+    num_envs: Count = 8
 
 
 def score_by_sight(world: World | str | Path, agent: Policy, config: HorizonConfig | None = None) -> dict[int, Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from dreamenv.data.store import EpisodeStore
 from dreamenv.evaluate.sight import HorizonConfig
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
-from dreamenv.foundation.ranges import check_seeds
+from dreamenv.foundation.ranges import Count, Range, Seed, Settings
 from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.recordings import ending_index, record
 from dreamenv.reports.heads import HeadInspection, inspect_heads
@@ -31,7 +32,7 @@ from dreamenv.world import Trace, World
 
 
 @dataclass(frozen=True)
-class InspectConfig:
+class InspectConfig(Settings):
     """How closely a world is looked at.
 
     Attributes:
@@ -43,20 +44,12 @@ class InspectConfig:
         seed: Of the dreams' noise, and of the permutations that HSIC is compared with.
     """
 
-    held_out: int = 200
-    open_loop_episodes: int = 20
-    frames: int = 2000
-    hsic_frames: int = 400
-    horizons: tuple[int, ...] = (1, 5, 15, 50)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses settings that leave nothing to look at."""
-        if min(self.held_out, self.open_loop_episodes) < 1 or min(self.frames, self.hsic_frames) < 4:
-            raise SettingsError(f"expected at least 1 episode and 4 frames everywhere, got {self}")
-        if not self.horizons or min(self.horizons) < 1:
-            raise SettingsError(f"expected horizons of at least 1 step, got {self.horizons}")
-        check_seeds(self, "seed")
+    held_out: Count = 200
+    open_loop_episodes: Count = 20
+    frames: Annotated[int, Range(4, integer=True)] = 2000
+    hsic_frames: Annotated[int, Range(4, integer=True)] = 400
+    horizons: tuple[Count, ...] = (1, 5, 15, 50)
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

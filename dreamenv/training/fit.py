@@ -18,7 +18,7 @@ from tqdm import tqdm
 from dreamenv.foundation.errors import DivergenceError
 from dreamenv.foundation.processor import bfloat16_is_fast
 from dreamenv.foundation.progress import progress
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Natural, Settings, Share, Weight
 from dreamenv.training.checkpoint import CHECKPOINT_SECONDS, alone_in, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Loss = Callable[[int, torch.Generator], tuple[Tensor, Metrics]]
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(Settings):
     """How a model is fitted.
 
     Attributes:
@@ -47,18 +47,13 @@ class FitConfig:
         SettingsError: If a setting is out of range.
     """
 
-    steps: int
-    learning_rate: float = 1e-3
-    warmup_steps: int = 50
-    weight_decay: float = 0.0
-    gradient_clip: float = 100.0
-    momentum: float = 0.9
+    steps: Natural
+    learning_rate: Weight = 1e-3
+    warmup_steps: Natural = 50
+    weight_decay: Weight = 0.0
+    gradient_clip: Weight = 100.0
+    momentum: Share = 0.9
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-        check_range(self, 0, math.inf, "steps", "learning_rate", "warmup_steps", "weight_decay", "gradient_clip")
-        check_range(self, 0, 1, "momentum")
 
 
 def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int = 0) -> None:

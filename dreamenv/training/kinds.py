@@ -12,6 +12,7 @@ import torch
 from dreamenv.config import WorldConfig
 from dreamenv.data.episodes import Episode
 from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.ranges import Count, Settings, Temperature
 from dreamenv.models.base import WorldModel
 from dreamenv.models.heads import EndingRule
 from dreamenv.models.registry import Build, register_model, same_definition
@@ -20,7 +21,7 @@ from dreamenv.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldTraining:
+class WorldTraining(Settings):
     """Settings of every training of a world; those of a kind of world model are a subclass.
 
     Attributes:
@@ -32,18 +33,13 @@ class WorldTraining:
         seed: Of everything random.
 
     Raises:
-        SettingsError: If there is no branch.
+        SettingsError: If ``branches`` or ``temperature`` is out of range.
     """
 
-    branches: int = 256
-    temperature: float = 1.0
+    branches: Count = 256
+    temperature: Temperature = 1.0
     ending_rule: EndingRule = "sample"
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses a world without branches."""
-        if self.branches < 1:
-            raise SettingsError(f"expected branches >= 1, got {self.branches}")
 
     @property
     def sizes(self) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from dreamenv.config import WorldConfig
 from dreamenv.data.endings import Kind
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Settings, Share, Weight
 from dreamenv.models.heads import mean_per_kind
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
@@ -25,7 +24,7 @@ from dreamenv.training.gradients import gradient_facts
 
 
 @dataclass(frozen=True)
-class MemoryTraining:
+class MemoryTraining(Settings):
     """How M is trained: NLL / Z + ending_weight * cross entropy + reward_weight * squared error.
 
     Attributes:
@@ -51,22 +50,15 @@ class MemoryTraining:
 
     model: MemoryConfig = field(default_factory=MemoryConfig)
     fit: FitConfig = field(default_factory=lambda: FitConfig(steps=2000, gradient_clip=1.0))
-    batch_size: int = 16
-    window: int = 200
-    ending_weight: float = 2.0
-    ending_gradient: float = 1.0
-    reward_weight: float = 0.1
-    repulsion_weight: float = 0.0
-    episode_balance: float = 0.5
-    step_balance: float = 0.3
+    batch_size: Count = 16
+    window: Count = 200
+    ending_weight: Weight = 2.0
+    ending_gradient: Share = 1.0
+    reward_weight: Weight = 0.1
+    repulsion_weight: Weight = 0.0
+    episode_balance: Weight = 0.5
+    step_balance: Weight = 0.3
     calibrated: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-        check_range(self, 1, math.inf, "batch_size", "window")
-        weights = ("ending_weight", "reward_weight", "repulsion_weight")
-        check_range(self, 0, math.inf, *weights, "episode_balance", "step_balance")
-        check_range(self, 0, 1, "ending_gradient")
 
 
 def train_memory(

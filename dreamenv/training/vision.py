@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamenv.data.episodes import Episode
-from dreamenv.foundation.ranges import check_range
+from dreamenv.foundation.ranges import Count, Settings, Share, Weight
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.model import build_vision
 from dreamenv.models.mdnrnn.vision import (
@@ -32,7 +31,7 @@ ENOUGH_STEPS = 500  # in the first steps V draws the same frame for every input;
 
 
 @dataclass(frozen=True)
-class VisionTraining:
+class VisionTraining(Settings):
     """How V is trained: scale * weighted squared error + beta * KL, summed over pixels and latent dimensions.
 
     Attributes:
@@ -55,20 +54,14 @@ class VisionTraining:
 
     model: VisionConfig = field(default_factory=VisionConfig)
     fit: FitConfig = field(default_factory=lambda: FitConfig(steps=2000))
-    batch_size: int = 128
-    reconstruction_scale: float = 10.0
-    beta: float = 1.0
-    beta_warmup: float = 0.1
+    batch_size: Count = 128
+    reconstruction_scale: Weight = 10.0
+    beta: Weight = 1.0
+    beta_warmup: Share = 0.1
     rare_colours: bool = True
-    colour_weights: tuple[float, float] = (0.5, 20.0)
+    colour_weights: tuple[Weight, Weight] = (0.5, 20.0)
     adversarial: bool = False
-    gamma: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-        check_range(self, 1, math.inf, "batch_size")
-        check_range(self, 0, math.inf, "reconstruction_scale", "beta", "colour_weights", "gamma")
-        check_range(self, 0, 1, "beta_warmup")
+    gamma: Weight = 1.0
 
 
 def train_vision(

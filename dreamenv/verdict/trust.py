@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from gymnasium.vector import AutoresetMode
 
@@ -13,13 +14,12 @@ from dreamenv.bundle import as_world
 from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
 from dreamenv.envs.dream_vector import DreamVectorEnv
-from dreamenv.envs.settings import check_one_temperature
 from dreamenv.evaluate.compare import check_agent
 from dreamenv.evaluate.gap import Gap, best_temperature, gaps
 from dreamenv.evaluate.scores import agent_label, score, summarise
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
-from dreamenv.foundation.ranges import check_seeds
+from dreamenv.foundation.ranges import Count, Natural, Range, Seed, Settings, Share, Temperature
 from dreamenv.foundation.seeds import DREAM_SEED, VALIDATION_SEED
 from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Outcome, Policy, rollout
@@ -38,7 +38,7 @@ from dreamenv.world import World, seen_by
 
 
 @dataclass(frozen=True)
-class TrustConfig:
+class TrustConfig(Settings):
     """How a dream is examined.
 
     Attributes:
@@ -54,30 +54,15 @@ class TrustConfig:
         num_envs: Real environments stepped side by side.
     """
 
-    temperature: float | None = None
-    dreams: int = 100
-    seed: int = DREAM_SEED
-    gamma: float | None = None
-    ridge: float = 30.0
-    real_episodes: int = 0
-    real_seed: int = VALIDATION_SEED
-    temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
-    num_envs: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range, before anything is dreamed."""
-        if min(self.dreams, self.num_envs) < 1 or self.real_episodes < 0:
-            raise SettingsError(
-                "expected dreams and num_envs >= 1 and real_episodes >= 0, "
-                f"got {self.dreams}, {self.num_envs} and {self.real_episodes}"
-            )
-        if self.gamma is not None and not 0.0 <= self.gamma <= 1.0:
-            raise SettingsError(f"expected a discount gamma from 0 to 1, got {self.gamma}")
-        check_seeds(self, "seed", "real_seed")
-        if not self.ridge > 0.0:
-            raise SettingsError(f"expected ridge > 0, got {self.ridge}")
-        for value in self.temperatures if self.temperature is None else (self.temperature, *self.temperatures):
-            check_one_temperature(value)
+    temperature: Temperature | None = None
+    dreams: Count = 100
+    seed: Seed = DREAM_SEED
+    gamma: Share | None = None
+    ridge: Annotated[float, Range(0, without_low=True)] = 30.0
+    real_episodes: Natural = 0
+    real_seed: Seed = VALIDATION_SEED
+    temperatures: tuple[Temperature, ...] = (0.1, 0.5, 1.0, 1.15, 1.3)
+    num_envs: Count = 8
 
     def discount(self, max_episode_steps: int) -> float:
         """``gamma``, or one that looks as far ahead as an episode can last: 0.99 for 150 steps.
