@@ -70,7 +70,7 @@ def test_every_number_of_a_tuple_counts_and_there_has_to_be_one(pair):
         ({"pair": (1.0, None)}, "expected pair of at least 0, a number, got (1.0, None)"),
         ({"part": 1.0}, "expected part in [0, 1), got 1.0"),
         ({"positive": 0.0}, "expected positive above 0, got 0.0"),
-        ({"temperatures": (0.5, -1.0)}, "expected a temperature: a single finite number >= 0, got (0.5, -1.0)"),
+        ({"temperatures": (0.5, -1.0)}, "expected a temperature: a finite number >= 0; got -1.0"),
         ({"seed": 2**32}, f"expected seed from 0 to 4,294,967,295, got {2**32}"),
     ],
     ids=str,

@@ -48,8 +48,10 @@ class Range:
 
     def error(self, name: str, value: Any, given: Any) -> SettingsError:
         """Describes a ``value`` out of range, which is ``given`` or a part of it."""
+        if self.text:
+            return SettingsError(f"expected {self.text}; got {shown(value)}")
         kind = "an integer below 2**63" if self.integer else "a number"
-        wanted = self.text or f"{name} {self._bounds}" + ("" if self._is_number(value) else f", {kind}")
+        wanted = f"{name} {self._bounds}" + ("" if self._is_number(value) else f", {kind}")
         return SettingsError(f"expected {wanted}, got {shown(given)}")
 
     def allows(self, value: Any) -> bool:
@@ -74,7 +76,7 @@ class Range:
 
 
 COUNT, SHARE, PART = Range(1, integer=True), Range(0, 1), Range(0, 1, without_high=True)
-TEMPERATURE = Range(0, float(np.finfo(np.float32).max), empty=True, text="a temperature: a single finite number >= 0")
+TEMPERATURE = Range(0, float(np.finfo(np.float32).max), empty=True, text="a temperature: a finite number >= 0")
 Count = Annotated[int, COUNT]  # 1, 2, ...
 Natural = Annotated[int, Range(0, integer=True)]  # 0, 1, ...
 Seed = Annotated[int, Range(0, 2**32 - 1, integer=True)]  # that NumPy's generators accept
