@@ -130,8 +130,9 @@ class LSTMMemory(Memory):
 
 
 def _embedding(actions: int) -> nn.Embedding:
-    """An embedding with torch's initial weights; drawn by nn.Embedding on the meta device, they import a compiler."""
-    return nn.Embedding.from_pretrained(torch.randn(actions, actions), freeze=False)
+    """An embedding with torch's own initial weights; on the meta device none, as drawing there imports a compiler."""
+    weight = torch.empty(actions, actions)
+    return nn.Embedding.from_pretrained(weight if weight.is_meta else torch.randn(actions, actions), freeze=False)
 
 
 class _Rescale(nn.Module):
