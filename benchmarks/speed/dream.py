@@ -22,7 +22,8 @@ from tabulate import tabulate
 
 import dreamenv
 from dreamenv.agents.dreams import make_dreams
-from dreamenv.agents.evolve import EvolveConfig, Population, initial_parameters
+from dreamenv.agents.evolve import EvolveConfig, initial_parameters
+from dreamenv.agents.population import Population
 from dreamenv.config import build_model
 from dreamenv.engine.packed import PackedMemory
 from dreamenv.engine.products import EightBitProduct, MatrixProduct

@@ -17,7 +17,7 @@ from dreamenv.world import World
 
 @dataclass(frozen=True, kw_only=True)
 class DreamConfig(Settings):
-    """What every training in a dream has to say about it.
+    """Settings of every training in dreams.
 
     Attributes:
         num_envs: Dreams in a batch.

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 from tqdm import tqdm
 
 from dreamenv.agents.dreams import DreamConfig, make_dreams
-from dreamenv.agents.linear import LinearAgent, act, read_linear, save_linear, unpack
+from dreamenv.agents.linear import LinearAgent, read_linear, save_linear
+from dreamenv.agents.population import Population
 from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.agents.registry import register_agent
 from dreamenv.agents.store import check_kind
@@ -28,7 +27,6 @@ from dreamenv.foundation.files import write_json
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import Count, Natural, Range, Share
 from dreamenv.foundation.seeds import SEEDING, spawn
-from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.rollouts import rollout
 from dreamenv.training.checkpoint import alone_in, differences
 from dreamenv.world import World, showing
@@ -89,62 +87,6 @@ class Evolution:
     sigma: tuple[float, ...] = ()
     evaluations: dict[int, float] = dataclasses.field(default_factory=dict)
     seeding: int = 1
-
-
-class Population:
-    """Many linear controllers as one policy: episode number i is played by candidate i // episodes.
-
-    Args:
-        parameters: Of P controllers, see :func:`dreamenv.agents.linear.unpack`.
-        action: The action space.
-        episodes: Episodes per candidate.
-        seed: Of the draws.
-        device: Where the observations come from, and the actions go to.
-        hidden: Units of a hidden layer; 0 for none.
-        one_output: Whether the controllers have a single output.
-    """
-
-    def __init__(
-        self,
-        parameters: NDArray,
-        action: ActionSpec,
-        episodes: int,
-        seed: int,
-        device: torch.device,
-        hidden: int = 0,
-        one_output: bool = False,
-    ) -> None:
-        layers = unpack(parameters, action, hidden, one_output)
-        self._layers = [(weight.to(device), bias.to(device)) for weight, bias in layers]
-        self._size = len(parameters)
-        self._action, self._episodes, self._device = action, episodes, device
-        self._generator = torch.Generator(device).manual_seed(seed)
-
-    def predict(
-        self, observation: Tensor, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[Tensor, Any]:
-        """Chooses (B,) actions; ``state`` carries which candidate acts in which row, and the episodes begun so far."""
-        member, begun = state if state is not None else (np.zeros(len(observation), np.int64), 0)
-        starts = np.flatnonzero(episode_start)
-        if len(starts):
-            member = member.copy()
-            numbers = begun + np.arange(len(starts))
-            member[starts] = np.minimum(numbers // self._episodes, self._size - 1)
-        outputs = self._outputs(observation, member)
-        gumbel = None if deterministic else -torch.empty_like(outputs).exponential_(generator=self._generator).log()
-        return act(outputs, self._action, gumbel), (member, begun + len(starts))
-
-    def _outputs(self, observation: Tensor, member: NDArray[np.int64]) -> Tensor:
-        """(B, A): one product with all members at play, few neighbours, of which each row keeps its own."""
-        first, last = int(member.min()), int(member.max()) + 1
-        own = torch.from_numpy(member - first).to(self._device)[:, None, None]
-        outputs = observation
-        for number, (weight, bias) in enumerate(self._layers):
-            inner = outputs.tanh() if number else outputs
-            everyone = torch.addmm(bias[first:last].flatten(), inner, weight[first:last].flatten(0, 1).T)
-            everyone = everyone.view(len(member), last - first, -1)
-            outputs = everyone.gather(1, own.expand(-1, 1, everyone.shape[2])).squeeze(1)
-        return outputs
 
 
 def evolve(world: World | str | Path, folder: str | Path, config: EvolveConfig | None = None) -> LinearAgent:

@@ -1,26 +1,26 @@
-"""Actions held for some steps: the frame skip of Deep Q-Networks (Mnih et al. 2015), as a habit of the agent."""
+"""Actions that an agent repeats for some steps: the frame skip of Deep Q-Networks (Mnih et al. 2015)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Held = tuple[NDArray, NDArray]
+HeldActions = tuple[NDArray, NDArray]
 
 
 def hold(
-    decided: NDArray, steps: int | NDArray, held: Held | None, episode_start: NDArray | None
-) -> tuple[NDArray, Held]:
-    """Goes on with the actions that are still held, and takes those decided now where none is.
+    decided: NDArray, steps: int | NDArray, held: HeldActions | None, episode_start: NDArray | None
+) -> tuple[NDArray, HeldActions]:
+    """Repeats held actions; uses the new decision where none is held.
 
     Args:
-        decided: (B, ...) actions, for the case that they are needed.
-        steps: For how many steps each of them would be held, one number or (B,), from 1.
-        held: What the previous call returned: the actions, (B, ...), and for how many more steps, (B,).
-        episode_start: (B,) bool, True where an episode begins, whatever was held.
+        decided: (B, ...) actions, the new decisions.
+        steps: Number of steps for which a new decision is held, from 1: one number or (B,).
+        held: The second return value of the previous call: (B, ...) actions and (B,) remaining steps; None at first.
+        episode_start: (B,) bool, True where an episode begins; no action is held there.
 
     Returns:
-        (B, ...) actions, and what is held now.
+        (B, ...) actions, and the held actions with their remaining steps.
     """
     steps = np.broadcast_to(steps, len(decided))
     if held is None:

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor
 
-from dreamenv.agents.hold import Held, hold
+from dreamenv.agents.hold import HeldActions, hold
 from dreamenv.agents.prior import to_box, unit_box
 from dreamenv.agents.raw import check_raw
 from dreamenv.agents.store import AgentConfig, save_agent
@@ -56,10 +56,10 @@ class SB3Agent:
     def predict(
         self,
         observation: NDArray,
-        state: Held | None = None,
+        state: HeldActions | None = None,
         episode_start: NDArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray, Held]:
+    ) -> tuple[NDArray, HeldActions]:
         """Chooses actions; see :class:`dreamenv.rollouts.Policy`. Without ``state`` it decides at every step."""
         decided, _ = self.policy.predict(np.atleast_2d(observation), deterministic=deterministic)
         decided = _clip(decided, self.policy.action_space)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
-from dreamenv.agents.hold import Held, hold
+from dreamenv.agents.hold import HeldActions, hold
 from dreamenv.agents.registry import register_agent
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import AgentConfig, save_agent
@@ -22,7 +22,7 @@ from dreamenv.foundation.errors import BundleError, SettingsError
 class VotingAgent:
     """Agents that were trained alike but for their seed and act together; answers ``predict`` as one.
 
-    Where a single agent has learned something odd, against a wall for instance, the others outvote it.
+    The others outvote a single agent that acts oddly, for example at a wall.
 
     Args:
         members: Agents of one world, algorithm and network, with discrete actions and action probabilities (PPO, A2C).
@@ -47,10 +47,10 @@ class VotingAgent:
     def predict(
         self,
         observation: NDArray,
-        state: Held | None = None,
+        state: HeldActions | None = None,
         episode_start: NDArray | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray, Held]:
+    ) -> tuple[NDArray, HeldActions]:
         """Chooses actions; see :class:`dreamenv.rollouts.Policy`."""
         probabilities = self.probabilities(torch.from_numpy(np.atleast_2d(observation)))
         chosen = probabilities.argmax(1) if deterministic else torch.multinomial(probabilities, 1).squeeze(1)
