@@ -317,7 +317,7 @@ def test_an_action_of_another_space_is_no_mistake_of_the_environment(monkeypatch
 
 def test_an_environment_that_no_process_can_make_is_an_error():
     importlib.import_module("dot_env")
-    with pytest.raises(WorkerError, match="expected worker process 0 to go on, but it ended with status 1"):
+    with pytest.raises(WorkerError, match="expected worker process 0 to keep running, but it ended with status 1"):
         make_real_vector("Dot-v0", 2, processes=True)
     assert multiprocessing.active_children() == []
 

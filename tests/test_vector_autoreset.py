@@ -143,7 +143,7 @@ def test_those_that_left_come_back_by_reset(dot_world):
     batch = DreamVectorEnv(dot_world, 3, autoreset_mode=AutoresetMode.DISABLED)
     batch.reset(seed=0)
     batch.leave(np.ones(3, bool))
-    with pytest.raises(gym.error.ResetNeeded, match="all environments have left"):
+    with pytest.raises(gym.error.ResetNeeded, match="all environments are idle"):
         batch.step(np.zeros(3, np.int64))
     batch.reset(options={"reset_mask": np.array([False, True, False])})
     before = batch.snapshot()

@@ -27,8 +27,8 @@ from dreamenv.foundation.recipe import EnvRecipe
 from dreamenv.foundation.seeds import FIRST_TRAINING_SEED
 from dreamenv.real.make import describe, frame_conversion, make_real_vector
 
-FAILURES_IN_A_ROW = 5  # episodes that may fail one after the other, before the environment as a whole is to blame
-SHARD_BYTES = 2**29  # of frames in a shard, but for the rest of its last episode
+FAILURES_IN_A_ROW = 5  # after so many failed episodes in a row, collection stops
+SHARD_BYTES = 2**29  # of frames, after which a shard is complete
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,14 @@ class CollectConfig(Settings):
     """How real episodes are collected.
 
     Attributes:
-        frames: Stop after the first episode that reaches this many frames, those of earlier calls included.
-        seed: 0 to 999; every seed has a million episodes of its own.
+        frames: Collection stops after the episode that reaches this total of frames, earlier calls included.
+        seed: 0 to 999; every seed has its own million episodes.
         num_envs: Environments stepped side by side.
-        shard_episodes: Episodes in which exploring policies act by the same knowledge, that of all groups of so many
-            episodes before. They make one shard, or several where frames are large: what a killed process may lose.
-        processes: Give every environment a process of its own; the episodes stay the same.
-        exploration: Who acts.
+        shard_episodes: Size of a group of episodes. The exploring policies of a group use the bump statistics of all
+            groups before. A group is stored as one shard, or as several if frames are large. A killed process loses at
+            most the episodes since the last shard.
+        processes: Run every environment in its own process; the episodes stay the same.
+        exploration: Settings of the exploring policies.
     """
 
     frames: Count = 60_000
@@ -60,30 +61,29 @@ def collect(
     *,
     make_actor: Callable[[Sequence[int]], Actor] | None = None,
 ) -> EpisodeStore:
-    """Collects real episodes into a store; goes on where an earlier call stopped.
+    """Collects real episodes into a store; continues where an earlier call stopped.
 
-    Episode i of the store depends on the seed, ``shard_episodes`` and the episodes before its own only, so an
-    interrupted collection ends with the same data as an uninterrupted one.
+    Episode i of the store depends only on the seed, ``shard_episodes`` and earlier episodes, so an interrupted
+    collection yields the same data as an uninterrupted one.
 
-    An episode in which the environment fails is set aside with a warning: its seed, the reason and the traceback are
-    kept in ``set_aside.json``, and neither this call nor a later one tries it again.
+    An episode in which the environment fails is set aside with a warning: ``set_aside.json`` keeps its seed, the reason
+    and the traceback. Neither this call nor a later one repeats the episode.
 
     Args:
-        env_id: A Gymnasium environment with pictures as observations and Discrete or Box actions: its id, or a recipe
+        env_id: A Gymnasium environment with images as observations and Discrete or Box actions: its id, or a recipe
             with arguments and wrappers.
-        folder: The store; made when missing.
+        folder: The store; created if missing.
         config: Settings.
-        make_actor: Makes who acts in the episodes with the given seeds; exploring policies if None.
+        make_actor: Makes the policy for the episodes with the given seeds; exploring policies if None.
 
     Returns:
         The store, holding at least ``config.frames`` frames.
 
     Raises:
-        UnsupportedEnvironmentError: If the environment cannot be learned from, its episodes do not end, or five of them
-            fail in a row.
-        StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is adding
+        UnsupportedEnvironmentError: If spaces or frames do not fit, episodes do not end, or five fail in a row.
+        StoreError: If the folder holds episodes of another environment, or damaged ones, or another process is writing
             to it.
-        WorkerError: If a process of an environment ends early; whole shards stay, and a next call goes on.
+        WorkerError: If the process of an environment ends early; complete shards stay, and a later call continues.
     """
     config = config or CollectConfig()
     player = Player(functools.partial(make_real_vector, env_id, config.num_envs, config.processes))
@@ -113,29 +113,29 @@ class _Collection:
         self._statistics = BumpStatistics(store.spec.action)
         self._ready: list[Episode] = []  # the next shard
         self._failed: list[EpisodeError] = []  # since the last good episode
-        self._played = 0  # frames, those of open episodes included
+        self._played = 0  # frames, including those of running episodes
 
     def run(self) -> None:
-        """Plays group after group of seeds; the first one may have been begun by an earlier call."""
-        self._show()
+        """Plays groups of seeds in order; an earlier call may have started the first group."""
+        self._update_bar()
         if self._full:
             return
         size, first = self._config.shard_episodes, FIRST_TRAINING_SEED * (1 + self._config.seed)
         seed = _next_seed(self._store, self._config.seed)
         group = range(seed - (seed - first) % size, seed + size - (seed - first) % size)
-        self._see([episode for episode in self._store if episode.seed not in group])
-        knowledge = copy.deepcopy(self._statistics)
-        self._see([episode for episode in self._store if episode.seed in group])
+        self._update_statistics([episode for episode in self._store if episode.seed not in group])
+        earlier_groups = copy.deepcopy(self._statistics)
+        self._update_statistics([episode for episode in self._store if episode.seed in group])
         while not self._full:
             failed = self._store.failures
-            explore = functools.partial(Explorer, self._store.spec.action, self._config.exploration, knowledge)
+            explore = functools.partial(Explorer, self._store.spec.action, self._config.exploration, earlier_groups)
             self._play([one for one in group if one >= seed and one not in failed], self._make_actor or explore)
-            knowledge, group = copy.deepcopy(self._statistics), range(group.stop, group.stop + size)
+            earlier_groups, group = copy.deepcopy(self._statistics), range(group.stop, group.stop + size)
         self._flush()
-        self._warn()
+        self._warn_failed()
 
-    def _see(self, episodes: Sequence[Episode]) -> None:
-        """Counts what exploring policies have to know; an actor of the caller's knows it already."""
+    def _update_statistics(self, episodes: Sequence[Episode]) -> None:
+        """Counts bumps for the exploring policies; an actor of the caller does not need them."""
         if self._make_actor is None:
             self._statistics.update(episodes)
 
@@ -144,25 +144,25 @@ class _Collection:
         return self._store.num_frames + _frames(self._ready) >= self._config.frames
 
     def _play(self, seeds: Sequence[int], make: Callable[[Sequence[int]], Actor]) -> None:
-        """Stores the episodes with some seeds in their order, in shards that depend on the episodes alone."""
+        """Stores the episodes of ``seeds`` in order, in shards that depend only on the episodes."""
         waiting = InOrder(seeds)
         limited = self._store.spec.max_episode_steps is not None
         while unplayed := waiting.missing:
             self._played = self._store.num_frames + _frames(self._ready) + waiting.frames
-            for seed, result in self._player.play(unplayed, make(unplayed), limited, self._count):
+            for seed, result in self._player.play(unplayed, make(unplayed), limited, self._count_frames):
                 if isinstance(result, EpisodeError):
                     self._store.set_aside(seed, str(result), "".join(traceback.format_exception(result)))
                 for one in waiting.put(seed, result):
-                    self._take(one)
+                    self._add(one)
                     if self._full:
                         return
         self._flush()
 
-    def _count(self, frames: int) -> None:
+    def _count_frames(self, frames: int) -> None:
         self._played += frames
         self._bar.update(max(0, min(self._played, self._config.frames) - self._bar.n))
 
-    def _take(self, result: Episode | EpisodeError) -> None:
+    def _add(self, result: Episode | EpisodeError) -> None:
         """Adds the result of the next seed."""
         if isinstance(result, EpisodeError):
             self._failed.append(result)
@@ -173,12 +173,12 @@ class _Collection:
                     f"{self._store.folder}, delete it to try them again); the last one: {result}"
                 ) from result
             return
-        self._warn()
+        self._warn_failed()
         self._ready.append(result)
         if sum(episode.observations.nbytes for episode in self._ready) >= SHARD_BYTES:
             self._flush()
 
-    def _warn(self) -> None:
+    def _warn_failed(self) -> None:
         for error in self._failed:
             warnings.warn(f"{error}; the episode is set aside, see {FAILURES}", stacklevel=6)
         self._failed.clear()
@@ -186,19 +186,19 @@ class _Collection:
     def _flush(self) -> None:
         if self._ready:
             self._store.append(self._ready)
-            self._see(self._ready)
+            self._update_statistics(self._ready)
             self._ready = []
-            self._show()
+            self._update_bar()
 
-    def _show(self) -> None:
+    def _update_bar(self) -> None:
         kinds = ending_kinds(self._store)
         self._bar.set_postfix(episodes=len(kinds), successes=kinds.count("better"), refresh=False)
-        self._bar.total = max(self._config.frames, self._store.num_frames)  # the last episode goes beyond
+        self._bar.total = max(self._config.frames, self._store.num_frames)  # the last episode may exceed it
         self._bar.update(max(0, self._store.num_frames - self._bar.n))
 
 
 def _next_seed(store: EpisodeStore, seed: int) -> int:
-    """Follows the episodes that are stored, even where some were deleted: no episode is there twice."""
+    """Returns a seed above all stored ones; deleted shards do not lower it, so no episode is collected twice."""
     first = FIRST_TRAINING_SEED * (1 + seed)
     own = store.seeds[(store.seeds >= first) & (store.seeds < first + FIRST_TRAINING_SEED)]
     return max(first + len(store), 1 + int(own.max(initial=0)))

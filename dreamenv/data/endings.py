@@ -1,4 +1,4 @@
-"""Kinds of endings, told apart by what they pay: the only notion of success in the package."""
+"""Kinds of endings, classified by the reward of the last step: the only notion of success in the package."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Kind = Literal["continues", "worse", "same", "better"]
 
 
 def kind_of(terminated: bool, final_reward: float, ordinary_reward: float, tolerance: float = 1e-6) -> Kind:
-    """Names the kind of one ending.
+    """Classifies one ending.
 
     Args:
-        terminated: Whether the environment ended the episode; a truncated episode has no ending of its own.
+        terminated: Whether the environment ended the episode. Truncation is not an ending.
         final_reward: Reward of the last step.
-        ordinary_reward: Reward of a step that ends nothing (a median over many).
-        tolerance: Differences up to this count as none.
+        ordinary_reward: Median reward of steps that do not end an episode.
+        tolerance: Largest difference that counts as equal.
 
     Returns:
-        ``"continues"`` if not terminated; else whether the last step paid ``"worse"`` than, the ``"same"`` as or
-        ``"better"`` than an ordinary one. A goal is better, a fall that only ends the episode is the same.
+        ``"continues"`` if not terminated; else ``"worse"``, ``"same"`` or ``"better"``: the final reward compared with
+        the ordinary one. A goal is better; a fall without a penalty is the same.
     """
     if not terminated:
         return "continues"
@@ -32,14 +32,14 @@ def kind_of(terminated: bool, final_reward: float, ordinary_reward: float, toler
 
 
 def ordinary_reward(episodes: Iterable[Episode]) -> float:
-    """Median reward of all steps that are not the last of their episode; 0 if there are none."""
+    """Returns the median reward of all steps but the last of each episode; 0 if there are none."""
     rewards = [episode.rewards[:-1] for episode in episodes]
     everything = np.concatenate(rewards) if rewards else np.zeros(0)
     return float(np.median(everything)) if everything.size else 0.0
 
 
 def ending_kinds(episodes: Iterable[Episode]) -> list[Kind]:
-    """Names the kind of every episode's ending."""
+    """Classifies the ending of every episode."""
     episodes = list(episodes)
     ordinary = ordinary_reward(episodes)
     return [kind_of(episode.terminated, float(episode.rewards[-1]), ordinary) for episode in episodes]

@@ -1,4 +1,4 @@
-"""Exploring policies that know nothing of the task; one is drawn for every episode. Correlated noise for a Box."""
+"""Exploring policies that use no reward; one is drawn for each episode. Correlated noise for a Box."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ Scale = Annotated[float, Range(1e-6, 1e6)]
 
 @dataclass(frozen=True)
 class ExplorationConfig(Settings):
-    """Shares of the exploring policies among the episodes; they are normalised to sum to one.
+    """Shares of the exploring policies, which are normalised to sum to one, and their settings.
 
     Attributes:
-        bump_and_turn: Go on with one action until it no longer changes the frame, then take others for a while.
-        preference: Sample from a softmax that prefers one action, drawn anew for each episode as bump-and-turn's.
-        sticky: Uniformly random actions, each held for a random while.
+        bump_and_turn: Repeats one action until it no longer changes the frame, then takes another for a few steps.
+        preference: Samples from a softmax that prefers one action, drawn for each episode as in bump-and-turn.
+        sticky: Uniformly random actions, each held for a random number of steps.
         noise: Bump-and-turn takes a random action with one of these probabilities, drawn for each episode.
         preference_strength: Range of the preferred action's logit.
-        hold: A sticky action is held for 1 to this many steps; one of these, drawn for each episode. A memory that
-            never saw an action held for long dreams of little that happens meanwhile.
+        hold: A sticky action is held for 1 to this many steps; one of these numbers is drawn for each episode. Without
+            long holds in the data, M does not learn the effects of holding an action.
         start_turns: Bump-and-turn begins with 0 to this many steps of another action.
-        bump_turns: After a bump it takes 1 to this many steps of another action.
-        patience: After a bump it tries again for one of these numbers of steps, drawn for each episode. A memory that
-            never saw an action fail twice dreams that the second try succeeds.
-        correlated: Share of the episodes of a Box that correlated noise acts in; the policies above divide the rest.
-            Discrete spaces have none.
-        spread: Range of the correlated noise's standard deviation in a dimension, in shares of half the dimension's
+        bump_turns: After a bump, bump-and-turn takes 1 to this many steps of another action.
+        patience: After a bump, bump-and-turn repeats the action for one of these numbers of steps, drawn for each
+            episode. Without repeated failures in the data, M predicts that the second try succeeds.
+        correlated: Share of the episodes of a Box with correlated noise; the policies above share the rest. Unused for
+            discrete spaces.
+        spread: Range of the correlated noise's standard deviation in a dimension, as a share of half the dimension's
             range; drawn for each episode and dimension.
-        correlation: Range of the steps after which its autocorrelation has fallen to 1 / e, drawn alike.
+        correlation: Range of the correlation time in steps, after which the autocorrelation is 1 / e; drawn for each
+            episode and dimension.
     """
 
     bump_and_turn: Weight = 0.65
@@ -58,20 +59,20 @@ class ExplorationConfig(Settings):
     correlation: tuple[Scale, Scale] = (1.0, 20.0)
 
     def __post_init__(self) -> None:
-        """Refuses shares that are all 0."""
+        """Checks that a share is positive."""
         super().__post_init__()
         if not self.bump_and_turn + self.preference + self.sticky > 0.0:
             raise SettingsError("expected a positive share of bump_and_turn, preference, sticky, got 0 for all")
 
 
 class CorrelatedNoise:
-    """Gaussian noise of a Box whose next value resembles the last: an Ornstein-Uhlenbeck process at whole steps.
+    """Autocorrelated Gaussian noise for a Box: an Ornstein-Uhlenbeck process at whole steps.
 
     Args:
         action: A Box.
         spread: Standard deviation in every dimension, (A,) or one number, in shares of half the dimension's range.
         correlation: Range from which every dimension's correlation time is drawn, uniformly in its logarithm; in steps.
-        generator: Of everything random.
+        generator: Source of all random numbers.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class CorrelatedNoise:
         self._value = self._deviation * generator.standard_normal(action.size)
 
     def around(self, mean: NDArray) -> NDArray[np.float32]:
-        """Adds the next value to (A,) ``mean``, within the bounds."""
+        """Returns (A,) ``mean`` plus the next value of the noise, clipped to the bounds."""
         chosen = np.clip(mean + self._value, self._low, self._high).astype(np.float32)
         fresh = self._deviation * self._generator.standard_normal(len(self._value))
         self._value = self._kept * self._value + np.sqrt(1.0 - self._kept**2) * fresh
@@ -102,9 +103,9 @@ def _log_uniform(bounds: tuple[float, float], size: int, generator: np.random.Ge
 class BumpStatistics:
     """How often each discrete action left the frame unchanged.
 
-    An action whose effect depends on the place (it sometimes bumps and sometimes does not) is the one that carries the
-    agent through the world. Bump-and-turn draws its main action in proportion to p (1 - p), the variance of "the frame
-    stayed the same": turning on the spot never bumps, waiting always does, walking does both.
+    The action that moves the agent through the world bumps in some places and not in others: turning on the spot never
+    bumps, waiting always does, walking does both. Bump-and-turn therefore draws its main action in proportion to
+    p (1 - p), the variance of the event "the frame stayed the same".
 
     Args:
         action: The action space.
@@ -126,19 +127,19 @@ class BumpStatistics:
 
     @property
     def main_action_probabilities(self) -> NDArray[np.float64]:
-        """(n,) probabilities of every action to be bump-and-turn's main one; uniform before anything was seen."""
+        """(n,) probability of each action to be the main action of bump-and-turn; uniform without data."""
         bump_rate = (self._bumps + 0.5) / (self._tries + 1.0)
         score = bump_rate * (1.0 - bump_rate)
         return score / score.sum()
 
 
 class Explorer:
-    """A batch of exploring policies, one per environment; answers ``predict``.
+    """A batch of exploring policies, one per environment, with the interface of :class:`dreamenv.rollouts.Policy`.
 
     Args:
         action: The action space.
-        config: The mixture.
-        statistics: What is known of bumps.
+        config: Shares and settings of the policies.
+        statistics: Bumps of earlier episodes.
         seeds: The seed of every episode, in the order in which episodes begin.
     """
 
@@ -153,7 +154,7 @@ class Explorer:
     def predict(
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
-        """Chooses an action for every frame of (B, H, W, 3) uint8; see :class:`dreamenv.rollouts.Policy`."""
+        """Returns an action for each of (B, H, W, 3) uint8 frames."""
         for slot in np.flatnonzero(episode_start).tolist():
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
             self._acts[slot] = self._draw(np.random.default_rng([seed, 1]))[1]
@@ -161,7 +162,7 @@ class Explorer:
         return np.stack([self._acts[slot](frame) for slot, frame in enumerate(observation)]), None
 
     def name(self, seed: int) -> str:
-        """Says which policy acts in the episode with this seed."""
+        """Returns the name of the policy in the episode with this seed."""
         return self._draw(np.random.default_rng([seed, 1]))[0]
 
     def _draw(self, generator: np.random.Generator) -> tuple[str, Act]:
@@ -178,7 +179,7 @@ class Explorer:
         return "sticky", self._sticky(generator)
 
     def _correlated(self, generator: np.random.Generator) -> Act:
-        """Noise around an action that the whole episode prefers, so that some episodes press one pedal alone."""
+        """Adds noise to a mean action drawn once for the episode, so that some episodes use mostly one control."""
         config, size = self._config, self._action.size
         mean = self._preferred(generator)
         spread = _log_uniform(config.spread, size, generator)
@@ -186,7 +187,7 @@ class Explorer:
         return lambda frame: noise.around(mean)
 
     def _preferred(self, generator: np.random.Generator) -> NDArray:
-        """(A,), half of it at rest: a brake that is always on keeps all other controls from having an effect."""
+        """Draws an (A,) mean action, half of it at rest: a constant brake would cancel the other controls."""
         low, high = np.array(self._action.low), np.array(self._action.high)
         rest = np.where((low <= 0.0) & (high >= 0.0), 0.0, (low + high) / 2)
         share = np.maximum(generator.uniform(-1.0, 1.0, len(rest)), 0.0)

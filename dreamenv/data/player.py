@@ -1,4 +1,4 @@
-"""Plays the episodes of given seeds to record them; a failed episode is a result, not the end."""
+"""Plays the episodes of given seeds and records them. A failed episode is returned as an error, not raised."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ENDLESS_STEPS = 10_000
 
 
 class Actor(Policy, Protocol):
-    """A policy that can say how it acts in the episode with a seed."""
+    """A policy that has a name in each episode."""
 
     def name(self, seed: int) -> str:
-        """Names the policy of one episode."""
+        """Returns the name of the policy in the episode with this seed."""
         ...
 
 
 class Player:
-    """Plays episodes in a vector environment; makes a new one after a failure, whose environments may be broken.
+    """Plays episodes in a vector environment; replaces it after a failure, which may have broken its environments.
 
     Args:
         make_env: Makes the vector environment.
@@ -39,36 +39,36 @@ class Player:
     def play(
         self, seeds: Sequence[int], actor: Actor, limited: bool, on_frames: Callable[[int], None]
     ) -> Iterator[tuple[int, Episode | EpisodeError]]:
-        """Plays until all episodes have ended, or one has failed.
+        """Plays until all episodes have ended or one has failed.
 
         Args:
             seeds: One per episode.
-            actor: Who acts, in the episodes in this order.
+            actor: The policy.
             limited: Whether the environment has a time limit.
             on_frames: Called with the number of new frames at every step.
 
         Yields:
-            Seed and episode, in the order in which they end; or seed and error, and then nothing more.
+            Seed and episode, in the order of their ends. After a failure: its seed and error, as the last item.
 
         Raises:
             UnsupportedEnvironmentError: If the episodes do not end.
         """
-        watched = _Watched(actor, self.env.num_envs, len(seeds), limited, on_frames)
+        counter = _FrameCounter(actor, self.env.num_envs, len(seeds), limited, on_frames)
         try:
-            for outcome in rollout(self.env, watched, seeds, record=True):
-                watched.end()
+            for outcome in rollout(self.env, counter, seeds, record=True):
+                counter.end_episode()
                 yield outcome.seed, _to_episode(outcome, actor.name(outcome.seed))
         except EpisodeError as error:
             if error.seed is None or error.seed not in seeds:
                 raise
-            with contextlib.suppress(Exception):  # a broken environment may not even close
+            with contextlib.suppress(Exception):  # closing a broken environment may raise
                 self.env.close()
             self.env = self._make_env()
             yield error.seed, error
 
 
-class _Watched:
-    """An actor whose steps are counted, as episodes without a time limit may never end."""
+class _FrameCounter:
+    """An actor that counts frames, and raises an error if episodes without a time limit do not end."""
 
     def __init__(
         self, actor: Actor, num_envs: int, episodes: int, limited: bool, on_frames: Callable[[int], None]
@@ -89,14 +89,14 @@ class _Watched:
         self._on_frames(min(self._left, self._num_envs))
         return self._actor.predict(observation, state, episode_start, deterministic)
 
-    def end(self) -> None:
+    def end_episode(self) -> None:
         self._since_end = 0
         self._left -= 1
         self._on_frames(1)  # the final observation
 
 
 class InOrder:
-    """Hands on results in the order of their seeds, whatever order they come in.
+    """Yields results in the order of their seeds, whatever the order in which they were added.
 
     Args:
         seeds: All seeds, in their order.
@@ -113,11 +113,11 @@ class InOrder:
 
     @property
     def frames(self) -> int:
-        """Frames of the episodes that were not handed on yet."""
+        """Frames of the episodes that were not yielded yet."""
         return sum(len(result) + 1 for result in self._results.values() if isinstance(result, Episode))
 
     def put(self, seed: int, result: Episode | EpisodeError) -> Iterator[Episode | EpisodeError]:
-        """Adds one result; yields those whose earlier ones are all there."""
+        """Adds one result; yields all results whose predecessors have been yielded."""
         self._results[seed] = result
         while self._open and self._open[0] in self._results:
             yield self._results.pop(self._open.popleft())

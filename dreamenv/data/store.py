@@ -173,7 +173,7 @@ def _verified_shard(path: Path, spec: StoreSpec, verified: VerifiedFiles) -> Sha
     if not verified.check(path, path.stem.partition("-")[2]):
         raise StoreError(
             f"{path} is damaged: its content does not match the SHA-256 in its name; "
-            "to go on without its episodes, delete it and train anew"
+            "to continue without its episodes, delete it and train again"
         )
     return Shard(path, spec)
 

@@ -1,4 +1,4 @@
-"""Environments, and the registration with Gymnasium of those that take any world."""
+"""Environments. Registers with Gymnasium those that accept any world."""
 
 from gymnasium.envs.registration import register
 

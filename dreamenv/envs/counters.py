@@ -1,4 +1,4 @@
-"""Random numbers for a batch of dreams on an accelerator: computed there, from a key and a counter per environment."""
+"""Random numbers for dreams on an accelerator, computed there from a key and a counter for each environment."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ _SECOND = 0x94D049BB133111EB - 2**64
 
 @dataclass(frozen=True)
 class CountersState:
-    """Where the counters of a :class:`CounterStreams` stand."""
+    """Copies of the keys and counters of a :class:`CounterStreams`."""
 
     key: Tensor
     counter: Tensor
 
 
 class CounterStreams:
-    """Draws the noise of dream steps on the device where it is needed, one stream per environment.
+    """Draws the noise of dream steps on an accelerator, one stream per environment.
 
-    The twin of :class:`dreamenv.envs.streams.NoiseStreams`, which draws other numbers from the same seeds. Number k of
-    an environment is SplitMix64's (Steele, Lea and Flood 2014) of its seed, whatever the other environments do.
+    The twin of :class:`dreamenv.envs.streams.NoiseStreams`, which draws other numbers from the same seeds. The i-th
+    number of an environment is the i-th number of SplitMix64 (Steele, Lea and Flood 2014) from the environment's seed,
+    independent of the other environments.
 
     Args:
         num_envs: N.
-        spec: Random numbers that a step takes.
-        device: Where.
+        spec: Random numbers of one step.
+        device: The accelerator.
     """
 
     def __init__(self, num_envs: int, spec: NoiseSpec, device: torch.device) -> None:
@@ -47,7 +48,7 @@ class CounterStreams:
 
     @property
     def state(self) -> CountersState:
-        """Where the streams stand; set it to draw the same numbers again."""
+        """Copies of the keys and counters; set it to draw the same numbers again."""
         return CountersState(self._key.clone(), self._counter.clone())
 
     @state.setter
@@ -55,22 +56,22 @@ class CounterStreams:
         self._key, self._counter = state.key.clone(), state.counter.clone()
 
     def reset(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
-        """Restarts the streams of ``rows`` as a vector environment's reset with this seed does.
+        """Seeds the streams of ``rows``, as ``reset(seed=seed)`` of a vector environment requires.
 
         Raises:
-            SettingsError: If there is not one seed for each environment.
+            SettingsError: If the number of seeds is not N.
         """
         seeds = seeds_of(seed, len(self._key))
         given = [(row, seeds[row]) for row in rows.tolist()]
         fresh = [(row, int(value)) for row, value in given if value is not None]
         if fresh:
-            seeding.np_random(min(value for _, value in fresh))  # refuses negative ones
+            seeding.np_random(min(value for _, value in fresh))  # raises an error for negative seeds
             index, values = torch.tensor([(row, value % 2**63) for row, value in fresh], device=self._device).T
             self._key[index] = _mix(values)
             self._counter[index] = 0
 
     def draw_mask(self, rows: NDArray[np.int64], size: int, dropout: float) -> Tensor:
-        """Draws (K, size) dropout masks for K ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
+        """Draws (R, size) dropout masks for R ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
         return (self._uniform(rows, size) >= dropout) / (1.0 - dropout)
 
     def draw(self, rows: NDArray[np.int64]) -> Noise:
@@ -81,7 +82,7 @@ class CounterStreams:
         return Noise(uniform, torch.special.ndtri(middle))
 
     def _uniform(self, rows: NDArray[np.int64], count: int) -> Tensor:
-        """The next ``count`` numbers in [0, 1) of each of ``rows``, with 24 random bits, (K, count) float32."""
+        """Draws ``count`` numbers in [0, 1) with 24 random bits for each of R ``rows``, (R, count) float32."""
         index = torch.from_numpy(rows).to(self._device)
         counter = self._counter[index][:, None] + torch.arange(1, count + 1, device=self._device)
         self._counter[index] += count
@@ -90,19 +91,19 @@ class CounterStreams:
 
 
 def _mix(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser of int64 tensors, whose products wrap around."""
+    """Applies the finaliser of SplitMix64 to int64 tensors, whose products wrap around."""
     x = (x ^ _shift(x, 30)) * _FIRST
     x = (x ^ _shift(x, 27)) * _SECOND
     return x ^ _shift(x, 31)
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """A logical shift to the right; that of torch repeats the sign."""
+    """Shifts right logically; the shift of torch copies the sign bit."""
     return (x >> bits) & (2 ** (64 - bits) - 1)
 
 
 def make_streams(num_envs: int, spec: NoiseSpec, device: torch.device) -> NoiseStreams | CounterStreams:
-    """The streams for a device: NumPy's generators for the processor, where they are faster."""
+    """Makes the streams for a device: NumPy's generators on the processor, where they are faster."""
     if device.type == "cpu":
         return NoiseStreams(num_envs, spec)
     return CounterStreams(num_envs, spec, device)

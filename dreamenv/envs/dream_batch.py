@@ -67,6 +67,7 @@ class DreamBatch:
 
     Attributes:
         settings: As the argument.
+        device: Device of the computation.
         state: States of the dreams; None before the first reset.
         done: (N,) bool, whether the episode has ended.
         active: (N,) bool, whether steps compute the dream.
@@ -78,7 +79,8 @@ class DreamBatch:
     def __init__(self, world: World, num_envs: int, temperature_range: torch.Tensor, settings: DreamSettings) -> None:
         device = world.device
         self.settings = settings
-        self._world, self._num_envs, self._device = world, num_envs, device
+        self.device = device
+        self._world, self._num_envs = world, num_envs
         self._compiled = replace(world, model=compiled(world.model, settings.dtype))
         self._blocks = INVARIANT if settings.batch_invariant else CACHED if device.type == "cpu" else WHOLE
         self.streams = make_streams(num_envs, world.model.prior_noise, device)
@@ -98,7 +100,7 @@ class DreamBatch:
 
     def set_temperature_range(self, temperature_range: torch.Tensor) -> None:
         """Sets the (2, N) range from which new episodes draw their temperatures."""
-        self.temperature_range = temperature_range.to(self._device)
+        self.temperature_range = temperature_range.to(self.device)
 
     def set_active(self, active: NDArray[np.bool_]) -> None:
         """Sets which dreams the following steps compute; the others keep their states, pay 0 and do not end."""
@@ -111,7 +113,7 @@ class DreamBatch:
         rows = np.flatnonzero(mask)
         self.streams.reset(rows, seed)
         if temperature_range is not None:
-            new = temperature_range.to(self._device)
+            new = temperature_range.to(self.device)
             self.temperature_range = torch.where(self._to_device(mask), new, self.temperature_range)
         start = self._begin(rows, self.streams.draw(rows))
         self.state = start if self.state is None else self.state.with_rows(self._to_device(rows), start)
@@ -200,4 +202,4 @@ class DreamBatch:
         return start
 
     def _to_device(self, array: NDArray) -> torch.Tensor:
-        return torch.from_numpy(array).to(self._device)
+        return torch.from_numpy(array).to(self.device)

@@ -178,8 +178,8 @@ class DreamVectorEnv(VectorEnv):
         if self.autoreset_mode is AutoresetMode.DISABLED and dreams.done.any():
             raise gym.error.ResetNeeded(f"expected reset of environments {np.flatnonzero(dreams.done)}, which are done")
         if not dreams.active.any():
-            raise gym.error.ResetNeeded("expected reset before step: all environments have left")
-        action = check_actions(actions, self.world.config.action, self.num_envs).to(self.world.device)
+            raise gym.error.ResetNeeded("expected reset before step: all environments are idle")
+        action = check_actions(actions, self.world.config.action, self.num_envs).to(dreams.device)
         resetting = dreams.done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
         reward, terminated, truncated = dreams.step(action, resetting)
         observation, info = self._observation(), self._info()

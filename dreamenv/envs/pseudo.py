@@ -1,4 +1,4 @@
-"""Reality of which an agent sees every k-th frame only and dreams the others, to see from where on a dream fails."""
+"""A real environment of which the agent sees only every k-th frame; tests over how many steps a dream holds."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from dreamenv.world import World
 
 
 class PseudoDream(VectorLatentObservation):
-    """A real vector environment of which only every k-th frame is seen; z is dreamed in between.
+    """A real vector environment that encodes only every k-th frame; between these frames z is dreamed.
 
-    Rewards and endings are the real ones. With ``every=1`` it is :class:`VectorLatentObservation`; with a large k the
-    agent acts in reality with its eyes closed, led by the dream.
+    Rewards and endings are real. With ``every=1`` it equals :class:`VectorLatentObservation`. With a large k the agent
+    acts in reality on dreamed observations alone.
 
     Args:
         env: As for :class:`VectorLatentObservation`.
         world: A world, the name of a shipped one, or a folder.
-        every: k: a frame is seen at steps 0, k, 2k, ... of an episode.
-        temperature: Of the steps between; the world's default if None.
+        every: k: frames at steps 0, k, 2k, ... of an episode are encoded.
+        temperature: Of the dreamed steps; the world's default if None.
 
     Raises:
         UnsupportedEnvironmentError: If frames, actions or the autoreset mode do not fit.
-        SettingsError: If ``every`` is no integer or below 1, or the temperature is none.
+        SettingsError: If ``every`` is not an integer >= 1, or the temperature is out of range.
     """
 
     def __init__(
@@ -49,6 +49,6 @@ class PseudoDream(VectorLatentObservation):
 
 
 def make_pseudo_dream(world: World, num_envs: int, *, every: int, temperature: float | None = None) -> PseudoDream:
-    """Makes the real environments of a world in this process, autoreset disabled, seen at every k-th step only."""
+    """Makes a :class:`PseudoDream` of the real environments of a world, in this process, with autoreset disabled."""
     envs = make_reality_vector(world.config.recipe, num_envs)
     return PseudoDream(envs, world, every=every, temperature=temperature)

@@ -16,9 +16,9 @@ from dreamenv.foundation.errors import SettingsError
 
 
 class ActionPenalty(gym.Wrapper):
-    """Takes ``penalty * discount ** t`` off the reward of step t, so that early dithering costs most.
+    """Subtracts ``penalty * discount ** t`` from the reward of step t, so that early actions cost most.
 
-    ``info["unshaped_return"]`` carries the sum of the environment's own rewards. The vector twin is
+    ``info["unshaped_return"]`` is the sum of the environment's own rewards. The vector twin is
     :class:`VectorActionPenalty`.
 
     Args:
@@ -43,7 +43,7 @@ class ActionPenalty(gym.Wrapper):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Takes a step that costs a little."""
+        """Takes a step and subtracts its penalty."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         shaped = float(reward) - float(_cost(self._penalty, action)) * self._discount**self._step
         self._step += 1
@@ -74,7 +74,7 @@ class VectorActionPenalty(VectorWrapper):
 
     @property
     def leave(self) -> Callable[[NDArray[np.bool_]], None] | None:
-        """What takes environments out of the batch, if they can do that; see :func:`dreamenv.rollouts.rollout`."""
+        """The wrapped environments' method ``leave``, which :func:`dreamenv.rollouts.rollout` uses, or None."""
         return getattr(self.env, "leave", None)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -86,7 +86,7 @@ class VectorActionPenalty(VectorWrapper):
         return observation, info
 
     def step(self, actions: NDArray) -> tuple[Any, NDArray, NDArray, NDArray, dict[str, Any]]:
-        """Takes steps that cost a little; a step that only resets costs nothing."""
+        """Takes steps and subtracts their penalties; a step that only resets has none."""
         self._clear(self._done)
         observation, reward, terminated, truncated, info = self.env.step(actions)
         resets = self._done & (self.autoreset_mode is AutoresetMode.NEXT_STEP)
@@ -114,5 +114,5 @@ def _check(penalty: float | Sequence[float], discount: float, actions: gym.Space
 
 
 def _cost(penalty: NDArray[np.float64], actions: Any) -> NDArray[np.float64]:
-    """Of the actions taken, an array or a tensor; the same for all where there is one penalty."""
+    """Returns the penalty of each action in an array or a tensor; a scalar if all actions have the same."""
     return penalty[torch.as_tensor(actions).cpu().numpy().astype(np.int64)] if penalty.ndim else penalty

@@ -1,4 +1,4 @@
-"""Random numbers for a batch of dreams: one stream per environment, whatever the others do."""
+"""Random numbers for dreams on the processor: one NumPy generator for each environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = 16  # steps drawn at once: two NumPy calls per environment and block
 
 @dataclass(frozen=True)
 class StreamsState:
-    """Where the streams of a :class:`NoiseStreams` stand."""
+    """Copies of the generators and buffers of a :class:`NoiseStreams`."""
 
     generators: tuple[dict[str, Any], ...]
     uniform: NDArray[np.float32]
@@ -31,11 +31,11 @@ class StreamsState:
 class NoiseStreams:
     """Draws the noise of dream steps from one NumPy generator per environment.
 
-    Environment i sees the same numbers for the same seed, alone or among others.
+    Environment i draws the same numbers from the same seed in a batch of any size.
 
     Args:
         num_envs: N.
-        spec: Random numbers that a step takes.
+        spec: Random numbers of one step.
     """
 
     def __init__(self, num_envs: int, spec: NoiseSpec) -> None:
@@ -45,7 +45,7 @@ class NoiseStreams:
         self._cursor = np.full(num_envs, BLOCK)
 
     def seed(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
-        """Restarts the streams of ``rows`` where their seed is not None; the others go on."""
+        """Seeds the streams of ``rows`` whose seed is not None; the others continue."""
         for row, seed in zip(rows, seeds, strict=True):
             if seed is not None:
                 self._generators[row] = seeding.np_random(int(seed))[0]
@@ -53,7 +53,7 @@ class NoiseStreams:
 
     @property
     def state(self) -> StreamsState:
-        """Where the streams stand; set it to draw the same numbers again."""
+        """Copies of generators and buffers; set it to draw the same numbers again."""
         generators = tuple(dict(generator.bit_generator.state) for generator in self._generators)
         return StreamsState(generators, self._uniform.copy(), self._normal.copy(), self._cursor.copy())
 
@@ -65,16 +65,16 @@ class NoiseStreams:
         self._cursor = state.cursor.copy()
 
     def reset(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
-        """Restarts the streams of ``rows`` as a vector environment's reset with this seed does.
+        """Seeds the streams of ``rows``, as ``reset(seed=seed)`` of a vector environment requires.
 
         Raises:
-            SettingsError: If there is not one seed for each environment.
+            SettingsError: If the number of seeds is not N.
         """
         seeds = seeds_of(seed, len(self._cursor))
         self.seed(rows, [seeds[row] for row in rows])
 
     def draw_mask(self, rows: NDArray[np.int64], size: int, dropout: float) -> torch.Tensor:
-        """Draws (K, size) dropout masks for K ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
+        """Draws (R, size) dropout masks for R ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
         kept = np.stack([self._generators[row].random(size, np.float32) >= dropout for row in rows])
         return torch.from_numpy(kept) / (1.0 - dropout)
 
@@ -90,10 +90,10 @@ class NoiseStreams:
 
 
 def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
-    """The seed of every environment, as a vector environment's reset has it: s stands for s, s + 1, ...
+    """Returns the seed of each environment, as in Gymnasium's vectors: an integer s means s, s + 1, ...
 
     Raises:
-        SettingsError: If there is not one seed for each environment.
+        SettingsError: If the number of seeds is not N.
         gymnasium.error.Error: If one is neither None nor an integer >= 0.
     """
     if seed is None:

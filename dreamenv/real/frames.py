@@ -1,4 +1,4 @@
-"""The frames of real environments: checked against their space, and turned to (H, W, 3) uint8 RGB."""
+"""Frames of real environments: checked against their space, and converted to (H, W, 3) uint8 RGB."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dreamenv.foundation.errors import UnsupportedEnvironmentError
 
-_LEAST = 16  # pixels on a side; smaller arrays beside other observations, or without colours, are codes, not pictures
+_LEAST = 16  # pixels on a side; smaller arrays in a Dict, or without colours, hold codes and not pictures
 _RENDER = (
     "let it draw its frames: --env-kwargs render_mode=rgb_array --wrappers gymnasium.wrappers:AddRenderObservation "
     "(in Python: EnvRecipe)"
@@ -18,16 +18,16 @@ _RENDER = (
 
 
 class RGBObservation(gym.Wrapper, gym.utils.RecordConstructorArgs):
-    """Turns the observation of an environment to one RGB frame, and refuses frames that its space does not have.
+    """Converts the observations of an environment to RGB frames, and checks the frames against their space.
 
-    RGB frames pass unchanged. Of a Dict with one image, that image is taken; greyscale becomes three equal channels;
-    channels that come first go last.
+    RGB frames are unchanged. The one image of a Dict becomes the frame; greyscale becomes three equal channels;
+    channel-first images become channel-last.
 
     Args:
-        env: An environment that observes a picture of bytes.
+        env: An environment whose observations contain one uint8 image.
 
     Raises:
-        UnsupportedEnvironmentError: If there is no such picture, or several; says what to do.
+        UnsupportedEnvironmentError: If there is no such image, or several; the message names a remedy.
 
     Attributes:
         conversion: Describes how other observations become RGB frames; empty for RGB frames.
@@ -38,7 +38,7 @@ class RGBObservation(gym.Wrapper, gym.utils.RecordConstructorArgs):
         gym.Wrapper.__init__(self, env)
         self._key, self._space = _image_of(env.observation_space)
         self._bounded = bool((self._space.low > 0).any() or (self._space.high < 255).any())
-        self.conversion = _describe(env.observation_space, self._key, self._space.shape)
+        self.conversion = _describe_conversion(env.observation_space, self._key, self._space.shape)
         if self.conversion:
             height, width, _ = _to_rgb(np.zeros(self._space.shape, np.uint8)).shape
             self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
@@ -60,7 +60,7 @@ class RGBObservation(gym.Wrapper, gym.utils.RecordConstructorArgs):
         """Returns the frame, (H, W, 3) uint8.
 
         Raises:
-            UnsupportedEnvironmentError: If it has another type, shape or range than the space.
+            UnsupportedEnvironmentError: If its dtype, shape or range differs from the space.
         """
         frame = observation if self._key is None else observation[self._key]
         check_frames(frame, self._space.shape)
@@ -73,12 +73,12 @@ class RGBObservation(gym.Wrapper, gym.utils.RecordConstructorArgs):
 
 
 def check_frames(frames: Any, shape: tuple[int, ...]) -> None:
-    """Refuses frames that are not uint8 of this shape.
+    """Checks that frames are uint8 of this shape.
 
-    Vectors would turn floats in [0, 1] to black frames, and V would see them as such.
+    Without this check, vectors would convert floats in [0, 1] to black frames, and V would encode those.
 
     Raises:
-        UnsupportedEnvironmentError: Says what came, and how to mend it.
+        UnsupportedEnvironmentError: If they are not; the message names a remedy.
     """
     if isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.shape == shape:
         return
@@ -95,7 +95,7 @@ def check_frames(frames: Any, shape: tuple[int, ...]) -> None:
 
 
 def _checked(method: str, result: Any, names: str) -> tuple[Any, ...]:
-    """Refuses what methods returned before Gymnasium."""
+    """Checks that a method returned as many values as Gymnasium requires; older gym versions returned fewer."""
     count = len(result) if isinstance(result, tuple) else 1
     if count != len(names.split(", ")):
         kind = f"{count} values" if isinstance(result, tuple) else type(result).__name__
@@ -104,13 +104,13 @@ def _checked(method: str, result: Any, names: str) -> tuple[Any, ...]:
 
 
 def _image_of(space: gym.Space) -> tuple[str | None, gym.spaces.Box]:
-    """Finds the picture in a space: its key in a Dict (None in a Box), and its own space."""
+    """Returns the key of the image in a Dict (None for a Box), and the space of the image."""
     if isinstance(space, gym.spaces.Dict):
         images = [(key, part) for key, part in space.items() if _is_image(part, _LEAST)]
         if len(images) == 1:
             return images[0]
         raise UnsupportedEnvironmentError(f"expected RGB observations, or a Dict with one image; {_advise(space)}")
-    least = 1 if isinstance(space, gym.spaces.Box) and _kind(space.shape) == "RGB" else _LEAST
+    least = 1 if isinstance(space, gym.spaces.Box) and _format(space.shape) == "RGB" else _LEAST
     if not _is_image(space, least):
         raise UnsupportedEnvironmentError(
             f"expected RGB observations Box(0, 255, (height, width, 3), uint8), got {space}; {_advise(space)}"
@@ -119,15 +119,15 @@ def _image_of(space: gym.Space) -> tuple[str | None, gym.spaces.Box]:
 
 
 def _is_image(space: gym.Space, least: int) -> TypeGuard[gym.spaces.Box]:
-    """Whether a space is a Box of bytes in a shape that shows a picture of at least so many pixels on a side."""
-    if not (isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and _kind(space.shape)):
+    """Returns whether a space is a uint8 Box of an image with at least ``least`` pixels on each side."""
+    if not (isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and _format(space.shape)):
         return False
     height, width, _ = _to_rgb(np.zeros(space.shape, np.uint8)).shape
     return min(height, width) >= least
 
 
-def _kind(shape: tuple[int, ...]) -> str | None:
-    """Names the way in which an array of this shape shows a picture; None if it shows none."""
+def _format(shape: tuple[int, ...]) -> str | None:
+    """Names the image format that has this shape; None if no format has it."""
     if len(shape) == 3 and shape[2] == 3:
         return "RGB"
     if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
@@ -138,7 +138,7 @@ def _kind(shape: tuple[int, ...]) -> str | None:
 
 
 def _to_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turns a picture of one of the kinds to (H, W, 3); one that is RGB already passes as it is."""
+    """Converts an image of any of the formats to (H, W, 3); RGB images are returned unchanged."""
     if frame.ndim == 2:
         frame = frame[:, :, None]
     elif frame.shape[2] not in (1, 3):
@@ -146,29 +146,29 @@ def _to_rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frame if frame.shape[2] == 3 else np.repeat(frame, 3, axis=2)
 
 
-def _describe(space: gym.Space, key: str | None, shape: tuple[int, ...]) -> str:
-    """Says what is taken of a space; empty where that is all of it, as it is."""
-    kind = _kind(shape)
+def _describe_conversion(space: gym.Space, key: str | None, shape: tuple[int, ...]) -> str:
+    """Describes the conversion of a space to frames; empty if there is none."""
+    image = _format(shape)
     if key is None:
-        return "" if kind == "RGB" else f"{kind} {shape}, turned to RGB"
+        return "" if image == "RGB" else f"{image} {shape}, turned to RGB"
     assert isinstance(space, gym.spaces.Dict)
     others = ", ".join(repr(name) for name in space if name != key) or "nothing"
-    return f"{key!r} of the observations, {kind} {shape}; left out: {others}"
+    return f"{key!r} of the observations, {image} {shape}; left out: {others}"
 
 
 def _advise(space: gym.Space) -> str:
-    """What to do with an observation that holds no picture, or more than one."""
+    """Returns advice for observations with no image or several."""
     if isinstance(space, gym.spaces.Dict):
         return _advise_dict(space)
     shape = space.shape or ()
-    if isinstance(space, gym.spaces.Box) and space.dtype != np.uint8 and _kind(shape):
+    if isinstance(space, gym.spaces.Box) and space.dtype != np.uint8 and _format(shape):
         return (
             "turn its pictures to bytes: --wrappers my_module:to_bytes, with def to_bytes(env): return "
             "gymnasium.wrappers.TransformObservation(env, lambda frame: (255 * frame).round().astype(numpy.uint8), "
             "gymnasium.spaces.Box(0, 255, env.observation_space.shape, numpy.uint8)), without 255 * where they do not "
             "lie in [0, 1]"
         )
-    if isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(shape) > 2 and not _kind(shape):
+    if isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(shape) > 2 and not _format(shape):
         return "leave out wrappers that stack frames, as M remembers; of pictures with four channels, keep three"
     return _RENDER
 

@@ -1,4 +1,4 @@
-"""What the names in a recipe stand for; those in the files of a world import nothing."""
+"""Imports the wrappers that a recipe names; checks that a recipe from the file of a world imports nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dreamenv.foundation.recipe import EnvRecipe
 
 
 def wrap(env: gym.Env, names: Sequence[str]) -> gym.Env:
-    """Applies wrappers that are named ``module:name``, the first one first; imports their modules.
+    """Imports wrappers named ``module:name`` and applies them in order.
 
     Raises:
-        UnsupportedEnvironmentError: If there is no such wrapper, it takes more than the environment, or returns no
+        UnsupportedEnvironmentError: If a wrapper does not exist, needs further arguments, or does not return an
             environment.
     """
     for name in names:
@@ -39,13 +39,13 @@ def wrap(env: gym.Env, names: Sequence[str]) -> gym.Env:
 
 
 def check_named_by_world(recipe: EnvRecipe) -> None:
-    """Refuses what a world says of its environment if making it would import a module.
+    """Checks that making the environment of a world imports no module, because its files may be untrusted.
 
     Args:
-        recipe: As a file says, which may come from a stranger; ``module:name`` passes once ``module`` is imported.
+        recipe: The recipe in the files; ``module:name`` is allowed if ``module`` is already imported.
 
     Raises:
-        UnsupportedEnvironmentError: Says which module to import.
+        UnsupportedEnvironmentError: If a module would be imported; names it.
     """
     named = [recipe.id.rpartition(":"), *(name.partition(":") for name in recipe.wrappers)]
     missing = sorted({module for module, colon, _ in named if colon and module not in sys.modules})
@@ -58,9 +58,9 @@ def check_named_by_world(recipe: EnvRecipe) -> None:
 
 
 def _find(name: str) -> Callable[[gym.Env], Any]:
-    """Imports a wrapper; only such ones as may be called although a file names them.
+    """Imports a wrapper class or function, and checks that it is safe to call although a file names it.
 
-    The module's own names are looked up, as modules may import others when they are asked for an attribute.
+    Reads ``vars`` of the module, because ``getattr`` may run a module's ``__getattr__``, which may import others.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""What environments that draw with OpenGL in one process share by mistake, parted; and freed when they are closed."""
+"""Isolates OpenGL objects that Miniworld environments of one process share, and frees them on close."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from dreamenv.foundation.errors import RenderingError
 
 @functools.cache
 def isolate_drawing(library: ModuleType, base: str) -> None:
-    """Gives every Miniworld environment a drawing of its own, and makes closing one free what it holds.
+    """Gives every Miniworld environment its own OpenGL display list, and makes ``close`` free its OpenGL objects.
 
-    The library (2.1.0) compiles walls and whatever else stands still into OpenGL display list 1. All environments of a
-    process share their OpenGL objects, so each one drew the walls of whichever was reset last. Here the number stands
-    for a list of the environment's own, known by its OpenGL context. And nothing was freed by closing, some 36 MB per
-    environment.
+    Miniworld (2.1.0) compiles walls and other static objects into display list 1. All environments of a process share
+    their OpenGL objects, so each environment drew the walls of the one that was reset last. The patch replaces list 1
+    by a list for each OpenGL context. ``close`` of the library frees nothing, which leaks about 36 MB per environment.
 
-    In a forked process whose parent has drawn with threads or on a screen, drawing would wait without end; there,
-    environments raise an error.
+    Drawing hangs in a forked process whose parent has drawn with threads or on a screen. There, environments raise an
+    error instead.
 
     Args:
         library: The module that calls OpenGL, ``miniworld.miniworld``.
-        base: Name of its class of all environments.
+        base: Name of the base class of its environments.
     """
     from pyglet import gl
 
@@ -34,7 +33,7 @@ def isolate_drawing(library: ModuleType, base: str) -> None:
     compile_list, close = cls._render_static, cls.close
 
     def compile_own_list(env: Any) -> None:
-        env.shadow_window.switch_to()  # the library draws frames in the environment's context, but compiles in any
+        env.shadow_window.switch_to()  # the library draws in the environment's context, but compiles in the current one
         gl.current_context.static_list = getattr(gl.current_context, "static_list", None) or gl.glGenLists(1)
         compile_list(env)
 
@@ -54,21 +53,21 @@ def isolate_drawing(library: ModuleType, base: str) -> None:
     vars(library).update(patches)
     cls._render_static, cls.close = compile_own_list, close_and_free
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: None if _survives_fork() else _refuse(cls))
+        os.register_at_fork(after_in_child=lambda: None if _survives_fork() else _disable(cls))
 
 
 def _survives_fork() -> bool:
-    """Whether OpenGL works on in this process, which was just forked: Mesa does, headless and without threads."""
+    """Returns whether OpenGL still works in this forked process. Mesa does if it is headless and has no threads."""
     import pyglet
 
-    tasks = Path(f"/proc/{os.getppid()}/task").glob("*/comm")  # of the parent, as a forked process has one thread
+    tasks = Path(f"/proc/{os.getppid()}/task").glob("*/comm")  # of the parent, because a forked process has one thread
     threads = any("llvmpipe-" in task.read_text() for task in tasks)
     mesa = "llvmpipe" in pyglet.gl.gl_info.get_renderer()
     return mesa and pyglet.options["headless"] and not threads
 
 
-def _refuse(cls: Any) -> None:
-    """Replaces what draws, in this process, by an error."""
+def _disable(cls: Any) -> None:
+    """Makes all methods that draw raise an error in this process."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise RenderingError(
@@ -81,7 +80,7 @@ def _refuse(cls: Any) -> None:
 
 
 def _free(env: Any) -> None:
-    """Deletes an environment's display list, its frame buffers with what they draw into, and its context."""
+    """Deletes the display list of an environment, its frame buffers with their attachments, and its context."""
     from pyglet import gl
 
     def attached(attachment: int) -> ctypes.Array:

@@ -1,4 +1,4 @@
-"""What a world has to know of a real environment, as plain data."""
+"""A real environment as plain data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dreamenv.foundation.spaces import ActionSpec
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """What every episode of a store has in common.
+    """The facts that all episodes of a store share.
 
     Attributes:
         env_id: Gymnasium id of the real environment.
         frame_shape: (H, W, 3) of a frame.
         action: The action space.
-        max_episode_steps: Its time limit; None where none is registered, so that only episodes can tell.
-        env_kwargs: Arguments with which it is made.
-        wrappers: What wraps it, see :class:`dreamenv.foundation.recipe.EnvRecipe`.
+        max_episode_steps: Its time limit; None if none is registered.
+        env_kwargs: Arguments of its constructor.
+        wrappers: Names of its wrappers, see :class:`dreamenv.foundation.recipe.EnvRecipe`.
     """
 
     env_id: str
@@ -31,10 +31,10 @@ class StoreSpec:
     wrappers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what no environment is made with."""
-        object.__setattr__(self, "env_kwargs", self.recipe.kwargs)  # in the form that they have in files
+        """Checks the recipe."""
+        object.__setattr__(self, "env_kwargs", self.recipe.kwargs)  # normalised as in files
 
     @property
     def recipe(self) -> EnvRecipe:
-        """How the real environment is made."""
+        """The recipe of the real environment."""
         return EnvRecipe(self.env_id, self.env_kwargs, self.wrappers)

@@ -1,4 +1,4 @@
-"""Real environments in processes of their own; whoever kills one of them gets an error, not a wait without end."""
+"""Real environments in worker processes; a dead worker raises an error instead of hanging."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from dreamenv.foundation.errors import WorkerError
 
-_PATIENCE = 3.0  # seconds in which workers that are asked to close do so, or an error that was announced arrives
+_PATIENCE = 3.0  # seconds to wait for workers to close, or for an announced error to arrive
 
 
 class WorkerVectorEnv(AsyncVectorEnv):
-    """Gymnasium's environments in worker processes, one in each and reset by hand, made safe against their deaths.
+    """Gymnasium's ``AsyncVectorEnv`` without autoreset, in which the death of a worker raises an error.
 
-    In Gymnasium (1.4) the death of a worker is a bare ``EOFError``, after which ``close`` fails or waits forever, and
-    the other workers stay. Here it is a :class:`WorkerError`, after which only ``close`` is left to be called.
+    In Gymnasium (1.4) the death of a worker raises a bare ``EOFError``. After that ``close`` fails or hangs, and the
+    other workers keep running. Here it raises a :class:`WorkerError`. After that the caller can only ``close``.
 
-    Workers come from a fork server, a process without threads and OpenGL, as neither survives a fork. So a program
-    that uses this needs the usual ``if __name__ == "__main__":``. Ctrl-C is left to the calling process.
+    Workers are forked from a fork server, a process without threads and OpenGL, because neither survives a fork. So a
+    program that uses this needs the usual ``if __name__ == "__main__":``. Workers ignore Ctrl-C.
 
     Args:
-        make: Makes an environment; sent to every worker, so it has to be picklable. Called here once, too.
+        make: Makes an environment. It is sent to every worker, so it has to be picklable, and called here once.
         num_envs: Number of workers.
-        preload: Module that the fork server imports once, for all workers.
+        preload: Module that the fork server imports once for all workers.
 
     Raises:
         WorkerError: If a worker ends before it is closed.
@@ -43,10 +43,10 @@ class WorkerVectorEnv(AsyncVectorEnv):
         multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
         try:
             super().__init__(
-                [make] * num_envs, context="forkserver", worker=_work, autoreset_mode=AutoresetMode.DISABLED
+                [make] * num_envs, context="forkserver", worker=_run_worker, autoreset_mode=AutoresetMode.DISABLED
             )
         except BaseException as error:
-            self._end()
+            self._kill_workers()
             if isinstance(error, ConnectionError | EOFError):
                 raise WorkerError(
                     f"expected the fork server to begin worker processes, but it ended: {error}"
@@ -54,9 +54,11 @@ class WorkerVectorEnv(AsyncVectorEnv):
             raise
 
     def _check_spaces(self) -> None:
-        """The first talk with the workers: from here on, their silence has a name."""
-        lines: list[Any] = [_Line(*ends) for ends in enumerate(zip(self.parent_pipes, self.processes, strict=True))]
-        self.parent_pipes = lines
+        """Wraps the pipes before the first message, so that errors name the worker; then checks all spaces."""
+        pipes: list[Any] = [
+            _WorkerPipe(*ends) for ends in enumerate(zip(self.parent_pipes, self.processes, strict=True))
+        ]
+        self.parent_pipes = pipes
         super()._check_spaces()
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
@@ -65,13 +67,15 @@ class WorkerVectorEnv(AsyncVectorEnv):
         try:
             failures = [self.error_queue.get(timeout=_PATIENCE) for success in successes if not success]
         except queue.Empty:
-            raise WorkerError("expected to hear why an environment failed, but its worker process ended") from None
-        number, _, error, trace = min(failures, key=lambda failure: failure[0])  # not by who was first
+            raise WorkerError("expected the error of a failed environment, but its worker process ended") from None
+        number, _, error, trace = min(
+            failures, key=lambda failure: failure[0]
+        )  # the lowest number, for a reproducible error
         error.add_note(f"In worker process {number}:\n{trace}")
         raise error
 
     def close_extras(self, timeout: float | None = _PATIENCE, terminate: bool = False) -> None:
-        """Asks workers to close their environments, unless one is amid an answer; ends those that do not in time."""
+        """Tells workers to close, unless a call is pending; kills those that do not end within ``timeout`` seconds."""
         if self._state is AsyncState.DEFAULT and not terminate:
             for pipe in self.parent_pipes:
                 with contextlib.suppress(WorkerError):
@@ -79,22 +83,22 @@ class WorkerVectorEnv(AsyncVectorEnv):
             deadline = time.monotonic() + (timeout or _PATIENCE)
             for process in self.processes:
                 process.join(max(0.0, deadline - time.monotonic()))
-        self._end()
+        self._kill_workers()
 
-    def _end(self) -> None:
-        """Ends every worker that was begun, also where making this environment stopped halfway."""
+    def _kill_workers(self) -> None:
+        """Kills every worker that was started, even if the constructor failed halfway."""
         self.closed = True
-        begun = [process for process in getattr(self, "processes", []) if process.pid]
-        for process in begun:
+        started = [process for process in getattr(self, "processes", []) if process.pid]
+        for process in started:
             process.kill()
-        for process in begun:
+        for process in started:
             process.join()
         for pipe in getattr(self, "parent_pipes", []):
             pipe.close()
 
 
-class _Line:
-    """The pipe to a worker process, on which its end is a :class:`WorkerError`."""
+class _WorkerPipe:
+    """The pipe to a worker process. Its methods raise a :class:`WorkerError` after the worker has ended."""
 
     def __init__(self, number: int, ends: tuple[Connection, BaseProcess]) -> None:
         self._number, (self._pipe, self._process) = number, ends
@@ -120,10 +124,10 @@ class _Line:
         self._process.join(_PATIENCE)
         code = self._process.exitcode
         end = f"was killed by signal {-code}" if code and code < 0 else f"ended with status {code}"
-        raise WorkerError(f"expected worker process {self._number} to go on, but it {end}") from None
+        raise WorkerError(f"expected worker process {self._number} to keep running, but it {end}") from None
 
 
-def _work(*arguments: Any) -> None:
+def _run_worker(*arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to hear why this one ends
+    with contextlib.suppress(BrokenPipeError):  # the calling process has ended
         _async_worker(*arguments)
