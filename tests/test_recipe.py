@@ -90,7 +90,7 @@ def test_wrappers_are_applied_in_order_and_seen_by_the_world():
         ("picture_env:absent", "which is not there"),
         ("picture_env:SPACES", "a class derived from gymnasium.Wrapper or a function"),
         ("no_such_module:mirror", "expected an installed wrapper module:name, got 'no_such_module:mirror'"),
-        ("gymnasium.wrappers:ResizeObservation", "takes the environment alone.*missing.*'shape'"),
+        ("gymnasium.wrappers:ResizeObservation", "with the environment as its only argument.*missing.*'shape'"),
         ("os:abort", "a function named with the module that defines it"),
         ("shutil:rmtree", "a function named with the module that defines it"),
         ("dreamenv.bundle:read_files", "a function named with the module that defines it"),

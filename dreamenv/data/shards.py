@@ -71,7 +71,7 @@ class Shard:
 
     Args:
         path: The file.
-        spec: What the store holds.
+        spec: Facts about the episodes of the store.
 
     Raises:
         StoreError: If the file is not a shard of such episodes.

@@ -1,4 +1,4 @@
-"""A real environment of which the agent sees only every k-th frame; tests over how many steps a dream holds."""
+"""A real environment with dreamed observations between every k-th frame, to measure how long a dream is accurate."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class PseudoDream(VectorLatentObservation):
     def _advance(self, state: State, action: torch.Tensor, frames: torch.Tensor, noise: Noise) -> State:
         observed = super()._advance(state, action, frames, noise)
         dreamed, _ = self._compiled.imagine(state, action, self._temperature, noise)
-        seen = observed.step % self.every == 0
-        return replace(observed, z=torch.where(seen[:, None], observed.z, dreamed.z))
+        encoded = observed.step % self.every == 0
+        return replace(observed, z=torch.where(encoded[:, None], observed.z, dreamed.z))
 
 
 def make_pseudo_dream(world: World, num_envs: int, *, every: int, temperature: float | None = None) -> PseudoDream:

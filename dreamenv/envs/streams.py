@@ -107,8 +107,8 @@ def seeds_of(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int
         raise SettingsError(f"expected {num_envs} seeds, got {len(seeds)}")
     wrong = [value for value in seeds if not (value is None or (is_integer(value) and value >= 0))]
     if wrong:
-        came = wrong[0] if is_integer(wrong[0]) else type(wrong[0]).__name__
-        raise gym.error.Error(f"expected seeds that are None or integers >= 0, got {came}")
+        found = wrong[0] if is_integer(wrong[0]) else type(wrong[0]).__name__
+        raise gym.error.Error(f"expected seeds that are None or integers >= 0, got {found}")
     return [None if value is None else int(value) for value in seeds]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dreamenv.foundation.errors import UnsupportedEnvironmentError
 
-_LEAST = 16  # pixels on a side; smaller arrays in a Dict, or without colours, hold codes and not pictures
+_LEAST = 16  # pixels on a side; smaller arrays in a Dict, or without colours, are codes, not pictures
 _RENDER = (
     "let it draw its frames: --env-kwargs render_mode=rgb_array --wrappers gymnasium.wrappers:AddRenderObservation "
     "(in Python: EnvRecipe)"
@@ -99,7 +99,7 @@ def _checked(method: str, result: Any, names: str) -> tuple[Any, ...]:
     count = len(result) if isinstance(result, tuple) else 1
     if count != len(names.split(", ")):
         kind = f"{count} values" if isinstance(result, tuple) else type(result).__name__
-        raise TypeError(f"expected {method} to return ({names}), as Gymnasium asks, got {kind}")
+        raise TypeError(f"expected {method} to return ({names}), as Gymnasium requires, got {kind}")
     return result
 
 
@@ -182,6 +182,6 @@ def _advise_dict(space: gym.spaces.Dict) -> str:
             f"gymnasium.wrappers.FilterObservation(env, [{images[0]!r}])"
         )
     return (
-        f"got {found}, where arrays below {_LEAST} pixels on a side hold codes, no colours; name a wrapper that draws, "
-        f"for MiniGrid --wrappers minigrid.wrappers:RGBImgPartialObsWrapper; or {_RENDER}"
+        f"got {found}, where arrays below {_LEAST} pixels on a side contain codes, not colours; name a wrapper that "
+        f"draws, for MiniGrid --wrappers minigrid.wrappers:RGBImgPartialObsWrapper; or {_RENDER}"
     )

@@ -1,4 +1,4 @@
-"""Libraries of environments that this package knows: what each one needs before an environment is made."""
+"""Tables of known environment libraries, and the preparations that each library needs."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ def wrap(env: gym.Env, names: Sequence[str]) -> gym.Env:
             wrapped = wrapper(env)
         except TypeError as error:
             raise UnsupportedEnvironmentError(
-                f"expected a wrapper that takes the environment alone, got {name!r}: {error}; write a function of your "
-                "own that gives it its other arguments, and name that"
+                f"expected a wrapper with the environment as its only argument, got {name!r}: {error}; write a "
+                "function that passes its other arguments, and name that function"
             ) from error
         if not isinstance(wrapped, gym.Env):
             raise UnsupportedEnvironmentError(
