@@ -134,7 +134,7 @@ class Replay:
 def drawn(steps, seed=1):
     """The noise of the steps of an episode with this seed, of one row each; that of ``replay`` by default."""
     streams, row = NoiseStreams(1, NoiseSpec(uniform=8, normal=8)), np.zeros(1, int)
-    streams.seed(row, [seed])
+    streams.reset(row, [seed])
     return [streams.draw(row) for _ in range(steps)]
 
 

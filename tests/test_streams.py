@@ -13,7 +13,7 @@ Z = 4
 def streams(num_envs, seed=None):
     result = NoiseStreams(num_envs, NoiseSpec(uniform=Z, normal=Z))
     if seed is not None:
-        result.seed(np.arange(num_envs), [seed + i for i in range(num_envs)])
+        result.reset(np.arange(num_envs), [seed + i for i in range(num_envs)])
     return result
 
 
@@ -47,7 +47,7 @@ def test_a_seed_restarts_a_stream_and_leaves_the_others(before):
     source, untouched = streams(3, 0), streams(3, 0)
     draw(source, before, range(3))
     draw(untouched, before, range(3))
-    source.seed(np.array([1]), [1])
+    source.reset(np.array([1]), [None, 1, None])
     after, expected = draw(source, BLOCK + 2, range(3)), draw(untouched, BLOCK + 2, range(3))
     assert torch.equal(after[:, 1], draw(streams(1, 1), BLOCK + 2, [0])[:, 0])
     assert torch.equal(after[:, [0, 2]], expected[:, [0, 2]])
@@ -57,7 +57,7 @@ def test_a_seed_of_none_goes_on():
     source, untouched = streams(2, 0), streams(2, 0)
     draw(source, 3, range(2))
     draw(untouched, 3, range(2))
-    source.seed(np.arange(2), [None, None])
+    source.reset(np.arange(2), [None, None])
     assert torch.equal(draw(source, BLOCK, range(2)), draw(untouched, BLOCK, range(2)))
 
 

@@ -56,7 +56,7 @@ class CounterStreams:
         self._key, self._counter = state.key.clone(), state.counter.clone()
 
     def reset(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
-        """Seeds the streams of ``rows``, as ``reset(seed=seed)`` of a vector environment requires.
+        """Seeds the streams of ``rows``, as in Gymnasium's vectors; None continues a stream.
 
         Raises:
             SettingsError: If the number of seeds is not N.

@@ -44,13 +44,6 @@ class NoiseStreams:
         self._normal = np.empty((num_envs, BLOCK, spec.normal), np.float32)
         self._cursor = np.full(num_envs, BLOCK)
 
-    def seed(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
-        """Seeds the streams of ``rows`` whose seed is not None; the others continue."""
-        for row, seed in zip(rows, seeds, strict=True):
-            if seed is not None:
-                self._generators[row] = seeding.np_random(int(seed))[0]
-                self._cursor[row] = BLOCK
-
     @property
     def state(self) -> StreamsState:
         """Copies of generators and buffers; set it to draw the same numbers again."""
@@ -65,13 +58,16 @@ class NoiseStreams:
         self._cursor = state.cursor.copy()
 
     def reset(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
-        """Seeds the streams of ``rows``, as ``reset(seed=seed)`` of a vector environment requires.
+        """Seeds the streams of ``rows``, as in Gymnasium's vectors; None continues a stream.
 
         Raises:
             SettingsError: If the number of seeds is not N.
         """
         seeds = seeds_of(seed, len(self._cursor))
-        self.seed(rows, [seeds[row] for row in rows])
+        for row in rows:
+            if (value := seeds[row]) is not None:
+                self._generators[row] = seeding.np_random(value)[0]
+                self._cursor[row] = BLOCK
 
     def draw_mask(self, rows: NDArray[np.int64], size: int, dropout: float) -> torch.Tensor:
         """Draws (R, size) dropout masks for R ``rows``: 0 with probability ``dropout``, else 1 / (1 - dropout)."""
