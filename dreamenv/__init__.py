@@ -126,7 +126,7 @@ _DEPRECATED = {
     "VotingAgent": "dreamenv.agents.vote",
     "WorkerError": "dreamenv.foundation.errors",
     "WorldConfig": "dreamenv.config",
-    "WorldReport": "dreamenv.reports.summary",
+    "WorldReport": "dreamenv.reports.held_out",
     "report": "dreamenv.reports.summary",
     "save_linear": "dreamenv.agents.linear",
     "save_vote": "dreamenv.agents.vote",

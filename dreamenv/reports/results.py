@@ -19,12 +19,12 @@ from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import Count, Range, Seed, Settings
 from dreamenv.models.mdnrnn.model import MDNRNN
-from dreamenv.recordings import ending_index, record
+from dreamenv.recordings import ending_index
 from dreamenv.reports.heads import HeadInspection, inspect_heads
+from dreamenv.reports.held_out import Measurement, measure_held_out
 from dreamenv.reports.horizon import open_loop
 from dreamenv.reports.logs import AgentLog, Curve, read_agents, read_curves, read_settings
 from dreamenv.reports.memory import MemoryInspection, Readings, inspect_memory, read_memory
-from dreamenv.reports.model_report import report_memory
 from dreamenv.reports.samples import SampleSizes, sample_sizes
 from dreamenv.reports.strips import FilmStrip, film_strip, telling_episodes
 from dreamenv.reports.vision import Reconstructions, VisionInspection, inspect_vision
@@ -113,15 +113,17 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
     training, held_out = store.split()
     episodes = [held_out[index] for index in evenly_spaced(len(held_out), config.held_out)]
     with progress(total=4, unit="stage", desc="inspect") as bar:
-        traces = world.follow(record(world.model, episodes, world.config), seed=None)
+        measured = measure_held_out(world, training, episodes, config.frames)
+        traces, report = measured.traces, measured.report
+        assert measured.vision is not None and report.vision is not None
         bar.update()
         vision, reconstructions = inspect_vision(
-            model.vision, episodes, frames=config.frames, samples=config.hsic_frames, seed=config.seed
+            model.vision, measured.vision, report.vision, samples=config.hsic_frames, seed=config.seed
         )
         bar.update()
         readings = read_memory(traces)
         telling = telling_episodes(traces, config.horizons, 1 + len(world.config.endings))
-        memory = _inspect_memory(world, traces, readings, telling, int(np.argmax(vision.kl)), config)
+        memory = _inspect_memory(world, measured, readings, telling, int(np.argmax(vision.kl)), config)
         bar.update()
         strips = _film_strips(world, [(episodes[i], traces[i]) for i in telling], config)
         bar.update()
@@ -150,19 +152,20 @@ def kinds_of(episodes: Sequence[Episode], config: WorldConfig) -> NDArray[np.int
 
 def _inspect_memory(
     world: World,
-    traces: Sequence[Trace],
+    measured: Measurement,
     readings: Readings,
     telling: Sequence[int],
     dimension: int,
     config: InspectConfig,
 ) -> MemoryInspection:
+    traces = measured.traces
     branching = [traces[index] for index in evenly_spaced(len(traces), config.open_loop_episodes)]
     ordinary = max(len(trace) - int(bool(trace.recording.ending[-1])) for trace in branching)
     horizons = tuple(horizon for horizon in config.horizons if horizon <= ordinary)  # beyond, there are endings only
     following = HorizonConfig(horizons=horizons, temperature=1.0, seed=config.seed)
     return inspect_memory(
         readings,
-        report_memory(traces, world.config),
+        measured.report.memory,
         shown=traces[telling[-1] if telling else 0],
         dimension=dimension,
         open_loop=open_loop(world, branching, following) if horizons else (),

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dreamenv.data.endings import ending_kinds
 from dreamenv.data.episodes import Episode, evenly_spaced_frames
 from dreamenv.data.store import EpisodeStore
 from dreamenv.engine.placement import on_device
 from dreamenv.foundation.figures import plot_frames
 from dreamenv.foundation.files import write_json
-from dreamenv.models.mdnrnn.model import MDNRNN
-from dreamenv.recordings import record
-from dreamenv.reports.model_report import MemoryReport, report_memory
-from dreamenv.reports.vision_report import COLOURS, MAX_FRAMES, SATURATION, VisionReport, dominance, report_vision
+from dreamenv.reports.held_out import WorldReport, measure_held_out
+from dreamenv.reports.vision_report import COLOURS, MAX_FRAMES, SATURATION, dominance
 from dreamenv.world import World
-
-
-@dataclass(frozen=True)
-class WorldReport:
-    """V and M on held-out episodes.
-
-    Attributes:
-        vision: V; None if the world model has none of its own.
-        memory: What the world model expects of steps.
-        learned: How many of the other episodes ended in each kind of ending.
-    """
-
-    vision: VisionReport | None
-    memory: MemoryReport
-    learned: dict[str, int]
 
 
 def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport:
@@ -55,12 +35,7 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
     """
     folder, world = Path(folder), on_device(world, "cpu")
     seen, episodes = store.split()
-    traces = world.follow(record(world.model, episodes, world.config), seed=None)
-    result = WorldReport(
-        report_vision(world.model.vision, episodes) if isinstance(world.model, MDNRNN) else None,
-        report_memory(traces, world.config),
-        dict(Counter(ending_kinds(seen))),
-    )
+    result = measure_held_out(world, seen, episodes).report
     write_json(folder / "report.json", dataclasses.asdict(result))
     frames = telling_frames(episodes)
     with torch.inference_mode():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dreamenv.data.episodes import Episode, evenly_spaced, evenly_spaced_frames
+from dreamenv.data.episodes import evenly_spaced
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.vision import Vision
 from dreamenv.reports.quantities import (
@@ -20,7 +19,7 @@ from dreamenv.reports.quantities import (
     off_diagonal,
     singular_values,
 )
-from dreamenv.reports.vision_report import ACTIVE_VARIANCE, VisionReport, report_vision
+from dreamenv.reports.vision_report import ACTIVE_VARIANCE, VisionReadings, VisionReport
 
 
 @dataclass(frozen=True)
@@ -85,30 +84,28 @@ class Reconstructions:
 
 @torch.inference_mode()
 def inspect_vision(
-    vision: Vision, episodes: Sequence[Episode], *, frames: int, samples: int, seed: int
+    vision: Vision, readings: VisionReadings, report: VisionReport, *, samples: int, seed: int
 ) -> tuple[VisionInspection, Reconstructions]:
-    """Measures V.
+    """Measures the latent space of V.
 
     Args:
         vision: V.
-        episodes: Held-out ones.
-        frames: How many of their frames to look at, evenly spaced.
-        samples: How many of those HSIC is estimated from, whose cost grows with the square.
+        readings: Frames with what V makes of them.
+        report: The errors on the same frames.
+        samples: Number of frames that HSIC is estimated from; its cost grows with the square.
         seed: Of the permutations that tell HSIC from chance.
 
     Returns:
         The numbers, and some frames.
     """
-    chosen = torch.from_numpy(evenly_spaced_frames(episodes, frames))
-    codes = (vision.encode(batch) for batch in chosen.split(256))
-    mean, log_variance = (torch.cat(parts) for parts in zip(*codes, strict=True))
+    mean, log_variance = readings.mean, readings.log_variance
     variance = mean.var(0)
     active = (variance > ACTIVE_VARIANCE).numpy()
     means = mean.numpy()
     found = dependence(evenly(means, samples))
     pairs = off_diagonal(found[np.ix_(active, active)])
     numbers = VisionInspection(
-        report=report_vision(vision, episodes, frames),
+        report=report,
         rank=numerical_rank(means),
         effective_rank=effective_rank(means),
         singular_values=tuple(singular_values(means).tolist()),
@@ -119,7 +116,7 @@ def inspect_vision(
         dependence_active=float(pairs.mean()) if pairs.size else 0.0,
         dependence_chance=chance_dependence(evenly(means, samples), seed),
     )
-    return numbers, _reconstructions(vision, chosen, mean)
+    return numbers, _reconstructions(vision, readings.frames, mean)
 
 
 def evenly(values: NDArray, count: int) -> NDArray:

@@ -63,28 +63,67 @@ class VisionReport:
     regions: tuple[RegionReport, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class VisionReadings:
+    """Frames, and what V makes of them.
+
+    Attributes:
+        frames: (N, H, W, 3) uint8.
+        pixels: The same as V reads them, (N, 3, H', W') in [0, 1].
+        mean: Of the posterior, (N, Z).
+        log_variance: Of the posterior, (N, Z).
+        drawn: Reconstructions from the mean, (N, 3, H', W') in [0, 1].
+        error_beside: Squared error of reconstructions with the skips of the frame itself, (N,); None without skips.
+    """
+
+    frames: Tensor
+    pixels: Tensor
+    mean: Tensor
+    log_variance: Tensor
+    drawn: Tensor
+    error_beside: Tensor | None
+
+
 @torch.inference_mode()
-def report_vision(vision: Vision, episodes: Sequence[Episode], max_frames: int = MAX_FRAMES) -> VisionReport:
-    """Measures V on an evenly spaced choice of the frames of ``episodes``, reconstructed from the posterior's mean."""
-    chosen = torch.from_numpy(evenly_spaced_frames(episodes, max_frames))
-    real, dreamed, beside, means, kls = [], [], [], [], []
-    for batch in chosen.split(256):
-        pixels = vision.to_pixels(batch)
-        mean, log_variance = vision.encode_pixels(pixels)
-        real.append(pixels)
-        dreamed.append(vision.decode_pixels(mean))
+def read_vision(vision: Vision, episodes: Sequence[Episode], count: int = MAX_FRAMES) -> VisionReadings:
+    """Encodes and reconstructs at most ``count`` evenly spaced frames of ``episodes``."""
+    frames = torch.from_numpy(evenly_spaced_frames(episodes, count))
+    pixels, drawn, beside, means, log_variances = [], [], [], [], []
+    for batch in frames.split(256):
+        real = vision.to_pixels(batch)
+        mean, log_variance = vision.encode_pixels(real)
+        pixels.append(real)
+        drawn.append(vision.decode_pixels(mean))
         if vision.config.kind == "unet":
-            beside.append((vision.decode_beside(mean, pixels) - pixels).square().mean((1, 2, 3)))
+            beside.append((vision.decode_beside(mean, real) - real).square().mean((1, 2, 3)))
         means.append(mean)
-        kls.append(Gaussian(mean, log_variance).kl_from_standard().sum(1))
-    target, output = torch.cat(real), torch.cat(dreamed)
+        log_variances.append(log_variance)
+    return VisionReadings(
+        frames=frames,
+        pixels=torch.cat(pixels),
+        mean=torch.cat(means),
+        log_variance=torch.cat(log_variances),
+        drawn=torch.cat(drawn),
+        error_beside=torch.cat(beside) if beside else None,
+    )
+
+
+def report_vision(vision: Vision, episodes: Sequence[Episode]) -> VisionReport:
+    """Measures V on evenly spaced frames of ``episodes``, reconstructed from the posterior's mean."""
+    return report_readings(read_vision(vision, episodes))
+
+
+@torch.inference_mode()
+def report_readings(readings: VisionReadings) -> VisionReport:
+    """Measures V on frames that it has read."""
+    target, output, beside = readings.pixels, readings.drawn, readings.error_beside
     return VisionReport(
         frames=len(target),
         squared_error=(target - output).square().mean().item(),
-        squared_error_beside=torch.cat(beside).mean().item() if beside else None,
+        squared_error_beside=None if beside is None else beside.mean().item(),
         spread=reconstruction_spread(target, output).item(),
-        kl=torch.cat(kls).mean().item(),
-        active_dimensions=int((torch.cat(means).var(0) > ACTIVE_VARIANCE).sum()),
+        kl=Gaussian(readings.mean, readings.log_variance).kl_from_standard().sum(1).mean().item(),
+        active_dimensions=int((readings.mean.var(0) > ACTIVE_VARIANCE).sum()),
         regions=tuple(region for channel in range(3) for region in _regions(target, output, channel)),
     )
 
