@@ -26,7 +26,7 @@ from dreamenv.reports.calibration import EDGES, calibration_curve, calibration_e
 from dreamenv.reports.inspect import inspect
 from dreamenv.reports.logs import Curve, read_agents, read_curves, read_settings
 from dreamenv.reports.memory import read_memory, trace_mixture
-from dreamenv.reports.page import Plate, Row, Section, render
+from dreamenv.reports.page import PageFigure, Row, Section, render
 from dreamenv.reports.page_agents import agents_section
 from dreamenv.reports.page_curves import _wide
 from dreamenv.reports.page_memory import memory_section
@@ -42,7 +42,7 @@ from dreamenv.reports.quantities import (
 )
 from dreamenv.reports.results import InspectConfig, kinds_of, measure
 from dreamenv.reports.samples import cut_windows, kind_counts, sample_sizes
-from dreamenv.reports.strips import film_strip, room, telling_episodes
+from dreamenv.reports.strips import film_strip, representative_episodes, room
 from dreamenv.reports.tables import inspection_table
 from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
 from dreamenv.world import World
@@ -386,7 +386,7 @@ def test_horizons_leave_a_real_step():
 
 def test_every_kind_of_ending_has_its_episode(dot_world, held_out):
     _, traces = held_out
-    chosen = telling_episodes(traces, (1, 3, 50), kinds=3)
+    chosen = representative_episodes(traces, (1, 3, 50), kinds=3)
     kinds = [int(traces[index].recording.ending[-1]) for index in chosen]
     assert kinds == sorted(set(int(trace.recording.ending[-1]) for trace in traces))
     assert all(len(traces[index]) > 3 for index in chosen)
@@ -636,7 +636,7 @@ def test_text_is_escaped():
     """Whichever of the texts were not, its element would be found."""
     names = iter(f"<b>{number} & 'more'</b>" for number in range(20))
     row = Row(next(names), next(names), next(names))
-    drawn, missing = Plate(next(names), next(names), next(names), b"png"), Plate(next(names), next(names))
+    drawn, missing = PageFigure(next(names), next(names), next(names), b"png"), PageFigure(next(names), next(names))
     section = Section("x", next(names), next(names), (row,), (drawn, missing))
     page = Page(render(next(names), next(names), [section]))
     assert "b" not in page.tags
@@ -671,8 +671,8 @@ def test_an_agent_without_a_record_is_told_apart_from_one_with_another(inspected
     (tmp_path / "vote").mkdir()
     section = agents_section(dataclasses.replace(inspected[0], agents=read_agents(tmp_path, "any")))
 
-    assert [plate.title for plate in section.plates] == ["ppo: cumulative reward", "vote"]
-    assert "left no record" in section.plates[1].shows
+    assert [plate.title for plate in section.figures] == ["ppo: cumulative reward", "vote"]
+    assert "left no record" in section.figures[1].shows
     assert [row.name for row in section.rows] == ["ppo: dream return at the end"]
 
 
@@ -680,7 +680,7 @@ def test_held_out_episodes_too_short_to_dream_along_are_said_to_be(inspected):
     memory = dataclasses.replace(inspected[0].memory, open_loop=())
     section = memory_section(dataclasses.replace(inspected[0], memory=memory), strips=())
 
-    missing = [plate.title for plate in section.plates if plate.shows.startswith("Missing: no held-out episode")]
+    missing = [plate.title for plate in section.figures if plate.shows.startswith("Missing: no held-out episode")]
     assert missing == ["Film strips", "Open-loop error by horizon"]
 
 

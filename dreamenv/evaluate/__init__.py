@@ -1,1 +1,1 @@
-"""Evaluation: reports on a world, comparison of agents, tables, plots and films."""
+"""Scores of agents: in the dream and in reality, compared, chosen, as tables, plots and films."""

@@ -1,4 +1,4 @@
-"""Scores of policies that see nothing, kept in files: every comparison on the same seeds has the same ones."""
+"""Scores of baselines, stored in files: comparisons on the same seeds play them once."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Row:
     """One row of a comparison.
 
     Attributes:
-        score: Of a policy in one place.
-        groups: The same split by what went on in the episodes; empty in dreams.
+        score: The score of a policy in one place.
+        groups: The score by group of episodes; empty in dreams.
     """
 
     score: Score
     groups: tuple[GroupScore, ...] = ()
 
 
-def kept(folder: Path | None, facts: list[Any], play: Callable[[], Row]) -> Row:
+def stored_or_played(folder: Path | None, facts: list[Any], play: Callable[[], Row]) -> Row:
     """Reads a row that an earlier call stored, or plays and stores it.
 
     Args:
-        folder: Of such rows; if None, or where it cannot be written, nothing is stored.
-        facts: All that the row depends on, as JSON has it.
-        play: Makes the row.
+        folder: Folder of stored rows; if None, or if it cannot be written, nothing is stored.
+        facts: Everything that the row depends on, as JSON values.
+        play: Plays the episodes of the row.
 
     Returns:
         The row.
@@ -47,7 +47,7 @@ def kept(folder: Path | None, facts: list[Any], play: Callable[[], Row]) -> Row:
     if folder is None:
         return play()
     path = folder / f"{hashlib.sha256(to_json(facts)).hexdigest()[:32]}.json"
-    with contextlib.suppress(OSError, ValidationError):  # missing or damaged: it is played again
+    with contextlib.suppress(OSError, ValidationError):  # if it is missing or damaged, the row is played again
         return TypeAdapter(Row).validate_json(path.read_bytes(), strict=True, extra="ignore")
     row = play()
     with contextlib.suppress(StorageError):

@@ -1,4 +1,4 @@
-"""Choosing among agents: in reality, on seeds that no report uses."""
+"""Chooses among agents by their real scores on validation seeds."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dreamenv.world import World, seen_by
 
 @dataclass(frozen=True)
 class ChooseConfig(Settings):
-    """How agents are tried.
+    """Settings of a choice.
 
     Attributes:
-        episodes: Real episodes per agent; all agents meet the same.
+        episodes: Real episodes per agent, the same for all agents.
         seed: First seed of the episodes; those from 90,000 on are for the report.
         num_envs: Real environments stepped side by side.
     """
@@ -41,7 +41,7 @@ def choose(
     """Scores agents in reality, acting greedily; a dream's score cannot choose, see the concepts.
 
     Args:
-        world: What the agents see reality through: a world, the name of a shipped one, or a folder.
+        world: The world whose features the agents see: a world, the name of a shipped one, or a folder.
         agents: By name.
         config: Settings.
 

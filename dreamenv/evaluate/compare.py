@@ -20,7 +20,7 @@ from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.latent_vector import VectorLatentObservation
-from dreamenv.evaluate.baselines import Row, kept, source
+from dreamenv.evaluate.baselines import Row, source, stored_or_played
 from dreamenv.evaluate.groups import GroupScore, SightLog, group_scores
 from dreamenv.evaluate.scores import (
     CONSTANT,
@@ -47,10 +47,10 @@ _OLDER = BeforeValidator(complete_record)  # for records of older versions
 
 @dataclass(frozen=True)
 class CompareConfig(Settings):
-    """How an agent is compared.
+    """Settings of a comparison.
 
     Attributes:
-        temperatures: Of the dreams.
+        temperatures: Temperatures of the dreams.
         episodes: Per policy and place.
         seed: First seed of the episodes: 80,000 to 80,099 to choose by, 90,000 and up to report, once.
         num_envs: Real environments stepped side by side.
@@ -64,7 +64,7 @@ class CompareConfig(Settings):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result, with what is needed to repeat it.
+    """The scores of a comparison, and what is needed to repeat it.
 
     Attributes:
         env_id: The real environment.
@@ -74,8 +74,8 @@ class Comparison:
         versions: Of the packages that matter.
         commit: Of dreamenv's checkout; None where it is installed without one.
         scores: One per policy, place and temperature.
-        groups: The real scores once more, split by what went on in the episodes; empty where the environment does not
-            tell, and in records from before.
+        groups: The real scores by group of episodes; empty if the environment exposes no positions, and in records of
+            older versions.
     """
 
     env_id: str
@@ -107,17 +107,18 @@ def compare(
     baselines: Path | None = None,
     sampling: bool = True,
 ) -> Comparison:
-    """Scores an agent in the dream at several temperatures and in reality, beside two policies that see nothing.
+    """Scores an agent in the dream at several temperatures and in reality, beside two baselines.
 
-    The agent acts greedily and, where it is stochastic, sampling as well; the same seeds serve every row.
+    Baselines ignore observations. The agent acts greedily and, if it is stochastic, also with sampled actions; every
+    row has the same seeds.
 
     Args:
         world: A world, the name of a shipped one, or a folder.
-        agent: Whatever answers Stable-Baselines3's ``predict``.
+        agent: Any object with Stable-Baselines3's ``predict``.
         config: Settings.
-        name: Of the agent, for the record.
-        baselines: Folder in which the scores of the policies that see nothing are kept for other comparisons.
-        sampling: Whether a stochastic agent acts by its draws too, which takes as many real episodes again.
+        name: Name of the agent, for the record.
+        baselines: Folder that stores the scores of the baselines for other comparisons.
+        sampling: Whether a stochastic agent is also scored with sampled actions, on as many real episodes again.
 
     Returns:
         The comparison.
@@ -144,7 +145,7 @@ def compare(
                 play = functools.partial(_play, env, entry, seeds, world.config, temperature, bar.update)
                 action = np.asarray(getattr(entry.policy, "action", ())).tolist()  # of a constant policy
                 facts = [entry.name, action, list(seeds), *_facts(world, env, temperature), *code]
-                rows.append(kept(baselines if entry.baseline else None, facts, play))
+                rows.append(stored_or_played(baselines if entry.baseline else None, facts, play))
                 advance_to(bar, steps * len(rows))
     scores, groups = tuple(row.score for row in rows), tuple(group for row in rows for group in row.groups)
     return Comparison(world.config.env_id, name, world_id(world), config, *code, scores, groups)
@@ -160,7 +161,7 @@ def versions() -> dict[str, str]:
 def commit() -> str | None:
     """Commit of the checkout that dreamenv is imported from, marked where files were changed; None without one."""
     try:
-        _git("ls-files", "--error-unmatch", __file__)  # or it is installed inside of somebody else's checkout
+        _git("ls-files", "--error-unmatch", __file__)  # fails if dreamenv is only installed inside another checkout
         return _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -172,11 +173,11 @@ def _git(*arguments: str) -> str:
 
 
 def check_agent(world: World, agent: Policy) -> None:
-    """Asks the agent for one action, before hours are spent on it.
+    """Tests the agent on one batch, before hours of episodes.
 
     Raises:
-        SettingsError: If the agent cannot act on the world's features or was trained on others that wrappers made of
-            them, or acts outside of its action space.
+        SettingsError: If the agent cannot act on the world's features or was trained on wrapped features, or acts
+            outside of its action space.
     """
     from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -226,7 +227,7 @@ def _play(
 
 
 def _facts(world: World, env: VectorEnv, temperature: float | None) -> list[Any]:
-    """What the score of a policy that sees nothing depends on: in reality, on nothing of the world model."""
+    """Everything that a baseline's score depends on; in reality, the world model is no part of it."""
     if temperature is not None:
         return [env.num_envs, float(temperature), world_id(world), str(world.device)]
     config = TypeAdapter(WorldConfig).dump_python(world.config, mode="json")

@@ -20,7 +20,7 @@ from dreamenv.rollouts import Policy, rollout
 from dreamenv.world import World, seen_by
 
 SCALE, MARGIN, LABEL = 3, 6, 14
-LONGEST, PICTURES = 400, 150  # steps of an episode that a film covers, and how many of them it shows at most
+LONGEST, PICTURES = 400, 150  # most steps of an episode that a film covers, and most frames that it shows
 Frames = list[NDArray[np.uint8]]
 
 
@@ -31,10 +31,10 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
 
     Args:
         world: The world.
-        agent: Who acts.
-        path: Of the GIF.
-        seed: Of both episodes.
-        temperature: Of the dream.
+        agent: The agent.
+        path: Path of the GIF.
+        seed: Seed of both episodes.
+        temperature: Temperature of the dream.
         fps: Frames per second.
     """
     world = seen_by(world, agent)
@@ -60,13 +60,13 @@ def write_film(world: World, agent: Policy, path: Path, *, seed: int, temperatur
 def _film(env: VectorEnv, agent: Policy, seed: int) -> Frames:
     frames: Frames = []
 
-    def keep() -> None:
+    def record_frame() -> None:
         if len(frames) < LONGEST:
             pictures = env.render()
             assert pictures is not None
             frames.append(np.asarray(pictures[0]))
 
-    list(rollout(env, agent, [seed], deterministic=True, on_observation=keep))
+    list(rollout(env, agent, [seed], deterministic=True, on_observation=record_frame))
     return frames
 
 

@@ -1,4 +1,4 @@
-"""How far the dream's promise is from reality, and at which temperature it is nearest."""
+"""The difference between dreamed and real scores, and the temperature at which it is smallest."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Quantity = Literal["return", "success", "length"]
 
 @dataclass(frozen=True)
 class Gap:
-    """What the dream promised beyond what reality held, in one quantity.
+    """The difference between a dreamed and a real mean of one quantity.
 
     Attributes:
-        quantity: Of the episodes: ``"return"``, ``"success"`` (0 or 1) or ``"length"`` in steps.
-        temperature: Of the dream.
+        quantity: What is compared: ``"return"``, ``"success"`` (0 or 1) or ``"length"`` in steps.
+        temperature: Temperature of the dream.
         dream: Mean in the dream.
         real: Mean in reality.
         difference: ``dream - real``.
@@ -45,7 +45,7 @@ def gaps(dream: Score, real: Score) -> tuple[Gap, ...]:
         real: The same agent in reality.
 
     Returns:
-        The gaps of return, length and, where the world knows successes, success.
+        The gaps of return and length, and of success if the world defines it.
 
     Raises:
         SettingsError: If the scores are not of a dream and of reality.
@@ -81,7 +81,7 @@ def _gap(quantity: Quantity, temperature: float, dream: Sequence[float], real: S
     low = high = means[0] - means[1]
     if any(np.ptp(sample) > 0 for sample in samples):
         found = scipy.stats.bootstrap(
-            [sample.repeat(2) if len(sample) == 1 else sample for sample in samples],  # SciPy wants two of each
+            [sample.repeat(2) if len(sample) == 1 else sample for sample in samples],  # SciPy needs two of each
             lambda a, b, axis: a.mean(axis) - b.mean(axis),
             n_resamples=5000,
             method="percentile",

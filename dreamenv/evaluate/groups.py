@@ -1,4 +1,4 @@
-"""Success in reality by what went on: was the target in view at first, was it lost in a turn, did the agent stick?"""
+"""Success in real episodes by group: target visible at first or hidden, target lost in a turn, agent stuck."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STUCK_STEPS = 20
 
 @dataclass(frozen=True)
 class Track:
-    """What a real environment told of one episode of T steps.
+    """Positions and views of a real episode of T steps.
 
     Attributes:
         positions: (T + 1, 2), on the ground.
@@ -36,13 +36,13 @@ class Track:
 
 @dataclass(frozen=True)
 class GroupScore:
-    """How a policy did in the real episodes of one group. An episode can be in several.
+    """A policy's success in the real episodes of one group. An episode can be in several groups.
 
     Attributes:
         policy: Name of the policy, as in its :class:`~dreamenv.evaluate.scores.Score`.
         group: One of ``GROUPS``, see :func:`groups_of`.
         seeds: Of the group's episodes.
-        success: Share of successes; None where the group is empty or the world knows no success.
+        success: Share of successes; None if the group is empty or the world defines no success.
         low: Lower end of the share's 95% interval (Wilson 1927).
         high: Its upper end.
         baseline: Whether the policy is one that ignores observations.
@@ -58,7 +58,7 @@ class GroupScore:
 
 
 class SightLog(VectorWrapper):
-    """Writes down what real environments tell of every step; frames, rewards and actions pass through unchanged.
+    """Records positions, headings and views of real environments; frames, rewards and actions pass unchanged.
 
     Args:
         env: A vector of real environments in this process, autoreset disabled.
@@ -72,7 +72,7 @@ class SightLog(VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins episodes, of all environments or of those in ``options["reset_mask"]``."""
-        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))  # the reset takes it out of the options
+        mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))  # reset removes it from the options
         result = self.env.reset(seed=seed, options=options)
         for slot in np.flatnonzero(mask).tolist():
             self._latest[slot] = []
@@ -88,13 +88,13 @@ class SightLog(VectorWrapper):
         return result
 
     def take(self) -> tuple[Track, ...]:
-        """Hands out the episodes in the order in which they began, and forgets them; none where nothing was told."""
+        """Returns the episodes in the order in which they began, and clears the log; none without positions."""
         logs, self._logs = self._logs, []
         return tuple(_track(log) for log in logs if log)
 
     def _note(self, slot: int) -> None:
-        if told := sight(self._envs[slot]):
-            self._latest[slot].append(told)
+        if moment := sight(self._envs[slot]):
+            self._latest[slot].append(moment)
 
 
 def group_scores(score: Score, tracks: Sequence[Track]) -> tuple[GroupScore, ...]:
@@ -121,7 +121,7 @@ def groups_of(track: Track) -> tuple[str, ...]:
     the position as it was, whether the agent turned in them or not.
     """
     belongs = (bool(track.in_view[0]), not track.in_view[0], _is_lost(track), _is_stuck(track))
-    return tuple(group for group, there in zip(GROUPS, belongs, strict=True) if there)
+    return tuple(group for group, member in zip(GROUPS, belongs, strict=True) if member)
 
 
 def _is_lost(track: Track) -> bool:
@@ -139,10 +139,10 @@ def _is_stuck(track: Track) -> bool:
 def _group_score(score: Score, group: str, member: Sequence[bool]) -> GroupScore:
     import scipy.stats
 
-    seeds = tuple(score.seeds[0] + index for index, there in enumerate(member) if there)
+    seeds = tuple(score.seeds[0] + index for index, inside in enumerate(member) if inside)
     if not seeds or score.success is None:
         return GroupScore(score.policy, group, seeds, None, None, None, score.baseline)
-    won = sum(success for success, there in zip(score.successes, member, strict=True) if there)
+    won = sum(success for success, inside in zip(score.successes, member, strict=True) if inside)
     wilson = scipy.stats.binomtest(won, len(seeds)).proportion_ci(method="wilson")
     interval = float(wilson.low), float(wilson.high)
     return GroupScore(score.policy, group, seeds, won / len(seeds), *interval, score.baseline)
@@ -150,7 +150,7 @@ def _group_score(score: Score, group: str, member: Sequence[bool]) -> GroupScore
 
 def _track(log: Sequence[Sight]) -> Track:
     return Track(
-        positions=np.array([told.position for told in log]),
-        headings=np.array([told.heading for told in log]),
-        in_view=np.array([told.in_view for told in log]),
+        positions=np.array([moment.position for moment in log]),
+        headings=np.array([moment.heading for moment in log]),
+        in_view=np.array([moment.in_view for moment in log]),
     )

@@ -1,4 +1,4 @@
-"""What the rounds of an iteration came to."""
+"""Results of the rounds of an iteration."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dreamenv.evaluate.scores import Place, Score
 
 @dataclass(frozen=True)
 class Round:
-    """What a round came to.
+    """The result of a round.
 
     Attributes:
         number: 0 for the first world.
-        folder: Where its world and agent are.
-        frames: Real frames that were there to learn from, held-out ones included.
+        folder: Folder of its world and agent.
+        frames: Real frames collected so far, held-out ones included.
         comparison: The agent in its dream and in reality, on the validation seeds.
     """
 

@@ -31,7 +31,7 @@ class Score:
         std: Standard deviation of the returns.
         low: Lower end of the 95% bootstrap interval of the mean.
         high: Its upper end.
-        success: Share of successes, None where the world knows none.
+        success: Share of successes, None if the world defines no success.
         success_low: Lower end of the share's 95% interval (Wilson).
         success_high: Its upper end.
         length: Mean length in steps.
@@ -86,7 +86,7 @@ class UniformPolicy:
 
     Args:
         space: The action space of one environment.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
     def __init__(self, space: gym.Space, seed: int = 0) -> None:
@@ -129,13 +129,13 @@ def score(
     temperature: float | None = None,
     on_step: Callable[[int], Any] | None = None,
 ) -> Score:
-    """Plays the episodes and sums them up.
+    """Plays the episodes and summarises them.
 
     Args:
         env: Dream or latent real environment, autoreset disabled.
-        policy: Who acts; its draws start from the first seed.
+        policy: The policy; its draws are seeded with the first seed.
         seeds: Consecutive seeds, one per episode.
-        config: Of the world, which knows what a success is.
+        config: Settings of the world, which define success.
         name: Name of the policy, for the record.
         deterministic: Whether the policy acts greedily.
         baseline: Whether the policy ignores observations.
@@ -146,7 +146,7 @@ def score(
         The score.
     """
     options = None if temperature is None else {"temperature": temperature}
-    with _drawing_from(policy, seeds[0]):
+    with _seeded(policy, seeds[0]):
         outcomes = list(rollout(env, policy, seeds, deterministic=deterministic, options=options, on_step=on_step))
     return summarise(
         outcomes, config, name=name, temperature=temperature, deterministic=deterministic, baseline=baseline
@@ -154,8 +154,8 @@ def score(
 
 
 @contextlib.contextmanager
-def _drawing_from(policy: Policy, seed: int) -> Iterator[None]:
-    """Fixes what a policy draws; global generators, and a live model's environments, are left as they were.
+def _seeded(policy: Policy, seed: int) -> Iterator[None]:
+    """Seeds the draws of a policy; restores global generators afterwards.
 
     Stable-Baselines3 draws actions from torch's global generator; DQN those that explore from NumPy's, and from its
     action space.

@@ -18,12 +18,12 @@ from dreamenv.world import World, seen_by
 
 @dataclass(frozen=True)
 class HorizonConfig(Settings):
-    """What is measured.
+    """Settings of measurements by horizon.
 
     Attributes:
         horizons: Steps dreamed on from a real moment.
         every: The agent sees the real frame at every k-th step, for each of these k.
-        temperature: Of the dream; the world's default if None.
+        temperature: Temperature of the dream; the world's default if None.
         episodes: Real episodes per k.
         seed: First seed of the episodes.
         num_envs: Real environments stepped side by side.
@@ -42,7 +42,7 @@ def score_by_sight(world: World | str | Path, agent: Policy, config: HorizonConf
 
     Args:
         world: A world, the name of a shipped one, or a folder.
-        agent: Whatever answers Stable-Baselines3's ``predict``.
+        agent: Any object with Stable-Baselines3's ``predict``.
         config: Settings.
 
     Returns:

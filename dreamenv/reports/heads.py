@@ -79,6 +79,6 @@ def inspect_heads(
 
 
 def base_rate(head: HeadInspection) -> float:
-    """Share of all steps that ended so: the precision of whoever guesses."""
+    """Share of all steps that ended so: the precision of a random guess."""
     counts = np.array([b.count for b in head.calibration])
     return head.report.count / int(counts.sum())

@@ -1,4 +1,4 @@
-"""Looking into a world: every diagnostic as JSON, and as one page to read."""
+"""Inspects a world: every measurement as JSON, and as one page to read."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def inspect(
     *,
     logs: str | Path | None = None,
 ) -> Inspection:
-    """Measures V, M, heads and agents of a world, and says for each figure what good looks like.
+    """Measures V, M, heads and agents of a world; the page describes a good value for each.
 
     Args:
         world: A world, the name of a shipped one, or a folder.
         store: Real episodes of its environment; V, M and heads are measured on those that are held out.
-        folder: Takes ``inspection.json`` with all numbers, and ``inspection.html``, a page that needs nothing else.
-        config: How closely to look.
-        logs: Folder in which ``training`` and ``agents`` left their logs; the world's own if None. The page says what
+        folder: Folder for ``inspection.json``, all numbers, and ``inspection.html``, a page that needs no other file.
+        config: Settings.
+        logs: Folder in which ``training`` and ``agents`` left their logs; the world's own if None. The page lists what
             is missing there.
 
     Returns:
@@ -81,7 +81,7 @@ def write_page(world: World, inspection: Inspection, pictures: Pictures) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: numbers that are not finite, as of a mean over no steps, become None."""
+    """Values for JSON: numbers that are not finite, as a mean over no steps, become None."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What trainings left behind: TensorBoard's scalars, settings, and the records of agents."""
+"""Reads the logs of trainings: TensorBoard's scalars, settings, and the records of agents."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AgentLog:
         unit: What its training counts: generations or dream steps.
         returns: Cumulative reward of dreams, by candidate or evaluation; none if the training left no record.
         sigma_squared: CMA-ES's squared step size by generation; None for other trainings.
-        same_world: Whether it was trained in this very world; None where nothing says so.
+        same_world: Whether it was trained in this very world; None if it is unknown.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""M on held-out episodes: its mixtures over time, and what it says step by step."""
+"""M on held-out episodes: its mixtures over time, and its predictions step by step."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dreamenv.world import Trace
 
 @dataclass(frozen=True)
 class Readings:
-    """What M says at every step of some episodes, one after the other; z is the posterior's mean.
+    """The predictions of M at every step of some episodes, one after the other; z is the posterior's mean.
 
     Attributes:
         mixture: Over the next z, of batch shape (N,).
-        probabilities: Of the ways a step can end, (N, K); column 0 is "goes on".
-        ending: Index of the way it did end, (N,) int64.
+        probabilities: Of the kinds of ending, (N, kinds + 1); column 0 is "goes on".
+        ending: Index of the kind of ending, (N,) int64.
         nll: Negative log-likelihood of the next z at every step, nats per latent dimension; an array (T,) per episode.
     """
 
@@ -96,7 +96,7 @@ def mixtures(trace: Trace) -> Mixture:
 
 @torch.inference_mode()
 def read_memory(traces: Sequence[Trace]) -> Readings:
-    """What M expected at every step of real episodes."""
+    """Reads the predictions of M at every step of real episodes."""
     return Readings(
         mixture=Mixture.cat([mixtures(trace) for trace in traces]),
         probabilities=torch.cat([trace.outlook.endings for trace in traces]),
@@ -115,7 +115,7 @@ def inspect_memory(
     """Measures M.
 
     Args:
-        readings: What it says on held-out episodes.
+        readings: Its predictions on held-out episodes.
         report: Errors on the same, see :func:`dreamenv.reports.model_report.report_memory`.
         shown: The episode whose mixtures are followed.
         dimension: The latent dimension of these mixtures.

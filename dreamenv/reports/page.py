@@ -32,7 +32,7 @@ figcaption { font-size: 0.875rem; margin-top: 0.5rem; } figcaption p { margin: 0
 
 
 @dataclass(frozen=True)
-class Plate:
+class PageFigure:
     """A figure with its caption.
 
     Attributes:
@@ -72,14 +72,14 @@ class Section:
         title: Its heading.
         intro: What it is about.
         rows: Numbers.
-        plates: Figures.
+        figures: Figures.
     """
 
     anchor: str
     title: str
     intro: str
     rows: tuple[Row, ...] = ()
-    plates: tuple[Plate, ...] = ()
+    figures: tuple[PageFigure, ...] = ()
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
@@ -112,7 +112,7 @@ def _section(section: Section) -> str:
             f'<section id="{escape(section.anchor)}">\n<h2>{escape(section.title)}</h2>',
             f"<p>{escape(section.intro)}</p>",
             _table(section.rows) if section.rows else "",
-            *map(_plate, section.plates),
+            *map(_figure, section.figures),
             "</section>",
         ]
     )
@@ -126,12 +126,12 @@ def _table(rows: Sequence[Row]) -> str:
     return f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _plate(plate: Plate) -> str:
-    if plate.image is None:
-        return f'<figure class="missing"><h3>{escape(plate.title)}</h3><p>{escape(plate.shows)}</p></figure>'
-    source = f"data:image/png;base64,{base64.b64encode(plate.image).decode()}"
+def _figure(figure: PageFigure) -> str:
+    if figure.image is None:
+        return f'<figure class="missing"><h3>{escape(figure.title)}</h3><p>{escape(figure.shows)}</p></figure>'
+    source = f"data:image/png;base64,{base64.b64encode(figure.image).decode()}"
     return (
-        f'<figure>\n<h3>{escape(plate.title)}</h3>\n<img alt="{escape(plate.title)}" src="{source}">\n<figcaption>'
-        f"<p>{escape(plate.shows)}</p>\n<p><strong>What good looks like:</strong> {escape(plate.good)}</p>"
+        f'<figure>\n<h3>{escape(figure.title)}</h3>\n<img alt="{escape(figure.title)}" src="{source}">\n<figcaption>'
+        f"<p>{escape(figure.shows)}</p>\n<p><strong>What good looks like:</strong> {escape(figure.good)}</p>"
         "</figcaption>\n</figure>"
     )

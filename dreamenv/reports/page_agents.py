@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dreamenv.reports.logs import AgentLog
-from dreamenv.reports.page import Plate, Row, Section
+from dreamenv.reports.page import PageFigure, Row, Section
 from dreamenv.reports.page_curves import draw_curves
 from dreamenv.reports.results import Inspection
 
 
 def agents_section(inspection: Inspection) -> Section:
-    """Tells how agents learned in the dream."""
+    """Makes the chapter on how agents learned in the dream."""
     logs = inspection.agents
-    intro = "Agents that were trained in this world's dream. What they are worth in reality, dreamenv compare tells."
+    intro = "Agents that were trained in this world's dream. dreamenv compare measures them in reality."
     if not logs:
-        nothing = Plate(
+        nothing = PageFigure(
             "Agents", "Missing: the world's folder has no agents. Train one: dreamenv evolve, dreamenv ppo."
         )
-        return Section("agents", "C: agents", intro, plates=(nothing,))
-    plates = tuple(plate for log in logs for plate in _plates(log))
-    return Section("agents", "C: agents", intro, agent_rows(inspection), plates)
+        return Section("agents", "C: agents", intro, figures=(nothing,))
+    figures = tuple(figure for log in logs for figure in _figures(log))
+    return Section("agents", "C: agents", intro, agent_rows(inspection), figures)
 
 
 def agent_rows(inspection: Inspection) -> tuple[Row, ...]:
@@ -41,9 +41,9 @@ def _rows(log: AgentLog) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _plates(log: AgentLog) -> tuple[Plate, ...]:
+def _figures(log: AgentLog) -> tuple[PageFigure, ...]:
     if not log.returns:
-        return (Plate(log.name, "Missing: the training of this agent left no record."),)
+        return (PageFigure(log.name, "Missing: the training of this agent left no record."),)
     warning = (
         "" if log.same_world is not False else " This agent was trained in another world, or in one since replaced."
     )
@@ -53,8 +53,8 @@ def _plates(log: AgentLog) -> tuple[Plate, ...]:
         if evolved
         else ""
     )
-    plates = [
-        Plate(
+    figures = [
+        PageFigure(
             f"{log.name}: cumulative reward",
             f"Return of dreams over {log.unit}, action penalties included: "
             f"{', '.join(curve.name for curve in log.returns)}.{warning}",
@@ -64,8 +64,8 @@ def _plates(log: AgentLog) -> tuple[Plate, ...]:
         )
     ]
     if log.sigma_squared is not None:
-        plates.append(
-            Plate(
+        figures.append(
+            PageFigure(
                 f"{log.name}: sigma squared",
                 f"The square of CMA-ES's step size over {log.unit}.{warning}",
                 "It moves slowly, and falls in the end as the search narrows down. A fast fall while returns are low "
@@ -74,4 +74,4 @@ def _plates(log: AgentLog) -> tuple[Plate, ...]:
                 draw_curves([log.sigma_squared], log.unit, "sigma squared", log=True),
             )
         )
-    return tuple(plates)
+    return tuple(figures)

@@ -1,4 +1,4 @@
-"""Figures of what a training logged, or what is said where it logged nothing."""
+"""Figures of the scalars that a training logged, or a note that they are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, new_figure, new_panel, png
 from dreamenv.reports.logs import Curve
-from dreamenv.reports.page import Plate
+from dreamenv.reports.page import PageFigure
 
 STEP = "gradient step"
 MEANINGS = {
@@ -27,16 +27,16 @@ MEANINGS = {
 }
 
 
-def losses_plate(title: str, curves: Sequence[Curve], good: str) -> Plate:
+def losses_figure(title: str, curves: Sequence[Curve], good: str) -> PageFigure:
     """Every loss over a training, one panel each."""
     found = sorted((curve for curve in curves if "/" not in curve.name), key=lambda curve: curve.name != "loss")
     if not found:
-        return Plate(title, "Missing: the world's folder has no event files of this training.")
+        return PageFigure(title, "Missing: the world's folder has no event files of this training.")
     meanings = "; ".join(f"{curve.name}: {MEANINGS[curve.name]}" for curve in found if curve.name in MEANINGS)
-    return Plate(title, f"What is minimised, and its parts. {meanings}.", good, _draw_panels(found, STEP))
+    return PageFigure(title, f"What is minimised, and its parts. {meanings}.", good, _draw_panels(found, STEP))
 
 
-def gradient_plates(curves: Sequence[Curve], terms: Sequence[str], good_norms: str) -> tuple[Plate, ...]:
+def gradient_figures(curves: Sequence[Curve], terms: Sequence[str], good_norms: str) -> tuple[PageFigure, ...]:
     """Norms of the gradients of two loss terms over a training, and the cosine between them."""
     norms = pick(curves, [f"gradient/{term}" for term in terms])
     cosine = pick(curves, ["gradient/cosine"])
@@ -48,7 +48,7 @@ def gradient_plates(curves: Sequence[Curve], terms: Sequence[str], good_norms: s
             f"Missing: this training logged none of the scalars {names}. A newer one does, where its loss has both "
             "terms."
         )
-        return (Plate(f"Gradients of {pair}", missing),)
+        return (PageFigure(f"Gradients of {pair}", missing),)
     shows = (
         f"Norm of the gradient of each term ({pair}), weighted as it enters the loss, over the training.",
         "Cosine of the angle between the two gradients: 1 is the same direction, -1 the opposite one.",
@@ -60,7 +60,7 @@ def gradient_plates(curves: Sequence[Curve], terms: Sequence[str], good_norms: s
     )
     labels = ("norm of the gradient", "cosine")
     return tuple(
-        Plate(title, text, best, draw_curves(found, STEP, label, log=found is norms))
+        PageFigure(title, text, best, draw_curves(found, STEP, label, log=found is norms))
         for title, text, best, found, label in zip(titles, shows, good, (norms, cosine), labels, strict=True)
         if found
     )
@@ -87,7 +87,7 @@ def _draw_panels(curves: Sequence[Curve], unit: str) -> bytes:
 
 
 def draw_curves(curves: Sequence[Curve], unit: str, label: str, *, log: bool = False) -> bytes:
-    """Curves in one panel; with ``log`` on a logarithmic scale where they span more than one can see else."""
+    """Curves in one panel; with ``log`` on a logarithmic scale if they span too much for a linear one."""
     figure, axes = new_panel(3.2)
     for curve, colour in zip(curves, PAGE.palette(len(curves)), strict=True):
         marker = "o" if len(curve.steps) < 30 else ""

@@ -9,7 +9,7 @@ import numpy as np
 from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, REFERENCE, new_figure, new_panel, png
 from dreamenv.models.heads import EndingRule
 from dreamenv.reports.heads import HeadInspection, base_rate
-from dreamenv.reports.page import Plate, Row, Section
+from dreamenv.reports.page import PageFigure, Row, Section
 from dreamenv.reports.results import Inspection
 
 RULES: Mapping[EndingRule, str] = {
@@ -19,16 +19,17 @@ RULES: Mapping[EndingRule, str] = {
 
 
 def heads_section(inspection: Inspection) -> Section:
-    """Tells how well endings are predicted."""
+    """Makes the chapter on the prediction of endings."""
     heads = inspection.heads
     intro = (
         f"What M says of the endings of {inspection.memory.report.steps} held-out steps, one real step ahead. A kind "
         "is named by what its last step pays beside an ordinary one: worse, the same, or better."
     )
     if not heads:
-        nothing = Plate("Endings", "Missing: no training episode ended by itself, so that there is nothing to predict.")
-        return Section("heads", "Heads", intro, plates=(nothing,))
-    return Section("heads", "Heads", intro, head_rows(inspection), _plates(inspection))
+        missing = "Missing: no training episode ended by itself, so that there is nothing to predict."
+        nothing = PageFigure("Endings", missing)
+        return Section("heads", "Heads", intro, figures=(nothing,))
+    return Section("heads", "Heads", intro, head_rows(inspection), _figures(inspection))
 
 
 def head_rows(inspection: Inspection) -> tuple[Row, ...]:
@@ -54,15 +55,15 @@ def _rows(head: HeadInspection) -> tuple[Row, ...]:
         Row(
             f"{kind}: average precision",
             _number(head.average_precision, 3),
-            f"near 1; who guesses has {base_rate(head):.4f}",
+            f"near 1; chance level is {base_rate(head):.4f}",
         ),
-        Row(f"{kind}: area under ROC", _number(report.auc, 4), "near 1; who guesses has 0.5"),
+        Row(f"{kind}: area under ROC", _number(report.auc, 4), "near 1; chance level is 0.5"),
     )
 
 
-def _plates(inspection: Inspection) -> tuple[Plate, ...]:
+def _figures(inspection: Inspection) -> tuple[PageFigure, ...]:
     return (
-        Plate(
+        PageFigure(
             "Calibration",
             "Steps with about the same predicted probability, and the share of them that ended so, with 95% intervals "
             "(Wilson 1927); left on a plain scale, right on a logarithmic one, where the many steps with small "
@@ -72,7 +73,7 @@ def _plates(inspection: Inspection) -> tuple[Plate, ...]:
             "not there, which agents exploit.",
             _draw_calibration(inspection.heads),
         ),
-        Plate(
+        PageFigure(
             "Precision and recall",
             "For every threshold, how many of the endings are found and how many of the calls are right. The cross "
             "stands where the probability is one half.",

@@ -9,15 +9,15 @@ import numpy as np
 from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, REFERENCE, new_figure, new_panel, page_frames, png
 from dreamenv.reports.memory import MemoryInspection, MixtureTrace
 from dreamenv.reports.model_report import SUMMED_STEPS
-from dreamenv.reports.page import Plate, Row, Section
-from dreamenv.reports.page_curves import gradient_plates, losses_plate
+from dreamenv.reports.page import PageFigure, Row, Section
+from dreamenv.reports.page_curves import gradient_figures, losses_figure
 from dreamenv.reports.results import Inspection
 from dreamenv.reports.strips import FilmStrip
 from dreamenv.reports.vision import VisionInspection
 
 
 def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Section:
-    """Tells what M predicts, how its mixtures behave, and how it was trained."""
+    """Makes the chapter on the predictions of M, its mixtures and its training."""
     report = inspection.memory.report
     return Section(
         anchor="memory",
@@ -25,17 +25,17 @@ def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Secti
         intro=f"The recurrent model of the next z, on {report.steps} steps of {inspection.episodes} episodes that it "
         "was not trained on.",
         rows=memory_rows(inspection),
-        plates=(
+        figures=(
             *(map(_strip, strips) if strips else (_no_strip(inspection),)),
             _open_loop(inspection),
-            *_mixture_plates(inspection),
-            losses_plate(
+            *_mixture_figures(inspection),
+            losses_figure(
                 "M's losses over training",
                 inspection.memory_training,
                 "All fall and level off; the likelihood's noise stays small beside its fall. A repulsion that stays "
                 "at its bound keeps components apart that would rather be one.",
             ),
-            *gradient_plates(
+            *gradient_figures(
                 inspection.memory_training,
                 ("mixture", "repulsion"),
                 "The mixture's likelihood leads by far; repulsion is felt, mostly in the beginning, and does not lead.",
@@ -105,7 +105,7 @@ def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
     )
 
 
-def _strip(strip: FilmStrip) -> Plate:
+def _strip(strip: FilmStrip) -> PageFigure:
     ended = strip.kind != "continues"
     title = (
         f"Film strip: an episode that ended {strip.kind}" if ended else "Film strip: an episode that ran out of time"
@@ -116,7 +116,7 @@ def _strip(strip: FilmStrip) -> Plate:
         steps, kind = strip.dream_end
         dream = f"The dream ended after {steps} steps ({kind}); what stands further right it would not have shown."
     there = " The last column ends the episode, and the dream should end about there too." if ended else ""
-    return Plate(
+    return PageFigure(
         title,
         f"The episode with seed {strip.seed}, replayed up to step {strip.start}; from there M dreams on at "
         "temperature 1, with the actions that were really taken and no more frames. Above the real frames, below the "
@@ -127,15 +127,16 @@ def _strip(strip: FilmStrip) -> Plate:
     )
 
 
-def _no_strip(inspection: Inspection) -> Plate:
-    return Plate("Film strips", f"Missing: no held-out episode is longer than {min(inspection.config.horizons)} steps.")
+def _no_strip(inspection: Inspection) -> PageFigure:
+    shortest = min(inspection.config.horizons)
+    return PageFigure("Film strips", f"Missing: no held-out episode is longer than {shortest} steps.")
 
 
-def _open_loop(inspection: Inspection) -> Plate:
+def _open_loop(inspection: Inspection) -> PageFigure:
     title = "Open-loop error by horizon"
     if not inspection.memory.open_loop:
-        return Plate(title, f"Missing: no held-out episode goes on for {min(inspection.config.horizons)} steps.")
-    return Plate(
+        return PageFigure(title, f"Missing: no held-out episode goes on for {min(inspection.config.horizons)} steps.")
+    return PageFigure(
         title,
         "Root mean square distance, per dimension, of the dreamed z from V's posterior mean of the real frame, for "
         f"dreams that branch off at every step of {min(inspection.config.open_loop_episodes, inspection.episodes)} "
@@ -146,10 +147,10 @@ def _open_loop(inspection: Inspection) -> Plate:
     )
 
 
-def _mixture_plates(inspection: Inspection) -> tuple[Plate, ...]:
+def _mixture_figures(inspection: Inspection) -> tuple[PageFigure, ...]:
     memory = inspection.memory
     return (
-        Plate(
+        PageFigure(
             "The mixture over time",
             f"Along one held-out episode, for the latent dimension with the most KL ({memory.trace.dimension}): "
             "weights of the components, their means (a dot's size is its weight) with the z that came, their standard "
@@ -159,7 +160,7 @@ def _mixture_plates(inspection: Inspection) -> tuple[Plate, ...]:
             "Colours with the same means and sigmas all along are copies.",
             _draw_mixture(memory.trace),
         ),
-        Plate(
+        PageFigure(
             "How evenly components are used",
             "Mean weight of the likeliest component of each step, of the next one, and so on.",
             "The first leads and the others follow. A first one at 1 means that the mixture is one Gaussian; equal "

@@ -5,30 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from dreamenv.foundation.figures import PAGE, REFERENCE, new_panel, page_frames, png
-from dreamenv.reports.page import Plate, Row, Section
-from dreamenv.reports.page_curves import gradient_plates, losses_plate
+from dreamenv.reports.page import PageFigure, Row, Section
+from dreamenv.reports.page_curves import gradient_figures, losses_figure
 from dreamenv.reports.results import Inspection
 from dreamenv.reports.vision import Reconstructions, VisionInspection
 
 
 def vision_section(inspection: Inspection, frames: Reconstructions) -> Section:
-    """Tells what V's latent space holds, what V draws, and how it was trained."""
+    """Makes the chapter on V's latent space, reconstructions and training."""
     report = inspection.vision.report
     return Section(
         anchor="vision",
         title="V: vision",
         intro=f"The autoencoder between frames and z, on {report.frames} frames that it was not trained on.",
         rows=vision_rows(inspection),
-        plates=(
+        figures=(
             _reconstructions(frames),
-            *_latent_plates(inspection),
-            losses_plate(
+            *_latent_figures(inspection),
+            losses_figure(
                 "V's loss over training",
                 inspection.vision_training,
                 "All errors fall and level off. KL rises from 0 as details are learned, peaks while its weight warms "
                 "up, and settles well above 0.",
             ),
-            *gradient_plates(
+            *gradient_figures(
                 inspection.vision_training,
                 ("reconstruction", "kl"),
                 "Reconstruction leads and KL is felt, some ten times smaller or a little less. A KL that leads from "
@@ -70,8 +70,8 @@ def vision_rows(inspection: Inspection) -> tuple[Row, ...]:
     )
 
 
-def _reconstructions(frames: Reconstructions) -> Plate:
-    return Plate(
+def _reconstructions(frames: Reconstructions) -> PageFigure:
+    return PageFigure(
         "Reconstructions",
         "Held-out frames and what V makes of them, without help from the encoder's features. From left to right the "
         "squared error grows from the smallest to the largest of all; it stands above.",
@@ -82,10 +82,10 @@ def _reconstructions(frames: Reconstructions) -> Plate:
     )
 
 
-def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
+def _latent_figures(inspection: Inspection) -> tuple[PageFigure, ...]:
     vision = inspection.vision
     return (
-        Plate(
+        PageFigure(
             "KL by latent dimension",
             "How much each dimension of z tells about the frame beyond the prior, in nats. A dimension counts as "
             "active if its posterior mean varies by more than 0.01 over the frames (Burda et al. 2015).",
@@ -93,7 +93,7 @@ def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
             "collapsed V, a single giant one a V that learned little but brightness.",
             _draw_kl(vision),
         ),
-        Plate(
+        PageFigure(
             "Spectrum of the latent means",
             "Singular values of the posterior means around their mean, scaled to the sum 1, and the effective rank: "
             "the exponential of their entropy (Roy and Vetterli 2007).",
@@ -101,7 +101,7 @@ def _latent_plates(inspection: Inspection) -> tuple[Plate, ...]:
             "A steep start means that few directions hold all there is.",
             _draw_spectrum(vision),
         ),
-        Plate(
+        PageFigure(
             "Dependence between latent dimensions",
             "Normalised HSIC (Gretton et al. 2005) of every pair of dimensions, on the posterior means of "
             f"{min(inspection.config.hsic_frames, vision.report.frames)} frames, with a Gaussian kernel and the "

@@ -66,7 +66,7 @@ def dependence(samples: Floats) -> Floats:
 
 
 def chance_dependence(samples: Floats, seed: int, quantile: float = 0.95) -> float:
-    """What :func:`dependence` finds between dimensions that know nothing of each other, as these do once shuffled.
+    """The value that :func:`dependence` gives for independent dimensions: these, each shuffled on its own.
 
     Args:
         samples: (N, Z); every dimension is permuted on its own.

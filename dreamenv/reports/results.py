@@ -26,14 +26,14 @@ from dreamenv.reports.horizon import open_loop
 from dreamenv.reports.logs import AgentLog, Curve, read_agents, read_curves, read_settings
 from dreamenv.reports.memory import MemoryInspection, Readings, inspect_memory, read_memory
 from dreamenv.reports.samples import SampleSizes, sample_sizes
-from dreamenv.reports.strips import FilmStrip, film_strip, telling_episodes
+from dreamenv.reports.strips import FilmStrip, film_strip, representative_episodes
 from dreamenv.reports.vision import Reconstructions, VisionInspection, inspect_vision
 from dreamenv.world import Trace, World
 
 
 @dataclass(frozen=True)
 class InspectConfig(Settings):
-    """How closely a world is looked at.
+    """Settings of an inspection.
 
     Attributes:
         held_out: Held-out episodes, at most; evenly spaced.
@@ -59,7 +59,7 @@ class Inspection:
     Attributes:
         env_id: Gymnasium id of the real environment.
         world: Identity of the world, see :func:`dreamenv.bundle.world_id`.
-        config: How closely it was looked at.
+        config: Settings of the inspection.
         episodes: Held-out episodes looked at.
         vision: V.
         memory: M.
@@ -85,7 +85,7 @@ class Inspection:
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """What can only be looked at."""
+    """Frames for the page."""
 
     reconstructions: Reconstructions
     strips: tuple[FilmStrip, ...]
@@ -97,7 +97,7 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
     Args:
         world: The world, on the processor.
         store: Real episodes.
-        config: How closely to look.
+        config: Settings.
         logs: Folder with ``training`` and ``agents``; either may be missing.
 
     Returns:
@@ -122,10 +122,10 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
         )
         bar.update()
         readings = read_memory(traces)
-        telling = telling_episodes(traces, config.horizons, 1 + len(world.config.endings))
-        memory = _inspect_memory(world, measured, readings, telling, int(np.argmax(vision.kl)), config)
+        shown = representative_episodes(traces, config.horizons, 1 + len(world.config.endings))
+        memory = _inspect_memory(world, measured, readings, shown, int(np.argmax(vision.kl)), config)
         bar.update()
-        strips = _film_strips(world, [(episodes[i], traces[i]) for i in telling], config)
+        strips = _film_strips(world, [(episodes[i], traces[i]) for i in shown], config)
         bar.update()
     see, remember = logs / "training" / "vision", logs / "training" / "memory"
     kinds, settings = kinds_of(training, world.config), (read_settings(see), read_settings(remember))
@@ -154,7 +154,7 @@ def _inspect_memory(
     world: World,
     measured: Measurement,
     readings: Readings,
-    telling: Sequence[int],
+    shown: Sequence[int],
     dimension: int,
     config: InspectConfig,
 ) -> MemoryInspection:
@@ -166,7 +166,7 @@ def _inspect_memory(
     return inspect_memory(
         readings,
         measured.report.memory,
-        shown=traces[telling[-1] if telling else 0],
+        shown=traces[shown[-1] if shown else 0],
         dimension=dimension,
         open_loop=open_loop(world, branching, following) if horizons else (),
     )

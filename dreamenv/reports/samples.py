@@ -41,7 +41,7 @@ class SampleSizes:
     """Effective sample sizes of training batches: what a gradient is an average over.
 
     Attributes:
-        assumed: Whether the settings are the defaults, as no checkpoint tells those of the training.
+        assumed: Whether the settings are the defaults, because no checkpoint has those of the training.
         frames: Frames in a batch of V, drawn independently with equal probability.
         frames_effective: What they are worth by Kish's formula, as frames with rare colours weigh more in the loss.
         windows: Windows that M's batches are drawn from.
@@ -113,7 +113,7 @@ def cut_windows(lengths: NDArray[np.int64], kinds: NDArray[np.int64], window: in
 
 
 def _ending_sample_size(windows: Windows, weights: NDArray[np.floating], steps: float) -> float:
-    """What ``steps`` expected steps are worth to the ending head, by the (K,) weights of kinds in its loss."""
+    """What ``steps`` expected steps are worth to the ending head, by the (kinds + 1,) weights of kinds in its loss."""
     drawn, ends = windows.draw * (steps / (windows.draw @ windows.length)), windows.kind > 0
     going = windows.length - ends
     balanced = going_on_weights(torch.from_numpy(windows.draw), torch.from_numpy(going)).numpy()
@@ -122,7 +122,7 @@ def _ending_sample_size(windows: Windows, weights: NDArray[np.floating], steps: 
 
 
 def kind_counts(lengths: NDArray[np.int64], kinds: NDArray[np.int64]) -> torch.Tensor:
-    """How many steps of episodes of (E,) lengths end in each kind of ending, (K,); column 0 goes on."""
+    """How many steps of episodes of (E,) lengths end in each kind of ending, (kinds + 1,); column 0 goes on."""
     steps = np.bincount(kinds)
     steps[0] = lengths.sum() - steps[1:].sum()
     return torch.from_numpy(steps)

@@ -1,4 +1,4 @@
-"""Film strips: what really came, and what was dreamed from the same moment with the same actions."""
+"""Film strips: real frames, and frames dreamed from the same moment with the same actions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FilmStrip:
     dream_end: tuple[int, str] | None
 
 
-def telling_episodes(episodes: Sequence[Trace], horizons: Sequence[int], kinds: int) -> list[int]:
+def representative_episodes(episodes: Sequence[Trace], horizons: Sequence[int], kinds: int) -> list[int]:
     """Chooses one episode per kind of ending: of those with room for most horizons, the one of median length.
 
     Args:

@@ -37,15 +37,15 @@ def report(world: World, store: EpisodeStore, folder: str | Path) -> WorldReport
     seen, episodes = store.split()
     result = measure_held_out(world, seen, episodes).report
     write_json(folder / "report.json", dataclasses.asdict(result))
-    frames = telling_frames(episodes)
+    frames = frames_by_colour(episodes)
     with torch.inference_mode():
         state = world.start(torch.from_numpy(frames))
         plot_frames({"real": frames, "by V": world.decode(state)}, folder / "reconstructions.png")
     return result
 
 
-def telling_frames(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
-    """Frames with more and more pixels of the rarest dominating colour; evenly spaced ones where there is none."""
+def frames_by_colour(episodes: list[Episode], count: int = 10) -> NDArray[np.uint8]:
+    """Frames in the order of their pixels of the rarest dominating colour; evenly spaced ones without any."""
     frames = evenly_spaced_frames(episodes, MAX_FRAMES)
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255.0
     amounts = [(dominance(pixels, channel) > SATURATION).sum((1, 2)) for channel in range(len(COLOURS))]

@@ -1,4 +1,4 @@
-"""V on held-out frames: what its latent space holds, and what it draws."""
+"""The latent space of V and its reconstructions, on held-out frames."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class VisionInspection:
         singular_values: Of the means, largest first, scaled to the sum 1; (Z,).
         kl: KL of every latent dimension in nats, (Z,).
         variance: Of the mean of every latent dimension, (Z,).
-        posterior_variance: Mean variance of the posterior of every latent dimension, (Z,); 1 where it knows nothing.
+        posterior_variance: Mean variance of the posterior of every latent dimension, (Z,); 1 for the prior's.
         dependence: Normalised HSIC between the means of all pairs of latent dimensions, (Z, Z).
         dependence_active: Mean over the pairs of active dimensions.
-        dependence_chance: 95% quantile over pairs that know nothing of each other, see
+        dependence_chance: 95% quantile over independent pairs, see
             :func:`dreamenv.reports.quantities.chance_dependence`.
     """
 
@@ -58,12 +58,12 @@ class VisionInspection:
 
     @property
     def error_of_noise(self) -> float:
-        """Root mean square distance, per dimension, of a drawn z from its posterior's mean: a perfect dream's error."""
+        """Error of a perfect dream: root mean square distance, per dimension, of a drawn z from the posterior mean."""
         return float(np.sqrt(np.mean(self.posterior_variance)))
 
     @property
     def error_of_strangers(self) -> float:
-        """The same distance of a drawn z from the posterior's mean of another frame: a dream gone astray."""
+        """Error of an unrelated dream: the same distance from the posterior's mean of another frame."""
         return float(np.sqrt(np.mean(self.posterior_variance) + 2.0 * np.mean(self.variance)))
 
 
@@ -93,7 +93,7 @@ def inspect_vision(
         readings: Frames with what V makes of them.
         report: The errors on the same frames.
         samples: Number of frames that HSIC is estimated from; its cost grows with the square.
-        seed: Of the permutations that tell HSIC from chance.
+        seed: Seed of the permutations that give the chance level of HSIC.
 
     Returns:
         The numbers, and some frames.

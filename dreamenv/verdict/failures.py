@@ -1,4 +1,4 @@
-"""What the dream promises from the middle of episodes that really failed."""
+"""Dreams that branch off in the middle of real failures, and how many of them succeed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Failure:
     Attributes:
         seed: Of the real episode.
         length: Its steps.
-        terminated: Whether the environment ended it; the time limit did otherwise.
+        terminated: Whether the environment ended it, and not the time limit.
         branch: Step at which the dreams branch off.
         promised: Share of these dreams that are successes.
     """
@@ -38,18 +38,18 @@ class Failure:
 def failures(
     world: World, agent: Policy, outcomes: Sequence[Outcome], *, temperature: float, dreams: int = 16, seed: int = 0
 ) -> tuple[Failure, ...]:
-    """Dreams on from real failures: a dream that promises success there does not know what went wrong.
+    """Dreams on from real failures; many successes mean that the dream misses the cause of the failures.
 
     Args:
         world: Replays the recorded frames and dreams on.
-        agent: Goes on greedily.
+        agent: Acts greedily.
         outcomes: Real episodes with their frames, (T + 1, H, W, 3) uint8, as trajectories.
-        temperature: Of the dreams.
-        dreams: Per failure.
+        temperature: Temperature of the dreams.
+        dreams: Dreams per failure.
         seed: First seed of the dreams.
 
     Returns:
-        The episodes that were no success, in the order of their seeds; none where success is not defined.
+        The episodes without success, in the order of their seeds; none if the world defines no success.
     """
     failed = sorted((o for o in outcomes if not is_success(o, world.config)), key=lambda outcome: outcome.seed)
     if not failed or world.config.success_reward is None:

@@ -16,17 +16,17 @@ from dreamenv.verdict.signals import Strip
 
 Light = Literal["green", "cannot tell", "amber", "red"]
 LIGHTS: tuple[Light, ...] = get_args(Light)  # from good to bad
-FEW_EPISODES = 50  # fewer recorded ones say nothing for a dream
+FEW_EPISODES = 50  # fewer recorded ones cannot confirm a dream
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From which value on a sign warns.
+    """The values from which on a sign warns.
 
     Attributes:
         amber: Look closer.
         red: Do not believe the dream.
-        says: What a warning means, in plain words.
+        says: What a warning means.
     """
 
     amber: float
@@ -43,12 +43,12 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Sign:
-    """One sign, and how bad it is.
+    """The value of one sign, and its limits.
 
     Attributes:
         name: Key of its limits.
         value: What was measured.
-        limits: From where on it warns.
+        limits: The values from which on it warns.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Sign:
 
     @property
     def doubt(self) -> float:
-        """0 where the sign begins to warn, 1 where it says no; nan if the sign is."""
+        """0 at the amber limit, 1 at the red limit; nan if the value is nan."""
         return (self.value - self.limits.amber) / (self.limits.red - self.limits.amber)
 
     @property
@@ -73,19 +73,19 @@ class Sign:
 
 @dataclass(frozen=True)
 class Trust:
-    """What can be said for and against an agent's dream.
+    """The verdict on an agent's dream.
 
     Attributes:
         dream: The greedy agent in the dream.
-        signs: Read without any new real episode.
-        strip: Where the dream went farthest from the records.
-        believed: What the records leave of the dream's mean return, see :func:`believed`.
+        signs: The signs, which need no new real episode.
+        strip: The part of the dream that is farthest from the records.
+        believed: The part of the dream's mean return that the records confirm, see :func:`believed`.
         successes: Recorded episodes that ended well, among those that M learned from; None if the world has no such
-            ending. Below :data:`~dreamenv.verdict.signals.FEW_SUCCESSES` the records confirm hardly any dream.
-        missing: What the records lack to speak for a dream against which no sign speaks; see :func:`evidence`.
+            ending. Below :data:`~dreamenv.verdict.signals.FEW_SUCCESSES` the records confirm no dream.
+        missing: Reasons why the records cannot confirm the dream even if no sign warns; see :func:`evidence`.
         gaps: Dream minus reality; empty where no real episodes were played.
         failures: What the dream promises from the middle of real episodes without success; empty likewise.
-        best_temperature: Whose dream predicts the real return best; None likewise.
+        best_temperature: Temperature of the dream that predicts the real return best; None likewise.
     """
 
     dream: Score
@@ -123,10 +123,10 @@ def light(doubt: float) -> Light:
 
 
 def evidence(dreamed: float, recorded: Sequence[float]) -> tuple[str, ...]:
-    """What is missing before records can speak for a dream.
+    """Reasons why the records cannot confirm a dream.
 
     Args:
-        dreamed: Its mean return.
+        dreamed: The dream's mean return.
         recorded: Returns of the episodes that M learned from.
 
     Returns:
@@ -141,7 +141,7 @@ def evidence(dreamed: float, recorded: Sequence[float]) -> tuple[str, ...]:
 
 
 def believed(promise: float, missing: float, worst: float) -> float:
-    """What remains of a dreamed mean return.
+    """The part of a dreamed mean return that the records confirm.
 
     Args:
         promise: The dreamed mean return.

@@ -1,4 +1,4 @@
-"""What recorded episodes say an agent's return would be, without letting it act in reality."""
+"""Estimates an agent's real return from recorded episodes, without real steps."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Experience:
     Attributes:
         features: [z, h] before every step, (N, F) float32.
         next_features: After it, (N, F).
-        action: What was done, (N,) int64 or (N, A) float32.
+        action: The actions taken, (N,) int64 or (N, A) float32.
         reward: (N,) float32.
-        last: After which nothing is paid any more: the episode ended, or its time was up, (N,) bool.
-        elapsed: Share of the time limit that was over before the step, (N,) float32.
+        last: Whether the step is the last of its episode, by an ending or the time limit, (N,) bool.
+        elapsed: Share of the time limit used before the step, (N,) float32.
         starts: Rows at which an episode begins, (E,) int64.
-        means: [z, h] with z at the posterior's mean, of all T + 1 states of each episode, (N + E, F): what values are
-            regressed on, as noise in the regressors draws them to 0; the features if None.
+        means: [z, h] with z at the posterior's mean, of all T + 1 states of each episode, (N + E, F): the
+            regressors of values, because noise in regressors biases the weights to 0; the features if None.
     """
 
     features: Tensor
@@ -46,12 +46,12 @@ class Experience:
 
 @torch.inference_mode()
 def experience(world: World, episodes: Sequence[Recording], seed: int = 0) -> Experience:
-    """What an agent of the world would have seen of recorded episodes.
+    """Recorded episodes as features, as an agent of the world would have seen them.
 
     Args:
         world: Follows the episodes.
         episodes: The episodes.
-        seed: Of the draws of z from the posterior of every frame; an agent of the dream meets drawn z in reality, too.
+        seed: Seed of the draws of z from every frame's posterior; agents see drawn z in reality, too.
     """
     features = [world.features(trace.states) for trace in world.follow(episodes, seed)]
     means = [world.features(trace.states) for trace in world.follow(episodes, seed=None)]
@@ -74,17 +74,17 @@ def off_policy_return(world: World, agent: Policy, data: Experience, *, gamma: f
     """Discounted return of the greedy agent from the recorded starts, by least squares on recorded transitions.
 
     LSTD-Q (Lagoudakis and Parr 2003, Least-Squares Policy Iteration): Q is linear in the products of the action
-    (one-hot, or 1 and the scaled components) and the standardised [z, h, elapsed, 1]. The dream has no part in it but
-    that h is M's. The agent acts on z as drawn, as in reality. As every such estimate, it knows nothing of places that
-    the records do not show.
+    (one-hot, or 1 and the scaled components) and the standardised [z, h, elapsed, 1]. The dream
+    enters through h only. The agent acts on drawn z, as in reality. Like every such estimate, it is unreliable for
+    states that the records lack.
 
     Args:
-        world: Knows the action space.
-        agent: Whose actions are valued; if it holds them, then as though it decided anew at every step.
+        world: Gives the action space.
+        agent: The agent; one that holds actions is valued as if it decided at every step.
         data: Recorded transitions, of any other policies.
         gamma: Discount.
-        ridge: Regularisation, in transitions. It draws the estimate to 0, the more so the fewer transitions there are:
-            to the side of doubt where rewards are positive.
+        ridge: Regularisation, in transitions. It shrinks the estimate to 0, more so with fewer transitions:
+            a cautious bias where rewards are positive.
 
     Returns:
         Mean value of the starts.

@@ -46,7 +46,7 @@ def trust_table(trust: Trust) -> str:
 
 
 def trust_facts(trust: Trust) -> dict[str, Any]:
-    """Everything but the pictures, as JSON has it; a sign that is not a number has no value."""
+    """Everything but the pictures, as JSON values; a sign that is not a number becomes None."""
     lists = {
         name: [dataclasses.asdict(part) for part in getattr(trust, name)] for name in ("signs", "gaps", "failures")
     }
@@ -71,7 +71,7 @@ def _verdict(trust: Trust) -> str:
     if trust.light == "cannot tell":
         return f"CANNOT TELL whether the dreamed return of {promise} can be believed: {'; '.join(trust.reasons)}."
     few = trust.successes is not None and trust.successes < FEW_SUCCESSES
-    count = f" Only {trust.successes} recorded episodes ended well: so few confirm hardly any dream, true or not."
+    count = f" Only {trust.successes} recorded episodes ended well: too few to confirm any dream."
     return (
         f"{trust.light.upper()}: {'; '.join(trust.reasons)}. "
         f"Of the dreamed return of {promise} the records leave {believed}.{count if few else ''}"

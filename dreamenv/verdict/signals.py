@@ -1,4 +1,4 @@
-"""Signs that an agent lives on the errors of its dream, read from the dream and recorded episodes alone."""
+"""Signs that an agent exploits the errors of its dream, computed from dreamed and recorded episodes alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dreamenv.verdict.offpolicy import Experience, experience, off_policy_return
 from dreamenv.world import World
 
 NEIGHBOURS, REFERENCES, QUERIES = 5, 15_000, 2_000
-FEW_SUCCESSES = 15  # fewer recorded ones confirm hardly any dream, and say nothing of how quick a success can be
+FEW_SUCCESSES = 15  # with fewer recorded ones, no dream is confirmed, and the quickest success is unknown
 
 
 @dataclass(frozen=True)
 class Records:
-    """Recorded real episodes as the world sees them.
+    """Recorded real episodes, followed by the world.
 
     Attributes:
         seen: Every step of the episodes that M learned from.
@@ -89,11 +89,11 @@ def haste(world: World, records: Records, outcomes: Sequence[Outcome]) -> float:
 def shortfall(
     world: World, agent: Policy, records: Records, outcomes: Sequence[Outcome], *, gamma: float, ridge: float
 ) -> float:
-    """Share of the dream's discounted return that recorded episodes do not confirm; negative where they say more.
+    """Share of the dream's discounted return that recorded episodes do not confirm; negative where they exceed it.
 
-    Returns count from the smallest recorded one where that is negative. The estimate counts from there as well, as
-    its regularisation draws it to 0: to the side of doubt, which 0 is not where returns are negative. The share is of
-    at least a tenth of the largest recorded return, as shares of a near-zero promise are meaningless.
+    If recorded returns are negative, both returns are measured from the smallest of them. Regularisation then shrinks
+    the estimate to that return; 0 would be optimistic. The denominator is at least a tenth of the largest recorded
+    return, because shares of a near-zero promise are meaningless.
     """
     promise = float(np.mean([discounted(outcome, gamma) for outcome in outcomes]))
     recorded = [_discount(part, gamma) for part in _rewards_by_episode(records)]
@@ -122,7 +122,7 @@ def _rewards_by_episode(records: Records) -> list[NDArray]:
 
 
 def _scale(promise: float, recorded: Sequence[float]) -> float:
-    """What shares of a promise are shares of: its distance from 0, or from the smallest recorded return if negative."""
+    """Denominator of shares of a promise: its distance from 0, or from the smallest recorded return if negative."""
     floor = min(0.0, min(recorded))
     return max(abs(promise - floor), 0.1 * float(np.abs(np.subtract(recorded, floor)).max()), 1e-6)
 
@@ -144,7 +144,7 @@ def _sample(rows: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Strip:
-    """Where a dream went farthest from the records.
+    """The part of a dream that is farthest from the records.
 
     Attributes:
         dreamed: Consecutive dreamed frames, (N, H, W, 3) uint8.
@@ -163,17 +163,17 @@ class Strip:
 def strangest_moments(
     world: World, records: Records, seen: Sequence[Episode], outcomes: Sequence[Outcome], frames: int = 12
 ) -> Strip:
-    """Draws the dreamed episode that is farthest from the records, around its strangest moment.
+    """Decodes the dreamed episode that is farthest from the records, around its most novel state.
 
     Args:
-        world: Decodes.
-        records: Of ``seen`` and of held-out episodes.
+        world: Decodes states.
+        records: The records of ``seen`` and of held-out episodes.
         seen: The recorded episodes that M learned from.
         outcomes: Dreamed episodes, recorded.
-        frames: How many, at most.
+        frames: Number of frames, at most.
 
     Returns:
-        The frames, and those that the records have instead.
+        The frames, and the most similar recorded ones.
     """
     size = world.model.latent_size
     states = [torch.from_numpy(o.trajectory.observations) for o in outcomes if o.trajectory is not None]

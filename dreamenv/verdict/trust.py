@@ -1,4 +1,4 @@
-"""Whether an agent's dream can be believed: signs read from dream and records, and the gap to reality."""
+"""Examines an agent's dream: signs from dream and records, and the gap to reality."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from dreamenv.world import World, seen_by
 
 @dataclass(frozen=True)
 class TrustConfig(Settings):
-    """How a dream is examined.
+    """Settings of an examination.
 
     Attributes:
-        temperature: Of the dream; the world's default if None.
+        temperature: Temperature of the dream; the world's default if None.
         dreams: Dreamed episodes.
         seed: First seed of the dreamed episodes.
-        gamma: Discount of the promise that recorded episodes are asked to confirm; if None, one that looks as far ahead
-            as an episode can last: 0.99 for 150 steps.
+        gamma: Discount of the return that is compared with the records; if None, its horizon is the time limit: 0.99
+            for 150 steps.
         ridge: Regularisation of that estimate, in transitions.
         real_episodes: Real episodes to play for the gap between dream and reality; 0 for none.
         real_seed: Their first seed.
-        temperatures: Of the dreams among which the one nearest to reality is looked for.
+        temperatures: Temperatures among which the one nearest to reality is searched.
         num_envs: Real environments stepped side by side.
     """
 
@@ -65,19 +65,19 @@ class TrustConfig(Settings):
     num_envs: Count = 8
 
     def discount(self, max_episode_steps: int) -> float:
-        """``gamma``, or one that looks as far ahead as an episode can last: 0.99 for 150 steps.
+        """``gamma``, or a discount whose horizon is the time limit: 0.99 for 150 steps.
 
-        A shorter sight sees nothing of a dream whose lie is that an agent survives.
+        A shorter horizon misses dreams whose error is that the agent survives.
         """
         return 1.0 - 1.5 / max(max_episode_steps, 2) if self.gamma is None else self.gamma
 
 
 def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config: TrustConfig | None = None) -> Trust:
-    """Looks for signs that an agent lives on its dream's errors; plays in reality only if asked to, for the gap.
+    """Looks for signs that an agent exploits its dream's errors; plays real episodes only for the gap, if set.
 
     Args:
         world: A world, the name of a shipped one, or a folder.
-        agent: Whatever answers Stable-Baselines3's ``predict``.
+        agent: Any object with Stable-Baselines3's ``predict``.
         store: Recorded real episodes, those that the world was trained on.
         config: Settings.
 

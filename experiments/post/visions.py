@@ -12,7 +12,7 @@ import torch
 import dreamenv
 from benchmarks.speed.training import seconds_per_step
 from dreamenv.foundation.figures import plot_frames
-from dreamenv.reports.summary import report, telling_frames
+from dreamenv.reports.summary import frames_by_colour, report
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.vision import VisionTraining, train_vision
 from experiments.runner import Study, once
@@ -122,7 +122,7 @@ class Visions(Study):
     @torch.inference_mode()
     def pictures(self) -> dict[str, np.ndarray]:
         """Real frames, and below them what each V makes of them; with skips too where it has them."""
-        frames = telling_frames(dreamenv.EpisodeStore(self.episodes).split()[1])
+        frames = frames_by_colour(dreamenv.EpisodeStore(self.episodes).split()[1])
         rows = {"real": frames}
         for name in self.settings:
             world = dreamenv.load(self.root / name)
