@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.config import WorldConfig
@@ -55,10 +57,15 @@ def record(model: WorldModel, episodes: Sequence[Episode], config: WorldConfig) 
     return [_record(model, episode, config.endings, config.ordinary_reward) for episode in episodes]
 
 
+def embed(model: WorldModel, frames: NDArray[np.uint8]) -> Tensor:
+    """What the posteriors of a model read of (N, height, width, 3) frames, (N, E) float32, on the processor."""
+    parts = torch.from_numpy(frames).to(model.device).split(FRAMES)
+    with torch.autocast(parts[0].device.type, torch.bfloat16, enabled=bfloat16_is_fast(parts[0].device)):
+        return torch.cat([model.embed(part).float() for part in parts]).cpu()
+
+
 def _record(model: WorldModel, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> Recording:
-    frames = torch.from_numpy(episode.observations).to(model.device)
-    with torch.autocast(frames.device.type, torch.bfloat16, enabled=bfloat16_is_fast(frames.device)):
-        embedding = torch.cat([model.embed(part).float() for part in frames.split(FRAMES)]).cpu()
+    embedding = embed(model, episode.observations)
     ending = torch.zeros(len(episode), dtype=torch.int64)
     ending[-1] = ending_index(episode, endings, ordinary_reward)
     action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)

@@ -488,7 +488,7 @@ def test_episodes_of_different_lengths_are_followed_as_each_alone():
 
 @pytest.mark.parametrize("branches", [0, -1])
 def test_a_world_without_moments_is_refused(branches):
-    with pytest.raises(ValueError, match="branches >= 1"):
+    with pytest.raises(ValueError, match="branches of at least 1"):
         TrainConfig(branches=branches)
 
 

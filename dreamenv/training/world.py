@@ -20,7 +20,7 @@ from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise
-from dreamenv.recordings import FRAMES, ending_index, record
+from dreamenv.recordings import embed, ending_index, record
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, trainer_of
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.world import World
@@ -174,8 +174,7 @@ def _first_embeddings(trained: Trained, episodes: Sequence[Episode]) -> torch.Te
     """What the posteriors of all first frames read, (N, E)."""
     if trained.recordings is not None:
         return torch.stack([recording.embedding[0] for recording in trained.recordings])
-    frames = torch.from_numpy(np.stack([episode.observations[0] for episode in episodes]))
-    return torch.cat([trained.model.embed(part) for part in frames.split(FRAMES)])
+    return embed(trained.model, np.stack([episode.observations[0] for episode in episodes]))
 
 
 def _draw_moments(
