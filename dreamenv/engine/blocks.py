@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamenv.models.base import State
+from dreamenv.models.base import State, Transition
 from dreamenv.models.noise import Noise
-from dreamenv.world import Transition, World
+from dreamenv.world import World
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dreamenv.engine.blocks import CACHED, INVARIANT, WHOLE
 from dreamenv.engine.packed import compiled
 from dreamenv.envs.counters import CountersState, make_streams
 from dreamenv.envs.streams import StreamsState
-from dreamenv.models.base import State
+from dreamenv.models.base import State, Transition
 from dreamenv.models.noise import Noise
-from dreamenv.world import Transition, World
+from dreamenv.world import World
 
 Outcome: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
 

@@ -92,6 +92,42 @@ class Outlook:
         return (self.endings * self.rewards).sum(1)
 
 
+@dataclass(frozen=True)
+class Transition:
+    """Reward and ending of a dreamed step.
+
+    Attributes:
+        reward: (B,) float32, in the real environment's units.
+        ending: (B,) int64: 0 goes on, k > 0 is ``endings[k - 1]`` of the world's config.
+        outlook: The probabilities of all endings and their rewards; the ending was drawn from these.
+    """
+
+    reward: Tensor
+    ending: Tensor
+    outlook: Outlook
+
+    @property
+    def terminated(self) -> Tensor:
+        """Whether the step ended the episode, (B,) bool."""
+        return self.ending > 0
+
+    @classmethod
+    def cat(cls, transitions: Sequence[Transition]) -> Transition:
+        """Joins batches along the first dimension."""
+        reward, ending = (torch.cat([getattr(one, name) for one in transitions]) for name in ("reward", "ending"))
+        return cls(reward, ending, Outlook.cat([one.outlook for one in transitions]))
+
+    def rows(self, index: Tensor | slice) -> Transition:
+        """Selects rows by (R,) int64 index or slice."""
+        return Transition(self.reward[index], self.ending[index], self.outlook.rows(index))
+
+    def spread(self, rows: Tensor, size: int) -> Transition:
+        """Writes R rows to their (R,) int64 places in a batch of ``size``; all other rows are 0."""
+        parts = (self.reward, self.ending, self.outlook.endings, self.outlook.rewards)
+        reward, ending, *outlook = (part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part) for part in parts)
+        return Transition(reward, ending, Outlook(*outlook))
+
+
 class WorldModel(nn.Module, ABC):
     """A latent dynamics model with heads for reward and ending.
 
