@@ -195,7 +195,7 @@ class TestController:
         assert np.array_equal(again.weight, agent.weight) and again.inputs == ("z", "c", "h")
 
     def test_a_hidden_layer_before_it_is_refused(self):
-        with pytest.raises(ValueError, match="no hidden layer before a single output"):
+        with pytest.raises(ValueError, match="expected hidden 0 beside one_output, got 4"):
             dreamenv.EvolveConfig(one_output=True, hidden=4)
 
 
