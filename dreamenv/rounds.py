@@ -28,8 +28,10 @@ from dreamenv.foundation.manifest import MANIFEST
 from dreamenv.foundation.ranges import Count, Natural, Settings, Share
 from dreamenv.foundation.recipe import EnvRecipe, as_recipe
 from dreamenv.foundation.seeds import SEEDING, VALIDATION_SEED, spawn_short
+from dreamenv.models.registry import kind_of_config
 from dreamenv.rollouts import Policy
 from dreamenv.training.checkpoint import alone_in
+from dreamenv.training.kinds import WorldTraining
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.world import train
 from dreamenv.world import World
@@ -37,8 +39,10 @@ from dreamenv.world import World
 RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on
 if TYPE_CHECKING:
     AgentChoice = Literal["ppo", "linear"] | DreamConfig
-else:
-    AgentChoice = Literal["ppo", "linear"]  # the command line builds its choices from this annotation
+    Training = WorldTraining
+else:  # the command line builds its options from these annotations
+    AgentChoice = Literal["ppo", "linear"]
+    Training = TrainConfig
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,11 @@ class IterateConfig(Settings):
         episodes: Real episodes in which a round's agent is judged, greedy, with seeds from 80,000 on.
         seed: Of everything random, in place of the parts' own seeds.
         collect: The exploring policies; ``frames`` above counts, not its own.
-        train: The first world.
-        vision_steps: Gradient steps of V in a round, from the weights of the round before.
-        memory_steps: Gradient steps of M in a round, from the weights of the round before.
+        train: The first world: settings of any registered kind of world model, see
+            :func:`dreamenv.training.kinds.register_world_model`. Later rounds train with the same settings, but for
+            their seed and the next two; the world of the round before is the training's ``source``.
+        vision_steps: Gradient steps of V in a later round; V and M only.
+        memory_steps: Gradient steps of M in a later round; V and M only.
         ppo: PPO in the dream.
         evolve: CMA-ES in the dream.
     """
@@ -77,7 +83,7 @@ class IterateConfig(Settings):
     episodes: Count = 100
     seed: int = 0
     collect: CollectConfig = field(default_factory=CollectConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: Training = field(default_factory=TrainConfig)
     vision_steps: Natural = 700
     memory_steps: Natural = 1000
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -177,9 +183,9 @@ def _collect(
     return collect(env, folder / "episodes", settings, make_actor=make_actor)
 
 
-def _training(number: int, config: IterateConfig) -> TrainConfig:
+def _training(number: int, config: IterateConfig) -> WorldTraining:
     training = dataclasses.replace(config.train, seed=_seed(number, config))
-    if not number:
+    if not (number and isinstance(training, TrainConfig)):
         return training
     vision, memory = training.vision, training.memory
     return dataclasses.replace(
@@ -208,6 +214,8 @@ def _check_settings(path: Path, env: EnvRecipe, config: IterateConfig) -> None:
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
     if not isinstance(config.agent, str):
         settings["agent"] = {config.agent_name: settings["agent"]}
+    if not isinstance(config.train, TrainConfig):
+        settings["train"] = {kind_of_config(config.train.sizes).name: settings["train"]}
     made = {"env_id": env.id, "env_kwargs": env.kwargs, "wrappers": env.wrappers}
     named = {name: value for name, value in made.items() if value}  # as in files of before there were more than ids
     expected = TypeAdapter(dict).dump_python({**named, "seeding": SEEDING, **settings}, mode="json")

@@ -1,11 +1,12 @@
 """A world model that a user wrote and registered: it keeps the contracts, and the whole chain works for it."""
 
+import dataclasses
 import re
 
 import pytest
 
 import dreamenv
-from dreamenv.foundation.errors import BundleError
+from dreamenv.foundation.errors import BundleError, ResumeError
 from dreamenv.models import registry
 from dreamenv.testing import DreamContract, WorldContract
 
@@ -33,6 +34,26 @@ def test_the_example_goes_from_nothing_to_a_verdict(example, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"agent, greedy +real +success 1\.00", printed)
     assert re.search(r"the dream promises 1\.00, the records leave [\d.]+: (green|amber|red|cannot tell)", printed)
+
+
+def test_it_iterates(example, tmp_path):
+    config = dreamenv.IterateConfig(
+        600,
+        1,
+        100,
+        target=2.0,
+        agent="linear",
+        episodes=2,
+        train=example.TableTraining(branches=16),
+        evolve=dreamenv.EvolveConfig(generations=1, population=4, episodes=2),
+    )
+    rounds = dreamenv.iterate("Grid-v0", tmp_path, config)
+
+    assert [type(dreamenv.load(one.folder).model) for one in rounds] == [example.Table] * 2
+    assert rounds[1].frames >= rounds[0].frames + 100
+    assert [one.number for one in dreamenv.iterate("Grid-v0", tmp_path, config)] == [0, 1]
+    with pytest.raises(ResumeError, match="another train"):
+        dreamenv.iterate("Grid-v0", tmp_path, dataclasses.replace(config, train=dreamenv.TrainConfig()))
 
 
 def test_a_world_of_a_kind_that_is_not_registered_is_refused(grid, monkeypatch):
