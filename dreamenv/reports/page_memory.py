@@ -12,6 +12,7 @@ from dreamenv.reports.model_report import SUMMED_STEPS
 from dreamenv.reports.page import PageFigure, Row, Section
 from dreamenv.reports.page_curves import gradient_figures, losses_figure
 from dreamenv.reports.results import Inspection
+from dreamenv.reports.samples import SampleSizes
 from dreamenv.reports.strips import FilmStrip
 from dreamenv.reports.vision import VisionInspection
 
@@ -46,10 +47,12 @@ def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Secti
 
 def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
     """The numbers."""
-    memory, samples, report = inspection.memory, inspection.samples, inspection.memory.report
-    error = report.reward_error
+    return (*_prediction_rows(inspection.memory), *_sample_rows(inspection.samples))
+
+
+def _prediction_rows(memory: MemoryInspection) -> tuple[Row, ...]:
+    report, error = memory.report, memory.report.reward_error
     low, middle, high = memory.scale
-    assumed = " (default settings assumed)" if samples.assumed else ""
     return (
         Row(
             "NLL, nats per dimension", f"{memory.report.nll:.3f}", "low; to be compared between worlds with the same V"
@@ -84,6 +87,12 @@ def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
             f"{low:.2f}, {middle:.2f}, {high:.2f}",
             "small for what can be foreseen, about 1 for dimensions of z that V does not use",
         ),
+    )
+
+
+def _sample_rows(samples: SampleSizes) -> tuple[Row, ...]:
+    assumed = " (default settings assumed)" if samples.assumed else ""
+    return (
         Row(
             "Effective windows",
             f"{samples.windows_effective:.0f} of {samples.windows}",
