@@ -106,6 +106,7 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
     Raises:
         StoreError: If there are too few episodes.
         BundleError: If a record of a training cannot be read.
+        SettingsError: If the world's model has no V and M.
     """
     model = world.model
     if not isinstance(model, MDNRNN):
