@@ -121,6 +121,9 @@ def test_wrappers_of_rewards_and_those_below_a_world_may_stay(dot_world, tmp_pat
     frames = wrappers.TransformObservation(real, lambda frame: frame, real.observation_space)
     model = ppo(DummyVecEnv([lambda: dreamenv.LatentObservation(frames, dot_world)]))
     save_sb3(model, tmp_path / "latent", dot_world)
+    for name in ("single", "batch", "latent"):
+        action, _ = dreamenv.load_agent(tmp_path / name).predict(np.zeros((1, dot_world.feature_size), np.float32))
+        assert action.shape == (1,)
 
 
 def test_compare_refuses_a_model_of_other_actions(continuous_world):
