@@ -13,6 +13,7 @@ GROUPS = {
     "trust": ("frontier", "rounds", "ablation", "temperature", "starved", "zoo", "failures"),
     "post": ("visions", "repulsion", "inputs"),
     "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
+    "rssm": ("transfer",),
 }
 STUDIES = tuple(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 
