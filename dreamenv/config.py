@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+import dreamenv.models.rssm.model  # noqa: F401 (registers its kind)
 from dreamenv.data.endings import Kind
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.recipe import EnvRecipe

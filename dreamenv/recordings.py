@@ -52,8 +52,11 @@ class Recording:
 
 
 @torch.no_grad()
-def record(model: WorldModel, episodes: Sequence[Episode], config: WorldConfig) -> list[Recording]:
-    """Embeds the frames of episodes, and classifies their endings; the recordings are on the processor."""
+def record(model: WorldModel | None, episodes: Sequence[Episode], config: WorldConfig) -> list[Recording]:
+    """Embeds the frames of episodes, and classifies their endings; the recordings are on the processor.
+
+    Without a model, embeddings are empty, (T + 1, 0).
+    """
     return [_record(model, episode, config.endings, config.ordinary_reward) for episode in episodes]
 
 
@@ -64,8 +67,8 @@ def embed(model: WorldModel, frames: NDArray[np.uint8]) -> Tensor:
         return torch.cat([model.embed(part).float() for part in parts]).cpu()
 
 
-def _record(model: WorldModel, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> Recording:
-    embedding = embed(model, episode.observations)
+def _record(model: WorldModel | None, episode: Episode, endings: Sequence[Kind], ordinary_reward: float) -> Recording:
+    embedding = torch.empty(len(episode) + 1, 0) if model is None else embed(model, episode.observations)
     ending = torch.zeros(len(episode), dtype=torch.int64)
     ending[-1] = ending_index(episode, endings, ordinary_reward)
     action, reward = torch.from_numpy(episode.actions), torch.from_numpy(episode.rewards)

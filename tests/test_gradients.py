@@ -9,7 +9,8 @@ from dot_env import HEIGHT, WIDTH
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import dreamenv
-from dreamenv.models.mdnrnn.vision import VisionConfig, reconstruction_spread
+from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.pixels import reconstruction_spread
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision import VisionTraining, _remedy, train_vision

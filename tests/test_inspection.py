@@ -44,7 +44,8 @@ from dreamenv.reports.results import InspectConfig, kinds_of, measure
 from dreamenv.reports.samples import cut_windows, kind_counts, sample_sizes
 from dreamenv.reports.strips import film_strip, representative_episodes, room
 from dreamenv.reports.tables import inspection_table
-from dreamenv.training.memory import MemoryTraining, _balance, _cut, kind_weights
+from dreamenv.training.balance import balance_endings, kind_weights
+from dreamenv.training.memory import MemoryTraining, _cut
 from dreamenv.world import World
 
 QUICK = InspectConfig(held_out=12, open_loop_episodes=3, frames=60, hsic_frames=40)
@@ -264,20 +265,19 @@ def test_windows_and_weights_are_those_of_the_training(dot_world, held_out, wind
     lengths, kinds = np.array([len(e) for e in episodes]), kinds_of(episodes, dot_world.config)
     config = MemoryTraining(window=window)
     theirs = [part for trace in traces for part in _cut(trace.recording, window)]
-    draw, _, weights = _balance(theirs, 3, config, dreamenv.load(dot_world.path).model.memory)
+    balance = balance_endings(theirs, 3, config.episode_balance, config.step_balance)
     mine = cut_windows(lengths, kinds, window, config.episode_balance)
     assert mine.length.tolist() == [len(part) for part in theirs]
-    assert mine.draw == pytest.approx(draw.numpy())
-    assert kind_weights(kind_counts(lengths, kinds), config.step_balance).numpy() == pytest.approx(weights.numpy())
+    assert mine.draw == pytest.approx(balance.draw.numpy())
+    assert kind_weights(kind_counts(lengths, kinds), config.step_balance).numpy() == pytest.approx(
+        balance.kinds.numpy()
+    )
 
 
-def test_a_kind_of_ending_without_steps_shifts_no_probability(dot_world, held_out):
-    memory = dreamenv.load(dot_world.path).model.memory
+def test_a_kind_of_ending_without_steps_shifts_no_probability(held_out):
     windows = [part for trace in held_out[1] for part in _cut(trace.recording, 200) if not part.ending.any()]
 
-    _balance(windows, 3, MemoryTraining(), memory)
-
-    assert memory.endings.shift[1:].tolist() == [0.0, 0.0]
+    assert balance_endings(windows, 3, 0.5, 0.3).shift[1:].tolist() == [0.0, 0.0]
 
 
 def test_without_balance_and_correlation_all_samples_count(dot_world, held_out):

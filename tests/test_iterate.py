@@ -23,7 +23,7 @@ from dreamenv.evaluate.rounds import best_round
 from dreamenv.evaluate.tables import rounds_table
 from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.recipe import EnvRecipe
-from dreamenv.training.fit import warm_start
+from dreamenv.training.warm import warm_start
 
 module = sys.modules["dreamenv.rounds"]
 ppo_module = importlib.import_module("dreamenv.agents.ppo")

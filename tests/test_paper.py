@@ -15,8 +15,9 @@ from dreamenv.models.heads import EndingHead
 from dreamenv.models.mdnrnn.memory import MemoryConfig
 from dreamenv.models.mdnrnn.paper import PaperMemory, PaperVAE
 from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.training.balance import kind_weights
 from dreamenv.training.fit import FitConfig
-from dreamenv.training.memory import MemoryTraining, kind_weights
+from dreamenv.training.memory import MemoryTraining
 from dreamenv.training.vision import VisionTraining
 from dreamenv.world import showing
 from dreamenv.worlds.takecover.presets import PAPER_EVOLVE, PAPER_TRAIN

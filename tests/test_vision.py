@@ -7,12 +7,8 @@ from torch.distributions import Normal
 from torch.distributions.kl import kl_divergence as torch_kl
 
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn.vision import (
-    ConvVAE,
-    VisionConfig,
-    colour_bins,
-    rare_colour_table,
-)
+from dreamenv.models.mdnrnn.vision import ConvVAE, VisionConfig
+from dreamenv.models.pixels import colour_bins, rare_colour_table
 
 NO_CLIP = (0.0, float("inf"))
 

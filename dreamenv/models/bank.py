@@ -46,7 +46,7 @@ class StartBank:
         count, state = len(self.branches.step), self.branches
         expected = {
             **{
-                f"first {name}": (part, (self.size, model.latent_size), torch.float32)
+                f"first {name}": (part, (self.size, *model.posterior_shape), torch.float32)
                 for name, part in vars(self.first).items()
             },
             "branches.z": (state.z, (count, model.latent_size), torch.float32),

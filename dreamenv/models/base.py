@@ -142,7 +142,8 @@ class WorldModel(nn.Module, ABC):
         carry_size: C, see :class:`State`.
         prior_noise: How many random numbers a draw of z from the prior reads.
         posterior_noise: How many random numbers a draw of z from a posterior reads.
-        posterior_kind: Class of the posteriors; its tensors have shape (B, Z), because bundles store those of starts.
+        posterior_kind: Class of the posteriors, whose tensors have shape (B, *posterior_shape); bundles store those of
+            starts.
     """
 
     latent_size: int
@@ -151,6 +152,11 @@ class WorldModel(nn.Module, ABC):
     prior_noise: NoiseSpec
     posterior_noise: NoiseSpec
     posterior_kind: type[Latent]
+
+    @property
+    def posterior_shape(self) -> tuple[int, ...]:
+        """Shape of a posterior's tensors without the batch, (Z,) for a :class:`dreamenv.models.latent.Gaussian`."""
+        return (self.latent_size,)
 
     @property
     def device(self) -> torch.device:

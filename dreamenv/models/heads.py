@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from dreamenv.foundation.spaces import ActionSpec
+
 EndingRule = Literal["threshold", "sample"]
 
 
@@ -30,13 +32,15 @@ class EndingHead(nn.Module):
 
     def __init__(self, hidden_size: int, kinds: int, continue_logit: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden_size, kinds if continue_logit else kinds - 1)
+        self._outputs = kinds if continue_logit else kinds - 1
+        linear = nn.Linear(hidden_size, self._outputs) if self._outputs else nn.Identity()
+        self.linear: nn.Linear = linear  # type: ignore[assignment]
         self._fixed_logits = 0 if continue_logit else 1
         self.register_buffer("shift", torch.zeros(kinds))
 
     def forward(self, h: Tensor) -> Tensor:
         """Training logits, not calibrated, (..., kinds) from h (..., H)."""
-        return F.pad(self.linear(h), (self._fixed_logits, 0))
+        return F.pad(self.linear(h)[..., : self._outputs], (self._fixed_logits, 0))
 
     def probabilities(self, h: Tensor) -> Tensor:
         """Calibrated probabilities (..., kinds) from h (..., H)."""
@@ -82,6 +86,7 @@ class RewardHead(nn.Module):
     Args:
         hidden_size: H.
         kinds: Ways a step can end, "goes on" included.
+        published: One output for all kinds, which does not read the time (PlaNet, Dreamer).
     """
 
     mean: Tensor
@@ -89,21 +94,26 @@ class RewardHead(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, hidden_size: int, kinds: int) -> None:
+    def __init__(self, hidden_size: int, kinds: int, published: bool = False) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden_size + 1, kinds)
+        self._published, self._kinds = published, kinds
+        self.linear = nn.Linear(hidden_size, 1) if published else nn.Linear(hidden_size + 1, kinds)
         for name in ("mean", "spread", "low", "high"):
             self.register_buffer(name, torch.zeros(kinds))
 
     def fit_range(self, rewards: Tensor, kinds: Tensor) -> None:
         """Sets mean, standard deviation and range of every kind from (N,) rewards and (N,) kinds of all steps."""
-        for kind in kinds.unique().tolist():
-            values = rewards[kinds == kind]
+        for kind in range(self._kinds):
+            values = rewards if self._published else rewards[kinds == kind]
+            if not len(values):
+                continue
             self.mean[kind], self.spread[kind] = values.mean(), values.std(correction=0)
             self.low[kind], self.high[kind] = values.min(), values.max()
 
     def forward(self, h: Tensor, elapsed: Tensor) -> Tensor:
         """Standardised rewards (..., kinds) from h (..., H) and elapsed time (...) in [0, 1]."""
+        if self._published:
+            return self.linear(h).expand(*h.shape[:-1], self._kinds)
         return self.linear(torch.cat([h, elapsed.unsqueeze(-1)], dim=-1))
 
     def standardise(self, reward: Tensor, kind: Tensor) -> Tensor:
@@ -123,6 +133,26 @@ class RewardHead(nn.Module):
 def scale_action(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Maps (..., A) actions of a bounded box to [-1, 1]."""
     return 2.0 * (action - low) / (high - low) - 1.0
+
+
+class Rescale(nn.Module):
+    """Scales a bounded continuous action to [-1, 1].
+
+    Args:
+        action: The action space, a Box.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, action: ActionSpec) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.tensor(action.low))
+        self.register_buffer("high", torch.tensor(action.high))
+
+    def forward(self, action: Tensor) -> Tensor:
+        """(..., A) actions in [-1, 1]."""
+        return scale_action(action, self.low, self.high)
 
 
 def mean_per_kind(losses: Tensor, kind: Tensor, kinds: int) -> Tensor:

@@ -114,6 +114,71 @@ class Gaussian(Latent):
         """KL divergence of N(mean, sigma^2) from N(0, 1), per dimension, (..., Z), in nats."""
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1.0 - self.log_variance)
 
+    def kl(self, other: Gaussian) -> Tensor:
+        """KL divergence of these distributions from others, per dimension, (..., Z), in nats."""
+        ratio = self.log_variance - other.log_variance
+        squared = (self.mean - other.mean).square() * torch.exp(-other.log_variance)
+        return 0.5 * (squared + ratio.exp() - 1.0 - ratio)
+
+    def entropy(self) -> Tensor:
+        """Differential entropy of each dimension, (..., Z), in nats."""
+        return 0.5 * (self.log_variance + math.log(2.0 * math.pi * math.e))
+
+
+@dataclass(frozen=True)
+class Categorical(Latent):
+    """Several categorical variables; z holds them as one-hot vectors (Dreamer V2, Hafner et al. 2020).
+
+    Attributes:
+        logits: (..., G, K) for G variables of K classes each; z has Z = G K entries.
+    """
+
+    logits: Tensor
+
+    def sample(self, temperature: Tensor | None, uniform: Tensor, normal: Tensor) -> Tensor:
+        """See :meth:`Latent.sample`; ``normal`` is not read.
+
+        Classes are drawn from softmax(logits / temperature) by their inverse CDF; each of the G variables reads one
+        column of ``uniform``. Temperature 0 is the limit: the likeliest class. The gradient is that of the
+        probabilities: z = one-hot + p - stop_gradient(p) (straight-through, Dreamer V2, section 2).
+        """
+        logits = self.logits if temperature is None else self.logits / temperature.clamp(min=1e-6)[:, None, None]
+        probabilities = torch.softmax(logits, -1)
+        cumulative = probabilities.cumsum(-1)
+        threshold = uniform[..., : self.logits.shape[-2], None] * cumulative[..., -1:]
+        z = self._one_hot((cumulative <= threshold).sum(-1).clamp(max=self.logits.shape[-1] - 1))
+        return z + (probabilities - probabilities.detach()).flatten(-2) if probabilities.requires_grad else z
+
+    def mode(self) -> Tensor:
+        """See :meth:`Latent.mode`: the likeliest class of each variable."""
+        return self._one_hot(self.logits.argmax(-1))
+
+    def _one_hot(self, classes: Tensor) -> Tensor:
+        z = torch.zeros_like(self.logits).scatter_(-1, classes[..., None], 1.0)
+        return z.flatten(-2)
+
+    def log_probability(self, z: Tensor) -> Tensor:
+        """See :meth:`Latent.log_probability`."""
+        return (z.view(*z.shape[:-1], *self.logits.shape[-2:]) * self.log_probabilities()).sum((-2, -1))
+
+    def log_probabilities(self) -> Tensor:
+        """Log-probability of each class of each variable, (..., G, K)."""
+        return torch.log_softmax(self.logits, -1)
+
+    def kl_from_standard(self) -> Tensor:
+        """KL divergence from uniform classes, per variable, (..., G), in nats."""
+        return math.log(self.logits.shape[-1]) - self.entropy()
+
+    def kl(self, other: Categorical) -> Tensor:
+        """KL divergence of these distributions from others, per variable, (..., G), in nats."""
+        own = self.log_probabilities()
+        return (own.exp() * (own - other.log_probabilities())).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy of each variable, (..., G), in nats, from 0 (one class) to log K."""
+        own = self.log_probabilities()
+        return -(own.exp() * own).sum(-1)
+
 
 @dataclass(frozen=True)
 class Mixture(Latent):

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from dreamenv.data.episodes import Episode, evenly_spaced_frames
-from dreamenv.models.mdnrnn.vision import colour_bins, rare_colour_table
+from dreamenv.models.pixels import colour_bins, rare_colour_table
 from dreamenv.reports.quantities import autocorrelation, autocorrelation_time, effective_sample_size
-from dreamenv.training.memory import MemoryTraining, draw_weights, going_on_weights, kind_weights, window_spans
+from dreamenv.training.balance import draw_weights, going_on_weights, kind_weights
+from dreamenv.training.memory import MemoryTraining, window_spans
 from dreamenv.training.vision import VisionTraining
 
 FRAMES = 1000  # whose colours are counted

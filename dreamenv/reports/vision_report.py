@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dreamenv.data.episodes import Episode, evenly_spaced_frames
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn.vision import Vision, reconstruction_spread
+from dreamenv.models.mdnrnn.vision import Vision
+from dreamenv.models.pixels import reconstruction_spread
 
 COLOURS = ("red", "green", "blue")
 SIZES = (1, 15, 40, 150, 1_000_000)  # pixels: edges of the size classes

@@ -118,13 +118,6 @@ def _fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity
     model.eval()
 
 
-def warm_start(model: nn.Module, source: nn.Module | None) -> None:
-    """Copies the tensors of ``source`` whose name and shape ``model`` has too."""
-    known = {} if source is None else source.state_dict()
-    own = model.state_dict()
-    model.load_state_dict({n: known[n] if n in known and known[n].shape == t.shape else t for n, t in own.items()})
-
-
 def learning_rate_at(step: int, config: FitConfig) -> float:
     """Linear warm-up to the peak, then half a cosine down to 0 (Loshchilov and Hutter 2016, without restarts)."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))

@@ -19,8 +19,10 @@ from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
 from dreamenv.models.mdnrnn.model import build_memory
 from dreamenv.recordings import Recording
-from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
+from dreamenv.training.balance import EndingBalance, balance_endings
+from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit
 from dreamenv.training.gradients import gradient_facts
+from dreamenv.training.warm import warm_start_heads
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,18 @@ def train_memory(
         sizes = dataclasses.replace(world.model, memory=config.model)
         memory = build_memory(sizes, world.action, 1 + len(world.endings))
     if source is not None:
-        _warm_start(memory, source, world.endings, world.endings if source_endings is None else source_endings)
+        warm_start_heads(memory, source, world.endings, world.endings if source_endings is None else source_endings)
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
-    draw, going_on, weights = _balance(windows, 1 + len(world.endings), config, memory)
+    balance = balance_endings(windows, 1 + len(world.endings), config.episode_balance, config.step_balance)
+    memory.endings.shift.copy_(balance.shift if config.calibrated else torch.zeros_like(balance.shift))
     memory.reward.fit_range(torch.cat([e.reward for e in episodes]), torch.cat([e.ending for e in episodes]))
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        batch = _sample_batch(windows, draw, going_on, config, generator).to(device)
+        batch = _sample_batch(windows, balance, config, generator).to(device)
         return _batch_loss(memory, batch, weights, config, world.max_episode_steps, step, generator)
 
     memory.to(device)
-    weights = weights.to(device)
+    weights = balance.kinds.to(device)
     fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return memory.eval()
 
@@ -113,7 +116,7 @@ def train_memory(
 class _Batch:
     """Windows padded to the longest: (B, T + 1, 2 Z) embeddings, (B, T, ...) the rest; ``valid`` marks real steps.
 
-    ``going_on`` is the weight of steps that go on in the ending head's loss, see :func:`_balance`.
+    ``going_on`` is the weight of steps that go on in the ending head's loss, see :func:`balance_endings`.
     """
 
     embedding: Tensor
@@ -130,16 +133,15 @@ class _Batch:
 
 def _sample_batch(
     windows: Sequence[Recording],
-    draw: Tensor,
-    going_on: Tensor,
+    balance: EndingBalance,
     config: MemoryTraining,
     generator: torch.Generator,
 ) -> _Batch:
-    chosen = torch.multinomial(draw, config.batch_size, replacement=True, generator=generator)
+    chosen = torch.multinomial(balance.draw, config.batch_size, replacement=True, generator=generator)
     columns = []
     for index in chosen.tolist():
         w, valid = windows[index], torch.ones(len(windows[index]), dtype=torch.bool)
-        weight = going_on[index].expand(len(w))
+        weight = balance.going_on[index].expand(len(w))
         columns.append((w.embedding, w.action, w.reward, w.ending, w.step, weight, valid))
     return _Batch(*(pad_sequence(list(parts), batch_first=True) for parts in zip(*columns, strict=True)))
 
@@ -188,72 +190,3 @@ def _cut(episode: Recording, window: int) -> list[Recording]:
 def window_spans(length: int, window: int) -> list[tuple[int, int]]:
     """Half-open ranges of steps of the windows that an episode of ``length`` steps is cut into."""
     return [(first, min(first + window, length)) for first in range(0, length, window)]
-
-
-def draw_weights(kind: Tensor, balance: float) -> Tensor:
-    """Weights (W,) by which windows are drawn, from the kinds (W,) of their last steps."""
-    return (torch.bincount(kind) / len(kind))[kind] ** -balance
-
-
-def kind_weights(steps: Tensor, balance: float) -> Tensor:
-    """Weights (kinds,) of kinds of endings in the ending head's loss, from their numbers of steps (kinds,)."""
-    return ((steps.clamp(min=1) / steps.max()) ** -balance).float()
-
-
-def going_on_weights(draw: Tensor, steps: Tensor) -> Tensor:
-    """Weights (W,) in the ending head's loss of steps that go on, by window; 1 on average over those drawn.
-
-    Args:
-        draw: Weights (W,) by which windows are drawn.
-        steps: Number of steps that go on, by window, (W,).
-    """
-    return (draw.double() @ steps.double() / steps.sum().clamp(min=1) / draw).float()
-
-
-def _balance(
-    windows: Sequence[Recording], kinds: int, config: MemoryTraining, memory: Memory
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sets the ending head's shift, and returns the weights that cause it.
-
-    A window that is drawn more often brings more of all its steps, not only of its ending. Steps shortly before an
-    ending would then have shifted logits too, by another amount than other steps, and no constant could correct both.
-    So the weight of steps that go on is divided by the factor by which their window is drawn more often.
-
-    Returns:
-        Weights by which windows are drawn (W,), and two weights in the ending head's loss: those of the windows' steps
-        that go on (W,), and those of kinds of endings (kinds,).
-    """
-    last = torch.stack([window.ending[-1] for window in windows])
-    draw = draw_weights(last, config.episode_balance)
-    counts = torch.stack([torch.bincount(window.ending, minlength=kinds) for window in windows]).double()
-    steps = counts.sum(0)
-    weights = kind_weights(steps, config.step_balance)
-    seen = (counts * draw[:, None]).sum(0) / draw.sum() * weights
-    shift = (seen / (steps / steps.sum())).log()
-    if config.calibrated:
-        memory.endings.shift.copy_(torch.where(steps > 0, shift, 0.0))  # a kind without steps has no shift
-    else:
-        memory.endings.shift.zero_()  # the source may have had a shift
-    return draw, going_on_weights(draw, counts[:, 0]), weights
-
-
-def _warm_start(memory: Memory, source: Memory, own: Sequence[Kind], theirs: Sequence[Kind]) -> None:
-    """Copies the weights of ``source`` that fit; rows of its heads are matched by their kind of ending.
-
-    Args:
-        memory: Changed in place; a kind that ``source`` does not have keeps its fresh row.
-        source: M whose weights are copied.
-        own: Kinds of endings of ``memory``.
-        theirs: Kinds of endings of ``source``.
-    """
-    state, known = memory.state_dict(), source.state_dict()
-    names = [name for name in state if name.startswith(("endings.", "reward."))]
-    heads = {name: state[name].clone() for name in names}
-    pairs = [(0, 0), *((1 + own.index(kind), 1 + theirs.index(kind)) for kind in own if kind in theirs)]
-    for name, head in heads.items():
-        first = 1 + len(own) - len(head)  # 1 where "goes on" has no row
-        if head.shape[1:] == known[name].shape[1:] and first == 1 + len(theirs) - len(known[name]):
-            for row, its_row in pairs[first:]:
-                head[row - first] = known[name][its_row - first]
-    warm_start(memory, source)
-    memory.load_state_dict({**memory.state_dict(), **heads})

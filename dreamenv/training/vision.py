@@ -15,16 +15,13 @@ from dreamenv.data.episodes import Episode
 from dreamenv.foundation.ranges import Count, Settings, Share, Weight
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.model import build_vision
-from dreamenv.models.mdnrnn.vision import (
-    Vision,
-    VisionConfig,
-    colour_bins,
-    rare_colour_table,
-    reconstruction_spread,
-)
-from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit, warm_start
+from dreamenv.models.mdnrnn.vision import Vision, VisionConfig
+from dreamenv.models.pixels import reconstruction_spread
+from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit
+from dreamenv.training.frames import colour_table, pixel_errors, sample_frames
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN
+from dreamenv.training.warm import warm_start
 
 COLLAPSED = 0.05  # smallest share of the frames' variance in the reconstructions of a V that has not collapsed
 ENOUGH_STEPS = 500  # in the first steps V draws the same frame for every input; on Sidewalk for about 100 steps
@@ -94,11 +91,11 @@ def train_vision(
     warm_start(vision, source)
     model.to(device)
     frames = [torch.from_numpy(episode.observations) for episode in episodes]
-    table = _colour_table(frames, config, seed).to(device)
+    table = colour_table(frames, config.colour_weights if config.rare_colours else None, seed).to(device)
     warmup_steps = max(1.0, config.beta_warmup * config.fit.steps)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        pixels = vision.to_pixels(_sample_frames(frames, config.batch_size, generator).to(device))
+        pixels = vision.to_pixels(sample_frames(frames, config.batch_size, generator).to(device))
         beta = config.beta * min(1.0, step / warmup_steps)
         if isinstance(model, VAEGAN):
             normal, prior = _normal(pixels, config, generator), _normal(pixels, config, generator)
@@ -107,7 +104,7 @@ def train_vision(
         return _plain_loss(vision, pixels, table, beta, config, step, generator)
 
     fit(model, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
-    sample = _sample_frames(frames, 256, torch.Generator().manual_seed(seed)).to(device)
+    sample = sample_frames(frames, 256, torch.Generator().manual_seed(seed)).to(device)
     _warn_of_collapse(vision.eval(), sample, config)
     return vision
 
@@ -123,11 +120,11 @@ def _plain_loss(
 ) -> tuple[Tensor, Metrics]:
     """Weighted squared error plus KL, and the metrics to log."""
     mean, log_variance, output = vision(pixels, _normal(pixels, config, generator), generator)
-    error = (output.float() - pixels).square().sum(1)
-    weighted = (error * table[colour_bins(_as_frames(pixels))]).sum((1, 2)).mean()
+    errors, squared = pixel_errors(output, pixels, table)
+    weighted = errors.mean()
     kl = Gaussian(mean, log_variance).kl_from_standard().sum(1).mean()
     terms = {"reconstruction": config.reconstruction_scale * weighted, "kl": beta * kl}
-    facts = {"squared_error": error.mean().item() / 3, "weighted_error": weighted.item(), "kl": kl.item()}
+    facts = {"squared_error": squared.item(), "weighted_error": weighted.item(), "kl": kl.item()}
     if step % LOG_EVERY == 0:
         facts |= gradient_facts(terms, (mean, log_variance))
     return terms["reconstruction"] + terms["kl"], facts
@@ -159,21 +156,3 @@ def _remedy(config: VisionTraining) -> str:
         f"{few}Lower beta, let it grow for longer (beta_warmup), or raise reconstruction_scale; TensorBoard shows the "
         "share of each term in the gradient."
     )
-
-
-def _colour_table(frames: list[Tensor], config: VisionTraining, seed: int) -> Tensor:
-    if not config.rare_colours:
-        return torch.ones(512)
-    sample = _sample_frames(frames, 2000, torch.Generator().manual_seed(seed))
-    return rare_colour_table(sample, config.colour_weights)
-
-
-def _sample_frames(frames: list[Tensor], count: int, generator: torch.Generator) -> Tensor:
-    ends = torch.tensor([len(episode) for episode in frames]).cumsum(0)
-    draws = torch.randint(int(ends[-1]), (count,), generator=generator)
-    episode = torch.searchsorted(ends, draws, right=True)
-    return torch.stack([frames[e][d - ends[e]] for e, d in zip(episode.tolist(), draws.tolist(), strict=True)])
-
-
-def _as_frames(pixels: Tensor) -> Tensor:
-    return (pixels * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import dreamenv.training.rssm  # noqa: F401 (registers its kind)
 from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.data.endings import Kind, ending_kinds, kind_of, ordinary_reward

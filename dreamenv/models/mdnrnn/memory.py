@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.base import Outlook
-from dreamenv.models.heads import EndingHead, RewardHead, scale_action
+from dreamenv.models.heads import EndingHead, Rescale, RewardHead
 from dreamenv.models.latent import Mixture, MixtureKind
 
 
@@ -117,7 +117,7 @@ class LSTMMemory(Memory):
     def __init__(self, config: MemoryConfig, latent_size: int, action: ActionSpec, endings: int) -> None:
         super().__init__()
         self.config, self.latent_size, self.hidden_size = config, latent_size, config.hidden_size
-        self.embedding = _embedding(action.n) if action.discrete else _Rescale(action)
+        self.embedding = _embedding(action.n) if action.discrete else Rescale(action)
         self.lstm = nn.LSTM(latent_size + action.size, config.hidden_size, batch_first=True)
         outputs = Mixture.parameter_count(config.mixture, config.components, latent_size)
         self.mixture = nn.Linear(config.hidden_size, outputs)
@@ -133,21 +133,6 @@ def _embedding(actions: int) -> nn.Embedding:
     """An embedding with torch's own initial weights; on the meta device none, as drawing there imports a compiler."""
     weight = torch.empty(actions, actions)
     return nn.Embedding.from_pretrained(weight if weight.is_meta else torch.randn(actions, actions), freeze=False)
-
-
-class _Rescale(nn.Module):
-    """Scales a bounded continuous action to [-1, 1]."""
-
-    low: Tensor
-    high: Tensor
-
-    def __init__(self, action: ActionSpec) -> None:
-        super().__init__()
-        self.register_buffer("low", torch.tensor(action.low))
-        self.register_buffer("high", torch.tensor(action.high))
-
-    def forward(self, action: Tensor) -> Tensor:
-        return scale_action(action, self.low, self.high)
 
 
 def one_step_loss(mixture: Mixture, next_z: Tensor) -> Tensor:

@@ -7,15 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dreamenv.models.convolutions import conv_stages, stage_sizes, up_convolution
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn.vision import (
-    Vision,
-    VisionConfig,
-    conv_stages,
-    split_posterior,
-    stage_sizes,
-    up_convolution,
-)
+from dreamenv.models.mdnrnn.vision import Vision, VisionConfig, split_posterior
 
 
 class UNetVAE(Vision):

@@ -8,10 +8,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.foundation.errors import SettingsError
+from dreamenv.models.convolutions import conv_stages, stage_sizes, up_convolution
 from dreamenv.models.latent import Gaussian
+from dreamenv.models.pixels import to_frames, to_pixels
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,7 @@ class Vision(nn.Module, ABC):
 
     def to_pixels(self, frames: Tensor) -> Tensor:
         """Resizes (B, height, width, 3) uint8 frames to V's (B, 3, height, width), float32 in [0, 1]."""
-        pixels = frames.permute(0, 3, 1, 2).float() / 255.0
-        size = self.config.frame_shape[:2]
-        if pixels.shape[2:] == size:
-            return pixels
-        return F.interpolate(pixels, size=size, mode="bilinear", antialias=True).clamp(0.0, 1.0)
+        return to_pixels(frames, self.config.frame_shape[:2])
 
     @abstractmethod
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +101,8 @@ class Vision(nn.Module, ABC):
         Returns:
             The frames.
         """
-        pixels = (self.decode_pixels(z) if beside is None else self.decode_beside(z, self.to_pixels(beside))).float()
-        if pixels.shape[2:] != frame_shape[:2]:
-            pixels = F.interpolate(pixels, size=frame_shape[:2], mode="bilinear", antialias=True).clamp(0.0, 1.0)
-        return (pixels * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        pixels = self.decode_pixels(z) if beside is None else self.decode_beside(z, self.to_pixels(beside))
+        return to_frames(pixels.float(), frame_shape)
 
 
 class ConvVAE(Vision):
@@ -143,77 +138,7 @@ class ConvVAE(Vision):
         return self.decoder(inner.contiguous(memory_format=torch.channels_last))
 
 
-def stage_sizes(config: VisionConfig) -> list[tuple[int, int]]:
-    """Heights and widths of the frame and of the features after each of the encoder's convolutions.
-
-    Raises:
-        SettingsError: If the frames are too small for so many convolutions.
-    """
-    sizes = [config.frame_shape[:2]]
-    for _ in config.channels:
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    if min(sizes[-1]) < 1:
-        least = 2 ** len(config.channels)
-        raise SettingsError(f"expected frames of at least {least} pixels a side, got {config.frame_shape}")
-    return sizes
-
-
-def conv_stages(config: VisionConfig) -> list[nn.Sequential]:
-    """The encoder's convolutions, of kernel 4 and stride 2, each with its ReLU."""
-    channels = (config.frame_shape[2], *config.channels)
-    return [
-        nn.Sequential(nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU())
-        for before, after in zip(channels, channels[1:], strict=False)
-    ]
-
-
-def up_convolution(config: VisionConfig, level: int) -> nn.ConvTranspose2d:
-    """The decoder's inverse of the encoder's convolution number ``level``, counted from 1."""
-    channels, size = (config.frame_shape[2], *config.channels), stage_sizes(config)[level - 1]
-    odd = (size[0] % 2, size[1] % 2)
-    return nn.ConvTranspose2d(channels[level], channels[level - 1], 4, 2, padding=1, output_padding=odd)
-
-
 def split_posterior(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of q(z|x), (B, Z) each, from (B, 2 Z) outputs of an encoder."""
     mean, log_variance = outputs.chunk(2, dim=1)
     return mean, log_variance.clamp(-10.0, 10.0)
-
-
-def reconstruction_spread(real: Tensor, reconstructed: Tensor) -> Tensor:
-    """Variance of reconstructions across the batch, summed over pixels, as a share of that of the real ones.
-
-    It is near 1 for a good V, and 0 for a collapsed one, which draws the same grey frame for every input.
-
-    Args:
-        real: (B, 3, height, width).
-        reconstructed: Of the same shape.
-
-    Returns:
-        A scalar.
-    """
-    return reconstructed.var(0).sum() / real.var(0).sum().clamp(min=1e-12)
-
-
-def rare_colour_table(frames: Tensor, clip: tuple[float, float]) -> Tensor:
-    """Weights of pixel errors by how rare the pixel's colour is, so that small things of their own colour survive.
-
-    Colours are counted in an 8 x 8 x 8 histogram; a weight is one over the square root of the colour's share, scaled so
-    that the mean pixel of ``frames`` weighs 1 before clipping.
-
-    Args:
-        frames: (N, height, width, 3) uint8.
-        clip: Smallest and largest weight.
-
-    Returns:
-        (512,) float32, indexed by :func:`colour_bins`.
-    """
-    share = torch.bincount(colour_bins(frames).flatten(), minlength=512).float()
-    share = share / share.sum()
-    return (share.clamp(min=1e-7).rsqrt() / share.sqrt().sum()).clamp(*clip)
-
-
-def colour_bins(frames: Tensor) -> Tensor:
-    """Indices (..., height, width) int64 in [0, 512) of the colours of (..., height, width, 3) uint8 frames."""
-    eighths = (frames >> 5).long()
-    return eighths[..., 0] * 64 + eighths[..., 1] * 8 + eighths[..., 2]

@@ -1,0 +1,62 @@
+"""Batches of frames, and the error of their reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamenv.models.pixels import as_frames, colour_bins, rare_colour_table
+
+COLOUR_FRAMES = 2000  # whose colours are counted
+
+
+def sample_frames(frames: Sequence[Tensor], count: int, generator: torch.Generator) -> Tensor:
+    """Draws frames uniformly from all episodes.
+
+    Args:
+        frames: Of each episode, (T + 1, height, width, 3) uint8.
+        count: How many to draw, with replacement.
+        generator: Of the random numbers.
+
+    Returns:
+        (count, height, width, 3) uint8.
+    """
+    total = sum(len(episode) for episode in frames)
+    return frames_at(frames, torch.randint(total, (count,), generator=generator))
+
+
+def frames_at(frames: Sequence[Tensor], index: Tensor) -> Tensor:
+    """Frames (N, height, width, 3) at (N,) int64 numbers among those of all episodes."""
+    ends = torch.tensor([len(episode) for episode in frames]).cumsum(0)
+    episode = torch.searchsorted(ends, index, right=True)
+    return torch.stack([frames[e][i - ends[e]] for e, i in zip(episode.tolist(), index.tolist(), strict=True)])
+
+
+def colour_table(frames: Sequence[Tensor], clip: tuple[float, float] | None, seed: int) -> Tensor:
+    """Weights (512,) of pixel errors by colour, see :func:`dreamenv.models.pixels.rare_colour_table`.
+
+    Args:
+        frames: Of each episode, as for :func:`sample_frames`.
+        clip: Smallest and largest weight; all weights are 1 if None.
+        seed: Of the sample whose colours are counted.
+    """
+    if clip is None:
+        return torch.ones(512)
+    return rare_colour_table(sample_frames(frames, COLOUR_FRAMES, torch.Generator().manual_seed(seed)), clip)
+
+
+def pixel_errors(output: Tensor, pixels: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared errors of reconstructions.
+
+    Args:
+        output: Reconstructions, (B, 3, height, width).
+        pixels: Of real frames, of the same shape, in [0, 1].
+        table: Weights by colour, (512,).
+
+    Returns:
+        The error of each frame, weighted and summed over pixels, (B,); and the plain mean over all pixels, a scalar.
+    """
+    error = (output.float() - pixels).square().sum(1)
+    return (error * table[colour_bins(as_frames(pixels))]).sum((1, 2)), error.mean() / 3

@@ -1,0 +1,215 @@
+"""Training of an RSSM, in stages or jointly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Literal
+
+import torch
+from pydantic_core import to_jsonable_python
+from torch import Tensor, nn
+
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.ranges import Count, Settings, Share, Weight
+from dreamenv.models.rssm.config import RSSMConfig
+from dreamenv.models.rssm.model import RSSM, build_rssm
+from dreamenv.recordings import Recording, record
+from dreamenv.training.balance import balance_endings
+from dreamenv.training.fit import FitConfig, Loss, Metrics, fit
+from dreamenv.training.frames import colour_table, frames_at, pixel_errors, sample_frames
+from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
+from dreamenv.training.rssm_loss import SequenceTraining, sequence_loss
+from dreamenv.training.streams import Streams
+from dreamenv.training.warm import warm_start_heads
+
+DYNAMICS = ("enter", "cell", "prior_layers", "prior_parameters")
+STAGES = ("frames", "joint", "dynamics", "heads")
+HEADS = ("reward_layers", "reward", "ending_layers", "endings")
+
+
+@dataclass(frozen=True)
+class FramesTraining(Settings):
+    """How encoder, posterior and decoder are trained on single frames: scale * squared error + beta * KL.
+
+    The KL is that from a standard normal, or from uniform classes; h is 0.
+
+    Attributes:
+        fit: The optimisation; 0 steps leave this stage out.
+        batch_size: Frames per step.
+        reconstruction_scale: Weight of the squared error, summed over pixels.
+        beta: Weight of the KL term.
+        beta_warmup: Share of the steps in which beta grows from 0 to its value.
+    """
+
+    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=1000))
+    batch_size: Count = 128
+    reconstruction_scale: Weight = 10.0
+    beta: Weight = 0.5
+    beta_warmup: Share = 0.1
+
+
+@dataclass(frozen=True)
+class RSSMTraining(WorldTraining):
+    """How an RSSM is trained; adds to the settings of :class:`dreamenv.training.kinds.WorldTraining`.
+
+    By default in stages: encoder, posterior and decoder on single frames; the dynamics on cached embeddings, with
+    everything else frozen; the heads alone. PlaNet and Dreamer train all parts jointly on sequences.
+
+    Attributes:
+        model: Sizes of the model.
+        rare_colours: Weight pixel errors by the rareness of their colour; without it small things vanish from dreams.
+        colour_weights: Smallest and largest of these weights.
+        frames: First stage: encoder, posterior and decoder on single frames.
+        joint: Second stage: all parts on sequences of frames.
+        dynamics: Third stage: recurrent network, prior and heads on cached embeddings.
+        heads: Last stage: the heads alone. Its balance is taken back from the probabilities of endings.
+    """
+
+    model: RSSMConfig = field(default_factory=RSSMConfig)
+    rare_colours: bool = True
+    colour_weights: tuple[Weight, Weight] = (0.5, 20.0)
+    frames: FramesTraining = field(default_factory=FramesTraining)
+    joint: SequenceTraining = field(
+        default_factory=lambda: SequenceTraining(
+            fit=FitConfig(steps=0), batch_size=16, free_nats=1.0, first_frames=True, prior_share=0.0
+        )
+    )
+    dynamics: SequenceTraining = field(default_factory=SequenceTraining)
+    heads: SequenceTraining = field(
+        default_factory=lambda: SequenceTraining(
+            fit=FitConfig(steps=800, precision="float32"), dropout=0.2, step_balance=0.5
+        )
+    )
+
+    @property
+    def sizes(self) -> RSSMConfig:
+        """Sizes of the model."""
+        return self.model
+
+
+def train_rssm(settings: RSSMTraining, job: TrainingJob) -> Trained:
+    """Trains an RSSM; see :class:`dreamenv.training.kinds.TrainingJob`.
+
+    Raises:
+        SettingsError: If the job's source is of another kind.
+    """
+    training = _Training(settings, job)
+    training.learn_frames()
+    training.learn_sequences("joint", (), record(None, job.episodes, job.config))
+    recordings = record(training.model.eval(), job.episodes, job.config)
+    training.learn_sequences("dynamics", (*DYNAMICS, *HEADS), recordings)
+    training.learn_sequences("heads", HEADS, recordings)
+    return Trained(training.model.cpu().requires_grad_(True).eval(), recordings)
+
+
+class _Training:
+    """The stages of one training; each resumes from a folder of its own."""
+
+    def __init__(self, settings: RSSMTraining, job: TrainingJob) -> None:
+        self.settings, self.job = settings, job
+        config, source = job.config, job.source
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            self.model = build_rssm(config.model, config.action, 1 + len(config.endings))
+        if source is not None:
+            if not isinstance(source.model, RSSM):
+                raise SettingsError(f"expected a source of an RSSM, got a {type(source.model).__name__}")
+            warm_start_heads(self.model, source.model, config.endings, source.config.endings)
+        self.model.to(job.device)
+        self.frames = [torch.from_numpy(episode.observations) for episode in job.episodes]
+        clip = settings.colour_weights if settings.rare_colours else None
+        self.table = colour_table(self.frames, clip, settings.seed).to(job.device)
+
+    def learn_frames(self) -> None:
+        """First stage."""
+        config, model, device = self.settings.frames, self.model, self.job.device
+        spec, h = model.posterior_noise, torch.zeros(config.batch_size, model.hidden_size, device=device)
+
+        def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+            pixels = model.to_pixels(sample_frames(self.frames, config.batch_size, generator).to(device))
+            posterior = model.posterior_of(h, model.encoder(pixels).float())
+            uniform = torch.rand(config.batch_size, spec.uniform, generator=generator).to(device)
+            normal = torch.randn(config.batch_size, spec.normal, generator=generator).to(device)
+            errors, squared = pixel_errors(
+                model.decode_pixels(posterior.sample(None, uniform, normal), h), pixels, self.table
+            )
+            kl, error = posterior.kl_from_standard().sum(1).mean(), errors.mean()
+            beta = config.beta * min(1.0, step / max(1.0, config.beta_warmup * config.fit.steps))
+            facts = {"squared_error": squared.item(), "weighted_error": error.item(), "kl": kl.item()}
+            return config.reconstruction_scale * error + beta * kl, facts
+
+        if config.fit.steps:
+            self._fit("frames", model, config.fit, loss)
+
+    def learn_sequences(
+        self, stage: Literal["joint", "dynamics", "heads"], parts: Sequence[str], recordings: Sequence[Recording]
+    ) -> None:
+        """A later stage.
+
+        Args:
+            stage: Which one.
+            parts: Names of the parts of the model that learn; all if empty, from frames.
+            recordings: The episodes, embedded unless all parts learn.
+        """
+        config: SequenceTraining = getattr(self.settings, stage)
+        if not config.fit.steps:
+            return
+        model, device, facts = self.model, self.job.device, self.job.config
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not parts or name.partition(".")[0] in parts)
+        balance = balance_endings(recordings, 1 + len(facts.endings), config.episode_balance, config.step_balance)
+        model.endings.shift.copy_(balance.shift)
+        model.reward.fit_range(torch.cat([r.reward for r in recordings]), torch.cat([r.ending for r in recordings]))
+        streams = Streams(recordings, balance, config.batch_size, config.length, config.fit.steps, self.settings.seed)
+        carried = _Carried(model, config.batch_size).to(device)
+        kinds = balance.kinds.to(device)
+
+        def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+            chunk, reconstruction = streams.chunk(step).to(device), None
+            if not parts:
+                pixels = model.to_pixels(frames_at(self.frames, chunk.index.flatten()).to(device))
+                embedding = model.encoder(pixels).float().unflatten(0, chunk.index.shape)
+                chunk, reconstruction = replace(chunk, embedding=embedding), partial(self._errors, pixels)
+            value, metrics, (carried.z[:], carried.h[:]) = sequence_loss(
+                model,
+                chunk,
+                (carried.z.clone(), carried.h.clone()),
+                config,
+                kinds,
+                facts.max_episode_steps,
+                reconstruction,
+                generator,
+            )
+            return value, metrics
+
+        self._fit(stage, carried, config.fit, loss)
+
+    def _errors(self, pixels: Tensor, features: Tensor) -> Tensor:
+        """Weighted squared errors (B L,) of what the decoder draws from (B, L, Z + H) features."""
+        z, h = features.flatten(0, 1).split([self.model.latent_size, self.model.hidden_size], -1)
+        return pixel_errors(self.model.decode_pixels(z, h), pixels, self.table)[0]
+
+    def _fit(self, stage: str, model: nn.Module, config: FitConfig, loss: Loss) -> None:
+        """Fits one stage; its checkpoints depend on the data and on the settings up to this stage."""
+        settings = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
+        names = ["model", "rare_colours", "colour_weights", *STAGES[: STAGES.index(stage) + 1]]
+        identity = [*self.job.identity, {name: to_jsonable_python(settings[name]) for name in names}]
+        fit(model, loss, config, self.job.folder / stage, identity, self.settings.seed)
+
+
+class _Carried(nn.Module):
+    """The model, and the state between two chunks of its streams, so that checkpoints hold both."""
+
+    z: Tensor
+    h: Tensor
+
+    def __init__(self, model: RSSM, batch: int) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("z", torch.zeros(batch, model.latent_size))
+        self.register_buffer("h", torch.zeros(batch, model.hidden_size))
+
+
+register_world_model("rssm", config=RSSMConfig, build=build_rssm, settings=RSSMTraining, train=train_rssm)
