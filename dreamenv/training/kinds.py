@@ -1,4 +1,4 @@
-"""Registry of trainings: the class of a training's settings leads to the function that trains."""
+"""Registry of trainings: a kind's name leads to the class of its settings, this to the function that trains."""
 
 from __future__ import annotations
 
@@ -83,10 +83,11 @@ class Trained:
 
 Train = Callable[[Any, TrainingJob], Trained]
 _TRAININGS: dict[type, Train] = {}
+_SETTINGS: dict[str, type[WorldTraining]] = {}  # the latest of each name
 
 
 def register_world_model(name: str, *, config: type, build: Build, settings: type[WorldTraining], train: Train) -> None:
-    """Registers a kind of world model for bundles and for :func:`dreamenv.train`.
+    """Registers a kind of world model for bundles, :func:`dreamenv.train` and the option ``--kind``.
 
     A definition that runs again, such as a notebook's cell, replaces the kind that it registered before.
 
@@ -94,7 +95,7 @@ def register_world_model(name: str, *, config: type, build: Build, settings: typ
         name: Its name in bundles.
         config: Class of its sizes, see :class:`dreamenv.models.registry.ModelKind`.
         build: Builds a model with fresh weights, likewise.
-        settings: Class of its training's settings.
+        settings: Class of its training's settings; the option ``--kind`` needs a default for each of them.
         train: Trains a model with such settings; it should resume from what an earlier call left in the job's folder.
 
     Raises:
@@ -106,6 +107,24 @@ def register_world_model(name: str, *, config: type, build: Build, settings: typ
         raise SettingsError(f"expected settings of a class of its own for {name!r}, got {settings.__name__}")
     register_model(name, config, build)
     _TRAININGS[settings] = train
+    _SETTINGS[name] = settings
+
+
+def kind_names() -> list[str]:
+    """Names of the registered kinds, sorted."""
+    return sorted(_SETTINGS)
+
+
+def settings_of(name: str) -> type[WorldTraining]:
+    """Returns the class of settings that trains the kind of that name.
+
+    Raises:
+        SettingsError: If no such kind is registered; the message lists the registered ones.
+    """
+    if name not in _SETTINGS:
+        known = ", ".join(kind_names())
+        raise SettingsError(f"expected a kind of world model among {known}, got {name!r}; import its module first")
+    return _SETTINGS[name]
 
 
 def trainer_of(settings: WorldTraining) -> Train:

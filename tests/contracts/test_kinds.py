@@ -31,6 +31,7 @@ def registries(monkeypatch):
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
     monkeypatch.setattr(kinds, "_TRAININGS", dict(kinds._TRAININGS))
+    monkeypatch.setattr(kinds, "_SETTINGS", dict(kinds._SETTINGS))
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,14 @@ def test_classes_belong_to_one_kind():
     with pytest.raises(SettingsError, match="expected a dataclass of sizes for 'mine'"):
         register_model("mine", dict, build)
     assert "mine" not in registry._KINDS and kinds.trainer_of(TrainConfig()) is not train
+
+
+def test_a_name_leads_to_the_latest_settings():
+    assert kinds.settings_of("mdnrnn") is TrainConfig
+    with pytest.raises(SettingsError, match="expected a kind of world model among mdnrnn.*, got 'mine'"):
+        kinds.settings_of("mine")
+    register_world_model("mine", config=Sizes, build=build, settings=Settings, train=train)
+    assert kinds.settings_of("mine") is Settings and "mine" in kinds.kind_names()
 
 
 @pytest.mark.parametrize("missing", ["vision", "memory"])
