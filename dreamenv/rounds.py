@@ -39,10 +39,8 @@ from dreamenv.world import World
 RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on
 if TYPE_CHECKING:
     AgentChoice = Literal["ppo", "linear"] | DreamConfig
-    Training = WorldTraining
-else:  # the command line builds its options from these annotations
+else:  # the command line builds its option from this annotation
     AgentChoice = Literal["ppo", "linear"]
-    Training = TrainConfig
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class IterateConfig(Settings):
     episodes: Count = 100
     seed: int = 0
     collect: CollectConfig = field(default_factory=CollectConfig)
-    train: Training = field(default_factory=TrainConfig)
+    train: WorldTraining = field(default_factory=TrainConfig)
     vision_steps: Natural = 700
     memory_steps: Natural = 1000
     ppo: PPOConfig = field(default_factory=PPOConfig)

@@ -10,6 +10,7 @@ import tyro
 
 from dreamenv.foundation.recipe import EnvRecipe, parse_kwargs
 
+DEFAULT_KIND = "mdnrnn"  # of world models: V and M
 Flat = tyro.conf.arg(name="")  # the options of a nested dataclass, without a prefix
 Texts = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]  # several at once, or the option again
 

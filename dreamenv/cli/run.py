@@ -20,13 +20,13 @@ import gymnasium as gym
 import tyro
 
 import dreamenv
-from dreamenv.cli.options import Flat
+from dreamenv.cli.options import DEFAULT_KIND, Flat
 from dreamenv.foundation.errors import DreamenvError, SettingsError
 
 WRONG_INPUT = (DreamenvError, gym.error.Error)
 COMMANDS = {
     "collect": "Collect real episodes with exploring policies.",
-    "train": "Train V and M on the collected episodes, and report on held-out ones.",
+    "train": "Train a world model on the collected episodes, and report on held-out ones.",
     "evolve": "Evolve a linear controller with CMA-ES in the dream.",
     "ppo": "Train Stable-Baselines3's PPO in the dream.",
     "vote": "Make one agent of several that were trained alike but for their seed: their mean probabilities decide.",
@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     with _interrupt_on_signals() as signals:
         try:
-            command = _parse(arguments)
-            _run(command, command.options)
+            _run(arguments)
         except (Exception, KeyboardInterrupt) as error:
             if signals or isinstance(error, KeyboardInterrupt):
                 print(f"\ndreamenv: stopped; {_what_stays(arguments)}", file=sys.stderr)
@@ -76,13 +75,20 @@ class Options:
     """Options of every command.
 
     Attributes:
-        imports: Modules to import first, such as one that registers the environment of the world; those that the
-            environment variable DREAMENV_IMPORT lists, separated by commas, are imported as well.
+        imports: Modules to import first, such as one that registers the environment of the world or a kind of world
+            model; those that the environment variable DREAMENV_IMPORT lists, separated by commas, are imported as well.
         debug: Print the traceback of an error before its line.
     """
 
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = ()
     debug: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyOptions(Options):
+    """Options that are read before the others, which depend on them."""
+
+    kind: str = DEFAULT_KIND
 
 
 def load_command(name: str) -> type:
@@ -91,16 +97,21 @@ def load_command(name: str) -> type:
     return command
 
 
-def _run(command: Any, options: Options) -> None:
-    """Runs a parsed command."""
-    from dreamenv.foundation.processor import keep_freed_memory  # imports torch, which --help does not need
-
-    keep_freed_memory()
+def _run(arguments: Sequence[str]) -> None:
+    """Imports the user's modules, which may register kinds, then parses and runs a command."""
+    with _short_errors():
+        early, _ = tyro.cli(EarlyOptions, args=arguments, return_unknown_args=True, add_help=False)
     try:
-        _import_modules(options.imports)
+        if arguments and arguments[0] in COMMANDS:
+            _import_modules(early.imports)
+        command = _parse(arguments, early.kind)
+
+        from dreamenv.foundation.processor import keep_freed_memory  # imports torch, which --help does not need
+
+        keep_freed_memory()
         command.run()
     except WRONG_INPUT:  # any other error keeps its traceback
-        if options.debug:
+        if early.debug:
             traceback.print_exc()
         raise
 
@@ -147,23 +158,34 @@ def _interrupt_on_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _parse(arguments: Sequence[str]) -> Any:
-    """Reads the command line; returns the dataclass of the command, with a field ``options``.
+def _parse(arguments: Sequence[str], kind: str) -> Any:
+    """Reads the command line; returns the dataclass of the command.
+
+    Args:
+        arguments: The command line.
+        kind: Kind of world model whose settings a command that trains worlds reads.
 
     Raises:
-        SettingsError: If it cannot be read; one line instead of the parser's box.
+        SettingsError: If it cannot be read, or the kind is not registered.
         SystemExit: After --help.
     """
     name = next(iter(arguments), "")
     parsers: dict[str, Any] = {other: _placeholder(summary) for other, summary in COMMANDS.items()}
     if name in COMMANDS:
-        parsers[name] = _with_options(load_command(name))
+        parsers[name] = _with_options(load_command(name), kind)
+    with _short_errors():
+        return tyro.extras.subcommand_cli_from_dict(
+            parsers, prog="dreamenv", description=dreamenv.__doc__, args=arguments
+        )
+
+
+@contextlib.contextmanager
+def _short_errors() -> Iterator[None]:
+    """Raises a SettingsError of one line instead of the parser's box."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
-            return tyro.extras.subcommand_cli_from_dict(
-                parsers, prog="dreamenv", description=dreamenv.__doc__, args=arguments
-            )
+            yield
     except SystemExit as stop:
         if stop.code in (None, 0):
             raise
@@ -182,9 +204,13 @@ def _placeholder(summary: str) -> Callable[[], None]:
     return listed
 
 
-def _with_options(command: type) -> type:
-    """Appends :class:`Options` to the fields of a command."""
-    fields = [("options", Annotated[Options, Flat], dataclasses.field(default=Options()))]
+def _with_options(command: type, kind: str) -> type:
+    """Appends :class:`Options` to the fields of a command; one that trains worlds has the settings of ``kind``."""
+    fields: list[tuple[str, Any, Any]] = [("options", Annotated[Options, Flat], dataclasses.field(default=Options()))]
+    if hasattr(command, "kind"):
+        from dreamenv.cli.kinds import kind_fields  # imports torch, which the list of commands does not need
+
+        fields = [*kind_fields(command, kind), *fields]
     namespace = {"__doc__": command.__doc__, "__module__": __name__}
     return dataclasses.make_dataclass(command.__name__, fields, bases=(command,), frozen=True, namespace=namespace)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from dreamenv.cli.options import Flat, Texts, read_recipe
+from dreamenv.cli.options import DEFAULT_KIND, Flat, Texts, read_recipe
 from dreamenv.cli.output import say, say_next
 from dreamenv.rounds import IterateConfig
 
@@ -20,13 +20,16 @@ class Iterate:
         world: Folder for the world; holds the round that was best in reality.
         env_kwargs: Arguments of the environment, key=value; values are JSON, else strings.
         wrappers: Functions or classes that wrap the environment, module:name.
-        config: Settings.
+        kind: Kind of world model: mdnrnn is V and M, rssm a recurrent state-space model. The settings --train
+            below are those of this kind.
+        config: Settings; ``train`` holds those of the kind.
     """
 
     env: str
     world: Path
     env_kwargs: Texts = ()
     wrappers: Texts = ()
+    kind: str = DEFAULT_KIND
     config: Annotated[IterateConfig, Flat] = IterateConfig()
 
     def run(self) -> None:

@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from dreamenv.cli.options import Flat
+from dreamenv.cli.options import DEFAULT_KIND, Flat
 from dreamenv.cli.output import say, say_next
+from dreamenv.training.kinds import WorldTraining
 from dreamenv.training.mdnrnn import TrainConfig
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train V and M on the collected episodes, and report on held-out ones.
+    """Train a world model on the collected episodes, and report on held-out ones.
 
     Attributes:
         world: Folder with the episodes; the world is written there.
+        kind: Kind of world model: mdnrnn is V and M, rssm a recurrent state-space model. The settings below are
+            those of this kind.
         device: Where to train, as torch names it: cpu, cuda.
-        config: Settings.
+        config: Settings of the kind.
     """
 
     world: Path
+    kind: str = DEFAULT_KIND
     device: str = "cpu"
-    config: Annotated[TrainConfig, Flat] = TrainConfig()
+    config: Annotated[WorldTraining, Flat] = TrainConfig()
 
     def run(self) -> None:
         """Trains and saves a world, and prints the report."""
