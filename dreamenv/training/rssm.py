@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from pydantic_core import to_jsonable_python
@@ -21,12 +21,14 @@ from dreamenv.training.fit import FitConfig, Loss, Metrics, fit
 from dreamenv.training.frames import colour_table, frames_at, pixel_errors, sample_frames
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
 from dreamenv.training.rssm_loss import SequenceTraining, sequence_loss
-from dreamenv.training.streams import Streams
+from dreamenv.training.streams import Chunk, Streams
 from dreamenv.training.warm import warm_start_heads
 
-DYNAMICS = ("enter", "cell", "prior_layers", "prior_parameters")
-STAGES = ("frames", "joint", "dynamics", "heads")
+Stage = Literal["frames", "joint", "latents", "dynamics", "heads"]
+STAGES = get_args(Stage)
 HEADS = ("reward_layers", "reward", "ending_layers", "endings")
+DYNAMICS = ("enter", "cell", "prior_layers", "prior_parameters", *HEADS)
+LATENTS = ("posterior_layers", "posterior_parameters", "decoder", *DYNAMICS)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class RSSMTraining(WorldTraining):
         colour_weights: Smallest and largest of these weights.
         frames: First stage: encoder, posterior and decoder on single frames.
         joint: Second stage: all parts on sequences of frames.
-        dynamics: Third stage: recurrent network, prior and heads on cached embeddings.
+        latents: Third stage: all parts but the encoder, whose embeddings are cached.
+        dynamics: Fourth stage: recurrent network, prior and heads.
         heads: Last stage: the heads alone. Its balance is taken back from the probabilities of endings.
     """
 
@@ -74,6 +77,11 @@ class RSSMTraining(WorldTraining):
     joint: SequenceTraining = field(
         default_factory=lambda: SequenceTraining(
             fit=FitConfig(steps=0), batch_size=16, free_nats=1.0, first_frames=True, prior_share=0.0
+        )
+    )
+    latents: SequenceTraining = field(
+        default_factory=lambda: SequenceTraining(
+            fit=FitConfig(steps=0, learning_rate=8e-4), batch_size=24, free_nats=1.0, decoded=128
         )
     )
     dynamics: SequenceTraining = field(default_factory=SequenceTraining)
@@ -97,9 +105,10 @@ def train_rssm(settings: RSSMTraining, job: TrainingJob) -> Trained:
     """
     training = _Training(settings, job)
     training.learn_frames()
-    training.learn_sequences("joint", (), record(None, job.episodes, job.config))
+    training.learn_sequences("joint", ("encoder", *LATENTS), record(None, job.episodes, job.config))
     recordings = record(training.model.eval(), job.episodes, job.config)
-    training.learn_sequences("dynamics", (*DYNAMICS, *HEADS), recordings)
+    training.learn_sequences("latents", LATENTS, recordings)
+    training.learn_sequences("dynamics", DYNAMICS, recordings)
     training.learn_sequences("heads", HEADS, recordings)
     return Trained(training.model.cpu().requires_grad_(True).eval(), recordings)
 
@@ -143,22 +152,20 @@ class _Training:
         if config.fit.steps:
             self._fit("frames", model, config.fit, loss)
 
-    def learn_sequences(
-        self, stage: Literal["joint", "dynamics", "heads"], parts: Sequence[str], recordings: Sequence[Recording]
-    ) -> None:
+    def learn_sequences(self, stage: Stage, parts: Sequence[str], recordings: Sequence[Recording]) -> None:
         """A later stage.
 
         Args:
             stage: Which one.
-            parts: Names of the parts of the model that learn; all if empty, from frames.
-            recordings: The episodes, embedded unless all parts learn.
+            parts: Names of the parts of the model that learn.
+            recordings: The episodes, embedded unless the encoder learns.
         """
         config: SequenceTraining = getattr(self.settings, stage)
         if not config.fit.steps:
             return
         model, device, facts = self.model, self.job.device, self.job.config
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(not parts or name.partition(".")[0] in parts)
+            parameter.requires_grad_(name.partition(".")[0] in parts)
         balance = balance_endings(recordings, 1 + len(facts.endings), config.episode_balance, config.step_balance)
         model.endings.shift.copy_(balance.shift)
         model.reward.fit_range(torch.cat([r.reward for r in recordings]), torch.cat([r.ending for r in recordings]))
@@ -168,10 +175,11 @@ class _Training:
 
         def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
             chunk, reconstruction = streams.chunk(step).to(device), None
-            if not parts:
-                pixels = model.to_pixels(frames_at(self.frames, chunk.index.flatten()).to(device))
-                embedding = model.encoder(pixels).float().unflatten(0, chunk.index.shape)
-                chunk, reconstruction = replace(chunk, embedding=embedding), partial(self._errors, pixels)
+            if "encoder" in parts:
+                pixels = model.to_pixels(frames_at(self.frames, chunk.index.flatten().cpu()).to(device))
+                chunk = replace(chunk, embedding=model.encoder(pixels).float().unflatten(0, chunk.index.shape))
+            if "decoder" in parts:
+                reconstruction = partial(self._errors, chunk)
             value, metrics, (carried.z[:], carried.h[:]) = sequence_loss(
                 model,
                 chunk,
@@ -186,9 +194,11 @@ class _Training:
 
         self._fit(stage, carried, config.fit, loss)
 
-    def _errors(self, pixels: Tensor, features: Tensor) -> Tensor:
-        """Weighted squared errors (B L,) of what the decoder draws from (B, L, Z + H) features."""
-        z, h = features.flatten(0, 1).split([self.model.latent_size, self.model.hidden_size], -1)
+    def _errors(self, chunk: Chunk, features: Tensor, chosen: Tensor) -> Tensor:
+        """Weighted squared errors (N,) of what the decoder draws from (N, Z + H) features at (N,) chosen moments."""
+        frames = frames_at(self.frames, chunk.index.flatten()[chosen].cpu())
+        pixels = self.model.to_pixels(frames.to(self.job.device))
+        z, h = features.split([self.model.latent_size, self.model.hidden_size], -1)
         return pixel_errors(self.model.decode_pixels(z, h), pixels, self.table)[0]
 
     def _fit(self, stage: str, model: nn.Module, config: FitConfig, loss: Loss) -> None:

@@ -34,6 +34,8 @@ class SequenceTraining(Settings):
             0.5 both have the whole gradient, as in PlaNet and Dreamer V1.
         free_nats: The KL, a mean over the batch, is not trained below this.
         first_frames: Whether the KL of first frames counts, as published. Dreams begin with a posterior there.
+        decoded: Moments per update that a stage with a decoder decodes, drawn at random; all, as published, if None.
+            Decoding costs most of an update.
         reconstruction_scale: Weight of the squared error of pixels, in a stage that decodes.
         ending_weight: Weight of the ending head's cross entropy.
         reward_weight: Weight of the reward head's squared error, standardised and averaged within each kind of ending.
@@ -56,6 +58,7 @@ class SequenceTraining(Settings):
     kl_balance: Share = 0.8
     free_nats: Weight = 0.0
     first_frames: bool = False
+    decoded: Count | None = None
     reconstruction_scale: Weight = 10.0
     ending_weight: Weight = 100.0
     reward_weight: Weight = 2.0
@@ -77,7 +80,7 @@ def sequence_loss(
     config: SequenceTraining,
     kinds: Tensor,
     limit: int,
-    reconstruction: Callable[[Tensor], Tensor] | None,
+    reconstruction: Callable[[Tensor, Tensor], Tensor] | None,
     generator: torch.Generator,
 ) -> tuple[Tensor, Metrics, tuple[Tensor, Tensor]]:
     """Computes the loss of a chunk.
@@ -89,8 +92,8 @@ def sequence_loss(
         config: Weights of the terms.
         kinds: Weights of the kinds of endings, (kinds,).
         limit: The time limit, in steps.
-        reconstruction: Error of pixels, (B, L), of features z and h that the decoder reads, (B, L, Z + H); None in a
-            stage that does not decode.
+        reconstruction: Errors of pixels, (N,), of features z and h that the decoder reads, (N, Z + H), and numbers (N,)
+            of their moments in the flat chunk; None in a stage that does not decode.
         generator: Of all random numbers.
 
     Returns:
@@ -112,7 +115,9 @@ def sequence_loss(
         metrics["overshooting"] = far.item() / (config.overshooting - 1)
     features = torch.cat([z, h], -1)
     if reconstruction is not None:
-        error = reconstruction(_share(features, config.image_gradient)).mean()
+        chosen = torch.randperm(chunk.first.numel(), generator=generator)[: config.decoded].to(z.device)
+        read = _share(features.flatten(0, 1)[chosen], config.image_gradient)
+        error = reconstruction(read, chosen).mean()
         value = value + config.reconstruction_scale * error
         metrics["reconstruction"] = error.item()
     drawn = prior.sample(None, *_noise(model, chunk, generator)).detach()
