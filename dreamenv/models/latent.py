@@ -139,14 +139,18 @@ class Categorical(Latent):
         """See :meth:`Latent.sample`; ``normal`` is not read.
 
         Classes are drawn from softmax(logits / temperature) by their inverse CDF; each of the G variables reads one
-        column of ``uniform``. Temperature 0 is the limit: the likeliest class. The gradient is that of the
-        probabilities: z = one-hot + p - stop_gradient(p) (straight-through, Dreamer V2, section 2).
+        column of ``uniform``. Temperature 0 is the limit: the likeliest class, the first of equally likely ones. The
+        gradient is that of the probabilities: z = one-hot + p - stop_gradient(p) (straight-through, Dreamer V2,
+        section 2).
         """
         logits = self.logits if temperature is None else self.logits / temperature.clamp(min=1e-6)[:, None, None]
         probabilities = torch.softmax(logits, -1)
         cumulative = probabilities.cumsum(-1)
         threshold = uniform[..., : self.logits.shape[-2], None] * cumulative[..., -1:]
-        z = self._one_hot((cumulative <= threshold).sum(-1).clamp(max=self.logits.shape[-1] - 1))
+        classes = (cumulative <= threshold).sum(-1).clamp(max=self.logits.shape[-1] - 1)
+        if temperature is not None:  # equally likely classes would still be drawn at temperature 0
+            classes = torch.where(temperature[:, None] > 0.0, classes, self.logits.argmax(-1))
+        z = self._one_hot(classes)
         return z + (probabilities - probabilities.detach()).flatten(-2) if probabilities.requires_grad else z
 
     def mode(self) -> Tensor:
