@@ -51,7 +51,7 @@ class Streams:
     """B endless streams: each plays whole episodes one after the other, drawn by their kind of ending.
 
     Chunk i follows chunk i - 1, so a state can be carried from one to the next, and no moment of an episode is left
-    out. Which episodes a stream plays depends on the seed alone.
+    out. Which episodes a stream plays depends on the seed and on B, L and ``chunks``.
 
     Args:
         episodes: The episodes.
@@ -73,7 +73,7 @@ class Streams:
     ) -> None:
         self._batch, self._length = batch_size, length
         lengths = torch.tensor([len(one) + 1 for one in episodes])
-        self._begins = lengths.cumsum(0) - lengths
+        self._behind = lengths.cumsum(0)  # number of the moment behind the last of each episode
         generator = torch.Generator().manual_seed(seed)
         count = max(chunks * length // int(lengths.min()) + 1, 1)
         drawn = torch.multinomial(balance.draw, batch_size * count, replacement=True, generator=generator)
@@ -93,8 +93,7 @@ class Streams:
         """Chunk ``number``, from 0, of every stream."""
         moment = torch.arange(number * self._length, (number + 1) * self._length).expand(self._batch, -1).contiguous()
         which = torch.searchsorted(self._ends, moment, right=True)
-        begins = torch.cat([torch.zeros(self._batch, 1, dtype=torch.int64), self._ends], 1).gather(1, which)
-        index = self._begins[self._episodes.gather(1, which)] + moment - begins
+        index = self._behind[self._episodes.gather(1, which)] + moment - self._ends.gather(1, which)
         return Chunk(*(getattr(self._moments, field.name)[index] for field in fields(Chunk)))
 
 
