@@ -8,7 +8,6 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.foundation.ranges import PART, Count, Settings, Share, Weight
 from dreamenv.models.heads import mean_per_kind
@@ -123,7 +122,7 @@ def sequence_loss(
     drawn = prior.sample(None, *_noise(model, chunk, generator)).detach()
     from_prior = torch.rand(chunk.first.shape, generator=generator).to(z.device) < config.prior_share
     read = torch.cat([torch.where(from_prior[..., None], drawn, z), h], -1)
-    heads, terms = _head_losses(model, F.dropout(read, config.dropout), chunk, config, kinds, limit)
+    heads, terms = _head_losses(model, _dropped(read, config.dropout, generator), chunk, config, kinds, limit)
     return value + heads, metrics | terms, (z[:, -1].detach(), h[:, -1].detach())
 
 
@@ -216,6 +215,14 @@ def _mean(values: Tensor, counted: Tensor) -> Tensor:
 def _share(features: Tensor, share: float) -> Tensor:
     """The same features, of whose gradient a share passes."""
     return features if share == 1.0 else torch.lerp(features.detach(), features, share)
+
+
+def _dropped(features: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """The features, of which a share is 0; torch's own dropout draws from the global generator."""
+    if not share:
+        return features
+    kept = torch.rand(features.shape, generator=generator).to(features.device) >= share
+    return features * kept / (1.0 - share)
 
 
 def _noise(model: RSSM, chunk: Chunk, generator: torch.Generator) -> tuple[Tensor, Tensor]:
