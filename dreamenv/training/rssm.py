@@ -141,9 +141,8 @@ class _Training:
             posterior = model.posterior_of(h, model.encoder(pixels).float())
             uniform = torch.rand(config.batch_size, spec.uniform, generator=generator).to(device)
             normal = torch.randn(config.batch_size, spec.normal, generator=generator).to(device)
-            errors, squared = pixel_errors(
-                model.decode_pixels(posterior.sample(None, uniform, normal), h), pixels, self.table
-            )
+            z = model.draw(posterior, uniform, normal)
+            errors, squared = pixel_errors(model.decode_pixels(z, h), pixels, self.table)
             kl, error = posterior.kl_from_standard().sum(1).mean(), errors.mean()
             beta = config.beta * min(1.0, step / max(1.0, config.beta_warmup * config.fit.steps))
             facts = {"squared_error": squared.item(), "weighted_error": error.item(), "kl": kl.item()}

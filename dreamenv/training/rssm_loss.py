@@ -119,7 +119,7 @@ def sequence_loss(
         error = reconstruction(read, chosen).mean()
         value = value + config.reconstruction_scale * error
         metrics["reconstruction"] = error.item()
-    drawn = prior.sample(None, *_noise(model, chunk, generator)).detach()
+    drawn = model.draw(prior, *_noise(model, chunk, generator)).detach()
     from_prior = torch.rand(chunk.first.shape, generator=generator).to(z.device) < config.prior_share
     read = torch.cat([torch.where(from_prior[..., None], drawn, z), h], -1)
     heads, terms = _head_losses(model, _dropped(read, config.dropout, generator), chunk, config, kinds, limit)
@@ -194,7 +194,7 @@ def overshooting(
         if gap > 1:
             total = total + _mean(model.divergence(_shifted(target, gap), prior), alive)
         uniform, normal = _noise(model, chunk, generator)
-        z = prior.sample(None, uniform[:, gap:], normal[:, gap:])
+        z = model.draw(prior, uniform[:, gap:], normal[:, gap:])
     return total
 
 

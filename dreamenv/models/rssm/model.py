@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.heads import EndingHead, Rescale, RewardHead
-from dreamenv.models.latent import OUTPUT_BOUND, Categorical, Gaussian
+from dreamenv.models.latent import OUTPUT_BOUND, Z_BOUND, Categorical, Gaussian
 from dreamenv.models.noise import NoiseSpec
 from dreamenv.models.pixels import to_frames, to_pixels
 from dreamenv.models.registry import register_model
@@ -114,14 +114,14 @@ class RSSM(WorldModel):
         z, h = start
         if not self.config.posterior_reads_h:
             posterior = self.posterior_of(embedding[..., :0], embedding)
-            drawn = posterior.sample(None, uniform, normal)
+            drawn = self.draw(posterior, uniform, normal)
         zs, hs, latents = [], [], []
         for t in range(embedding.shape[1]):
             going = (~first[:, t, None]).to(h.dtype)
             h = going * self.step(going * z, action[:, t], going * h)
             if self.config.posterior_reads_h:
                 latent = self.posterior_of(h, embedding[:, t])
-                z = latent.sample(None, uniform[:, t], normal[:, t])
+                z = self.draw(latent, uniform[:, t], normal[:, t])
                 latents.append(latent)
             else:
                 z = drawn[:, t]
@@ -148,6 +148,10 @@ class RSSM(WorldModel):
         """Distributions of z of batch shape (...) from h (..., H) and the embeddings (..., E) of frames."""
         read = torch.cat([h, embedding], -1) if self.config.posterior_reads_h else embedding
         return self._distribution(self.posterior_parameters(self.posterior_layers(read)))
+
+    def draw(self, latent: Gaussian | Categorical, uniform: Tensor, normal: Tensor) -> Tensor:
+        """Draws z (..., Z) with gradients, within the bounds that z has in dreams."""
+        return latent.sample(None, uniform, normal).clamp(-Z_BOUND, Z_BOUND)
 
     def divergence(self, posterior: Gaussian | Categorical, prior: Gaussian | Categorical) -> Tensor:
         """KL divergence of posteriors from priors of batch shape (...), summed over z, (...), in nats.
