@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from dreamenv.foundation.errors import SettingsError
-from dreamenv.foundation.ranges import PART, Count, Natural, Range, Settings, Weight
+from dreamenv.foundation.ranges import PART, Count, Natural, Range, Settings, Weight, check_choice
 
 Part = Annotated[float, PART]
 Width = Annotated[int, Range(1, integer=True, empty=True)]
+Network = Literal["conv", "dreamer"]
+LatentKind = Literal["gaussian", "categorical"]
+Activation = Literal["relu", "elu", "silu"]
+Cell = Literal["gru", "gru-block", "layer-norm"]
+TransitionKind = Literal["both", "deterministic", "stochastic"]
+Deviation = Literal["softplus", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class RSSMConfig(Settings):
 
     Attributes:
         frame_shape: (height, width, 3) that the encoder works on; other frames are resized to it.
-        grey: Work on grey frames (Dreamer V2 on Atari).
+        grey: Work on grey frames (Dreamer V2 on Atari); for the network ``dreamer`` only.
         network: ``conv`` is the encoder and decoder of the ConvVAE, for frames of any size; ``dreamer`` those of
             PlaNet and Dreamer, for frames of 64 x 64.
         channels: Output channels of the encoder's convolutions; the decoder mirrors them.
@@ -28,8 +34,8 @@ class RSSMConfig(Settings):
         classes: Of each categorical variable.
         hidden_size: H, units of the recurrent network.
         units: Width of the layers before the recurrent network, and before prior and posterior.
-        activation: After every layer that is not a convolution, ``convolution_activation`` after those that are.
-        convolution_activation: See ``activation``.
+        activation: After every layer that is not a convolution.
+        convolution_activation: After convolutions; the network ``conv`` has ReLU only.
         gru: ``gru`` has two biases per gate (Dreamer V1), ``gru-block`` one (PlaNet), ``layer-norm`` normalises the
             gates together (Dreamer V2).
         prior_layers: Hidden layers between h and the prior's parameters.
@@ -50,23 +56,23 @@ class RSSMConfig(Settings):
 
     frame_shape: tuple[Count, Count, Count] = (60, 80, 3)
     grey: bool = False
-    network: Literal["conv", "dreamer"] = "conv"
+    network: Network = "conv"
     channels: tuple[Count, ...] = (32, 64, 128, 256)
     embedding_size: Natural = 256
-    latent: Literal["gaussian", "categorical"] = "gaussian"
+    latent: LatentKind = "gaussian"
     latent_size: Count = 64
     classes: Count = 32
     hidden_size: Count = 256
     units: Count = 256
-    activation: Literal["relu", "elu", "silu"] = "elu"
-    convolution_activation: Literal["relu", "elu", "silu"] = "relu"
-    gru: Literal["gru", "gru-block", "layer-norm"] = "layer-norm"
+    activation: Activation = "elu"
+    convolution_activation: Activation = "relu"
+    gru: Cell = "layer-norm"
     prior_layers: Natural = 1
     posterior_layers: Natural = 0
     posterior_reads_h: bool = False
     decoder_reads_h: bool = False
-    transition: Literal["both", "deterministic", "stochastic"] = "both"
-    deviation: Literal["softplus", "sigmoid"] = "softplus"
+    transition: TransitionKind = "both"
+    deviation: Deviation = "softplus"
     least_deviation: Weight = 0.1
     unimix: Part = 0.0
     head_layers: tuple[Width, ...] = ()
@@ -75,8 +81,10 @@ class RSSMConfig(Settings):
     def __post_init__(self) -> None:
         """Refuses sizes out of range."""
         super().__post_init__()
-        sizes = (*self.frame_shape, *self.channels, *self.head_layers, self.latent_size, self.classes, self.units)
-        if max(*sizes, self.hidden_size, self.embedding_size) > 2**14 or self.frame_shape[2] != 3:
+        for name, kind in _CHOICES.items():
+            check_choice(name, getattr(self, name), get_args(kind))
+        sizes = (*self.frame_shape, *self.channels, *self.head_layers, self.z_size, self.classes, self.units)
+        if max(*sizes, self.hidden_size, self.embedding_size) > 2**14 or tuple(self.frame_shape[2:]) != (3,):
             raise SettingsError(f"expected RGB frames and sizes up to {2**14:,}; got {self}")
         if len(self.channels) > 12 or max(self.prior_layers, self.posterior_layers, len(self.head_layers)) > 12:
             raise SettingsError(f"expected at most 12 layers in a row; got {self}")
@@ -84,6 +92,11 @@ class RSSMConfig(Settings):
             raise SettingsError(
                 f"expected frames of 64 x 64 and four channels for the network 'dreamer', got {self.frame_shape} and "
                 f"{self.channels}"
+            )
+        if self.network == "conv" and (self.grey or self.convolution_activation != "relu"):
+            raise SettingsError(
+                "expected frames in colour and the convolution_activation 'relu' for the network 'conv', got grey "
+                f"{self.grey} and {self.convolution_activation!r}"
             )
         if self.latent == "categorical" and self.transition == "deterministic":
             raise SettingsError("expected a gaussian latent for a deterministic transition, got a categorical one")
@@ -94,6 +107,15 @@ class RSSMConfig(Settings):
         return self.latent_size * (self.classes if self.latent == "categorical" else 1)
 
 
+_CHOICES = {
+    "network": Network,
+    "latent": LatentKind,
+    "activation": Activation,
+    "convolution_activation": Activation,
+    "gru": Cell,
+    "transition": TransitionKind,
+    "deviation": Deviation,
+}
 _PUBLISHED = RSSMConfig(  # paper and code of all three
     frame_shape=(64, 64, 3),
     network="dreamer",
