@@ -31,9 +31,15 @@ def warm_start_heads(model: nn.Module, source: nn.Module, own: Sequence[Kind], t
     heads = {name: state[name].clone() for name in names}
     pairs = [(0, 0), *((1 + own.index(kind), 1 + theirs.index(kind)) for kind in own if kind in theirs)]
     for name, head in heads.items():
+        its_head = known.get(name, head[:0])  # a head without outputs has no weights
+        if head.shape[1:] != its_head.shape[1:]:
+            continue
+        if name.startswith("reward.") and len(head) == len(its_head) == 1:  # one row for all kinds
+            head.copy_(its_head)
+            continue
         first = 1 + len(own) - len(head)  # 1 where "goes on" has no row
-        if head.shape[1:] == known[name].shape[1:] and first == 1 + len(theirs) - len(known[name]):
+        if first == 1 + len(theirs) - len(its_head):
             for row, its_row in pairs[first:]:
-                head[row - first] = known[name][its_row - first]
+                head[row - first] = its_head[its_row - first]
     warm_start(model, source)
     model.load_state_dict({**model.state_dict(), **heads})
