@@ -1,0 +1,338 @@
+"""The terms of an RSSM's loss: what they are, and which parts of the model each of them trains."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from rssm_settings import READS_H, SIZES, SMALL, make_model, make_recording
+
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.models.latent import Categorical, Gaussian
+from dreamenv.training.balance import balance_endings
+from dreamenv.training.rssm_loss import SequenceTraining, balanced_kl, overshooting, sequence_loss
+from dreamenv.training.streams import Streams
+
+B, L, LIMIT = 2, 9, 20
+KINDS = torch.ones(3)
+CONFIG = SequenceTraining(prior_share=0.0)
+ALONE = {"kl_scale": 0.0, "ending_weight": 0.0, "reward_weight": 0.0, "reconstruction_scale": 0.0}
+EACH_SIZES = pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+
+
+def make_chunk(lengths=(3, 5, 8), number=0, size=SMALL.embedding_size):
+    recordings = [make_recording(n, size, ending=1 + i % 2, seed=i) for i, n in enumerate(lengths)]
+    return Streams(recordings, balance_endings(recordings, 3, 0.5, 0.3), B, L, number + 1, 0).chunk(number)
+
+
+def zeros(model):
+    return torch.zeros(B, model.latent_size), torch.zeros(B, model.hidden_size)
+
+
+def loss_of(model, chunk, config, reconstruction=None, seed=0):
+    return sequence_loss(
+        model, chunk, zeros(model), config, KINDS, LIMIT, reconstruction, torch.Generator().manual_seed(seed)
+    )
+
+
+def unrolled(model, chunk, seed=0):
+    """z, h, posteriors and priors of a chunk."""
+    generator, spec = torch.Generator().manual_seed(seed), model.posterior_noise
+    uniform = torch.rand(B, L, spec.uniform, generator=generator)
+    normal = torch.randn(B, L, spec.normal, generator=generator)
+    z, h, posterior = model.unroll(chunk.embedding, chunk.action, chunk.first, zeros(model), uniform, normal)
+    return z, h, posterior, model.prior_of(h)
+
+
+def leaves(latent):
+    return type(latent)(*(part.detach().clone().requires_grad_() for part in latent.parts))
+
+
+def plain_kl(posterior, prior, counted):
+    return posterior.kl(prior).sum(-1)[counted].mean()
+
+
+def gradients(value, latents):
+    return torch.autograd.grad(value, [part for latent in latents for part in latent.parts])
+
+
+@EACH_SIZES
+@pytest.mark.parametrize("balance", [0.0, 0.2, 0.5, 0.8, 1.0])
+def test_prior_and_posterior_have_their_shares_of_the_kls_gradient(sizes, balance):
+    model, chunk = make_model(sizes), make_chunk()
+    posterior, prior = (leaves(latent) for latent in unrolled(model, chunk)[2:])
+    counted = ~chunk.first
+    shares = (1.0, 1.0) if balance == 0.5 else (1.0 - balance, balance)
+
+    value = balanced_kl(model, posterior, prior, counted, replace(CONFIG, kl_balance=balance))
+
+    expected = plain_kl(posterior, prior, counted)
+    torch.testing.assert_close(value, expected)
+    parts = len(posterior.parts)
+    found, plain = gradients(value, (posterior, prior)), gradients(expected, (posterior, prior))
+    for index, (one, other) in enumerate(zip(found, plain, strict=True)):
+        torch.testing.assert_close(one, other * shares[index >= parts], rtol=1e-4, atol=1e-7)
+        assert other.any()
+
+
+@pytest.mark.parametrize("balance", [0.5, 0.8])
+def test_the_kl_is_not_trained_below_the_free_nats(balance):
+    """The mean is compared with the free nats, so moments below them are trained while the mean is above."""
+    model, counted = make_model(), torch.tensor([[True, True]])
+    zero = torch.zeros(1, 2, SMALL.latent_size)
+    prior, posterior = leaves(Gaussian(zero, zero)), leaves(Gaussian(zero + torch.tensor([0.1, 2.0])[:, None], zero))
+    mean = plain_kl(posterior, prior, counted).item()
+
+    for free, trained in ((0.5 * mean, True), (2.0 * mean, False)):
+        config = replace(CONFIG, kl_balance=balance, free_nats=free)
+        value = balanced_kl(model, posterior, prior, counted, config)
+        assert value.item() == pytest.approx(max(mean, free))
+        of_prior, _, of_posterior, _ = gradients(value, (prior, posterior))
+        assert of_prior.abs().sum(-1).gt(0).tolist() == [[trained] * 2]
+        assert of_posterior.abs().sum(-1).gt(0).tolist() == [[trained] * 2]
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_the_kl_of_first_frames_counts_if_it_should(counts):
+    model, chunk = make_model(), make_chunk()
+    *_, posterior, prior = unrolled(model, chunk)
+    only = replace(CONFIG, **ALONE | {"kl_scale": 1.0, "first_frames": counts})
+
+    value, metrics, _ = loss_of(model, chunk, only)
+
+    each = posterior.kl(prior).sum(-1)
+    assert 0 < chunk.first.sum() < chunk.first.numel()
+    assert metrics["kl"] == pytest.approx(each[~chunk.first].mean().item(), rel=1e-4)
+    assert metrics["kl of first frames"] == pytest.approx(each[chunk.first].mean().item(), rel=1e-4)
+    expected = each.mean() if counts else each[~chunk.first].mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def gradient_norms(model, value):
+    """Norm of the gradient of each part of the model."""
+    model.zero_grad()
+    value.backward()
+    norms = {}
+    for name, parameter in model.named_parameters():
+        part = name.partition(".")[0]
+        found = 0.0 if parameter.grad is None else float(parameter.grad.norm())
+        norms[part] = norms.get(part, 0.0) + found
+    return norms
+
+
+@EACH_SIZES
+@pytest.mark.parametrize(
+    ("name", "term", "trained"),
+    [
+        ("image_gradient", "reconstruction_scale", {"decoder"}),
+        ("reward_gradient", "reward_weight", {"reward", "reward_layers"}),
+        ("ending_gradient", "ending_weight", {"endings", "ending_layers"}),
+    ],
+)
+def test_a_share_of_a_terms_gradient_reaches_z_and_h(sizes, name, term, trained):
+    sizes = replace(sizes, head_layers=(6,), decoder_reads_h=True)
+    model, chunk = make_model(sizes), make_chunk()
+
+    def reconstruction(features, chosen):
+        z, h = features.split([model.latent_size, model.hidden_size], -1)
+        return model.decode_pixels(z, h).square().sum((1, 2, 3))
+
+    found = {}
+    for share in (0.0, 0.25, 1.0):
+        config = replace(CONFIG, **ALONE | {term: 1.0, name: share})
+        value = loss_of(model, chunk, config, reconstruction)[0]
+        norms = gradient_norms(model, value)
+        assert {part for part in norms if norms[part] > 0.0} >= trained
+        found[share] = value.item(), norms
+
+    assert found[0.0][0] == found[0.25][0] == found[1.0][0]
+    stopped = {part for part, norm in found[0.0][1].items() if norm > 0.0}
+    assert stopped == trained
+    shares = [found[share][1]["cell"] / found[1.0][1]["cell"] for share in (0.0, 0.25)]
+    assert shares == pytest.approx([0.0, 0.25], rel=1e-4)
+    assert (found[1.0][1]["posterior_parameters"] > 0.0) and found[1.0][1]["enter"] > 0.0
+
+
+def test_heads_read_draws_of_the_prior_at_their_share_of_moments():
+    """With all of them from the prior, the heads do not train the posterior of the same moment."""
+    model, chunk = make_model(), make_chunk()
+    first = replace(chunk, **{name: part[:, :2] for name, part in vars(chunk).items()})
+    assert first.first.tolist() == [[True, False]] * B
+    found = []
+    for share in (0.0, 1.0):
+        config = replace(CONFIG, **ALONE | {"ending_weight": 1.0, "prior_share": share})
+        embedding = first.embedding.clone().requires_grad_()
+        loss_of(model, replace(first, embedding=embedding), config)[0].backward()
+        found.append(embedding.grad.abs().sum((0, 2)).gt(0).tolist())
+    assert found == [[True, True], [True, False]]
+
+
+def test_dropout_hides_its_share_and_draws_from_the_given_generator_alone():
+    model, chunk = make_model(), make_chunk()
+    config = replace(CONFIG, **ALONE | {"ending_weight": 1.0, "dropout": 0.5})
+    values = []
+    for seed in range(3):
+        torch.manual_seed(seed)  # the global generator, which must not matter
+        values.append(loss_of(model, chunk, config)[0].item())
+    assert values[0] == values[1] == values[2]
+    assert loss_of(model, chunk, config, seed=1)[0].item() != values[0]
+    assert loss_of(model, chunk, replace(config, dropout=0.0))[0].item() != values[0]
+
+
+def test_the_loss_leaves_the_global_generator_alone():
+    model, chunk = make_model(), make_chunk()
+    config = replace(CONFIG, dropout=0.3, prior_share=0.5, overshooting=3)
+    before = torch.get_rng_state()
+
+    loss_of(model, chunk, config, lambda features, chosen: features.square().sum(-1))
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@torch.no_grad()
+def slow_overshooting(model, chunk, z, h, posterior, distance, generator):
+    """Rolls the prior forward from every moment by itself."""
+    spec, noises = model.posterior_noise, []
+    for _ in range(distance):
+        uniform = torch.rand(B, L, spec.uniform, generator=generator)
+        noises.append((uniform, torch.randn(B, L, spec.normal, generator=generator)))
+    found = {gap: [] for gap in range(2, distance + 1)}
+    for row in range(B):
+        for begin in range(L):
+            now_z, now_h = z[row, begin][None], h[row, begin][None]
+            for gap in range(1, min(distance, L - 1 - begin) + 1):
+                t = begin + gap
+                if chunk.first[row, t]:
+                    break
+                now_h = model.step(now_z, chunk.action[row, t][None], now_h)
+                prior = model.prior_of(now_h)
+                target = type(posterior)(*(part[row, t][None] for part in posterior.parts))
+                if gap > 1:
+                    found[gap].append(target.kl(prior).sum())
+                uniform, normal = noises[gap - 1]
+                now_z = prior.sample(None, uniform[row, t][None], normal[row, t][None])
+    return {gap: torch.stack(values) for gap, values in found.items() if values}
+
+
+@EACH_SIZES
+@pytest.mark.parametrize("distance", [2, 4, 30])
+def test_overshooting_is_the_slow_loop_within_episodes(sizes, distance):
+    model, chunk = make_model(sizes), make_chunk()
+    z, h, posterior, _ = unrolled(model, chunk)
+    reached = min(distance, L - 1)
+
+    value = overshooting(model, chunk, z, h, posterior, distance, torch.Generator().manual_seed(3))
+
+    each = slow_overshooting(model, chunk, z, h, posterior, reached, torch.Generator().manual_seed(3))
+    expected = sum(values.mean() for values in each.values())
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4)
+    assert value > 0.0
+
+
+def test_distance_one_is_no_overshooting_and_its_priors_are_those_of_the_sequence():
+    model, chunk = make_model(), make_chunk()
+    z, h, posterior, _ = unrolled(model, chunk)
+    assert overshooting(model, chunk, z, h, posterior, 1, torch.Generator()) == 0.0
+    only = replace(CONFIG, **ALONE | {"kl_scale": 1.0, "overshooting_weight": 0.0})
+
+    values = [loss_of(model, chunk, replace(only, overshooting=distance))[0].item() for distance in (1, 2, 4)]
+
+    assert values == pytest.approx([values[0], values[0] / 2, values[0] / 4])
+
+
+def test_overshooting_does_not_train_the_posteriors_that_are_its_targets():
+    model, chunk = make_model(), make_chunk()
+    z, h, posterior, _ = unrolled(model, chunk)
+    target = leaves(posterior)
+    z, h = z.detach().requires_grad_(), h.detach().requires_grad_()
+
+    value = overshooting(model, chunk, z, h, target, 3, torch.Generator().manual_seed(0))
+    value.backward()
+
+    assert all(part.grad is None for part in target.parts)
+    assert gradient_norms(model, overshooting(model, chunk, z, h, target, 3, torch.Generator()))["cell"] > 0.0
+    assert z.grad.any() and h.grad.any()
+
+
+def test_a_chunk_of_first_frames_alone_has_a_finite_loss():
+    model, chunk = make_model(), make_chunk()
+    parts = {name: part[:, :1] for name, part in vars(chunk).items()}
+    first = replace(chunk, **parts)
+    assert first.first.all()
+
+    value, metrics, (z, h) = loss_of(model, first, replace(CONFIG, overshooting=3))
+
+    value.backward()
+    assert value.isfinite() and metrics["kl"] == 0.0
+    assert z.shape == (B, SMALL.latent_size) and not h.any()
+
+
+@pytest.mark.parametrize("sizes", [SMALL, READS_H])
+def test_the_carried_state_makes_two_short_chunks_a_long_one(sizes):
+    model, chunk = make_model(sizes), make_chunk((30, 40))
+    halves = [replace(chunk, **{n: p[:, span] for n, p in vars(chunk).items()}) for span in (slice(4), slice(4, L))]
+    generator = torch.Generator().manual_seed(0)
+    _, _, (z, h) = sequence_loss(model, halves[0], zeros(model), CONFIG, KINDS, LIMIT, None, generator)
+    assert not (z.requires_grad or h.requires_grad)
+    uniform, normal = torch.empty(B, L - 4, 0), torch.zeros(B, L - 4, SMALL.latent_size)
+    later = (halves[1].embedding, halves[1].action, halves[1].first)
+
+    carried = model.unroll(*later, (z, h), uniform, normal)[1]
+    anew = model.unroll(*later, zeros(model), uniform, normal)[1]
+
+    whole = model.unroll(
+        chunk.embedding, chunk.action, chunk.first, zeros(model), torch.empty(B, L, 0), drawn_twice(model, chunk)
+    )[1]
+    torch.testing.assert_close(carried, whole[:, 4:])
+    assert (anew - whole[:, 4:]).abs().max() > 0.01
+
+
+def drawn_twice(model, chunk):
+    """The normal numbers of the first four moments as the loss draws them, then zeros."""
+    generator = torch.Generator().manual_seed(0)
+    torch.rand(B, 4, 0, generator=generator)
+    first = torch.randn(B, 4, SMALL.latent_size, generator=generator)
+    return torch.cat([first, torch.zeros(B, L - 4, SMALL.latent_size)], 1)
+
+
+def test_the_rewards_loss_is_that_of_the_kind_and_the_time_that_came():
+    """A head that predicts the number of the step, and 5, 7 or 9 more by kind; ordinary rewards are less by 1."""
+    model, chunk = make_model(replace(SMALL, head_layers=())), make_chunk((1, 2))
+    with torch.no_grad():
+        model.reward.linear.weight.zero_()
+        model.reward.linear.weight[:, -1] = LIMIT
+        model.reward.linear.bias.copy_(torch.tensor([5.0, 7.0, 9.0]))
+        model.reward.spread.fill_(1.0)
+    reward = torch.tensor([4.0, 7.0, 9.0])[chunk.ending] + chunk.step
+    assert set(chunk.ending.unique().tolist()) == {0, 1, 2}
+
+    metrics = loss_of(model, replace(chunk, reward=torch.where(chunk.first, 99.0, reward)), CONFIG)[1]
+
+    assert metrics["reward"] == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("length", 0),
+        ("kl_scale", -1.0),
+        ("kl_balance", 1.1),
+        ("free_nats", -0.1),
+        ("decoded", 0),
+        ("reconstruction_scale", float("nan")),
+        ("image_gradient", -0.5),
+        ("reward_gradient", 2.0),
+        ("prior_share", 1.5),
+        ("dropout", 1.0),
+        ("overshooting", 0),
+        ("overshooting", 1.5),
+        ("episode_balance", -1.0),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(SettingsError, match=f"expected {name}.*got {value}"):
+        SequenceTraining(**{name: value})
+
+
+def test_both_kinds_of_distribution_are_tested_here():
+    assert {make_model(sizes).posterior_kind for sizes in SIZES.values()} == {Gaussian, Categorical}
