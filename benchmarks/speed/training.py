@@ -32,7 +32,7 @@ from dreamenv.training.fit import FitConfig
 from dreamenv.training.memory import train_memory
 from dreamenv.training.vision import train_vision
 
-SAMPLERS = ("_sample_frames", "_sample_batch")  # what waits for data
+SAMPLERS = ("sample_frames", "_sample_batch")  # what waits for data
 
 
 @dataclass(frozen=True)
