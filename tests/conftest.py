@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from dot_env import HEIGHT, WIDTH
-from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_MEMORY, DOT_TRAIN, DOT_VISION
+from dot_settings import DOT_COLLECT, DOT_EVOLVE, DOT_MEMORY, DOT_TRAIN, DOT_VISION, dot_rssm
 from hypothesis import settings
 
 import dreamenv
@@ -37,6 +37,13 @@ def dot_folder(tmp_path_factory):
 def dot_world(dot_folder):
     """The world in ``dot_folder``."""
     return dreamenv.load(dot_folder)
+
+
+@pytest.fixture(scope="session", params=["gaussian", "categorical"])
+def rssm_world(request, dot_folder, tmp_path_factory):
+    """An RSSM of the dot environment, trained on the episodes in ``dot_folder``; its folder has no episodes."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return dreamenv.train(folder, dot_rssm(request.param), episodes=dot_folder / "episodes")
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,13 @@ from dreamenv.recordings import record
 from dreamenv.reports import quantities
 from dreamenv.reports.calibration import EDGES, calibration_curve, calibration_error, precision_recall
 from dreamenv.reports.inspect import inspect
-from dreamenv.reports.logs import Curve, read_agents, read_curves, read_settings
-from dreamenv.reports.memory import read_memory, trace_mixture
+from dreamenv.reports.logs import Curve, read_agents, read_curves, read_settings, read_trainings
+from dreamenv.reports.memory import trace_mixture
 from dreamenv.reports.page import PageFigure, Row, Section, render
 from dreamenv.reports.page_agents import agents_section
 from dreamenv.reports.page_curves import _wide
-from dreamenv.reports.page_memory import memory_section
+from dreamenv.reports.page_prediction import prediction_section
+from dreamenv.reports.prediction import read_predictions
 from dreamenv.reports.quantities import (
     autocorrelation,
     autocorrelation_time,
@@ -40,7 +41,7 @@ from dreamenv.reports.quantities import (
     numerical_rank,
     off_diagonal,
 )
-from dreamenv.reports.results import InspectConfig, kinds_of, measure
+from dreamenv.reports.results import InspectConfig, Pictures, kinds_of, measure
 from dreamenv.reports.samples import cut_windows, kind_counts, sample_sizes
 from dreamenv.reports.strips import film_strip, representative_episodes, room
 from dreamenv.reports.tables import inspection_table
@@ -49,7 +50,7 @@ from dreamenv.training.memory import MemoryTraining, _cut
 from dreamenv.world import World
 
 QUICK = InspectConfig(held_out=12, open_loop_episodes=3, frames=60, hsic_frames=40)
-SECTIONS = ("vision", "memory", "heads", "agents")
+SECTIONS = ("prediction", "vision", "memory", "heads", "agents")
 
 
 @pytest.fixture(scope="module")
@@ -372,7 +373,7 @@ def test_the_trace_is_what_m_predicts(dot_world, held_out):
 
 def test_readings_are_those_of_the_report(dot_world, held_out):
     _, traces = held_out
-    readings = read_memory(traces)
+    readings = read_predictions(traces)
     report = dreamenv.reports.model_report.report_memory(traces, dot_world.config)
     assert np.concatenate(readings.nll).mean() == pytest.approx(report.nll, abs=1e-5)
     assert readings.probabilities.sum(0)[1:].tolist() == pytest.approx([e.predicted for e in report.endings], rel=1e-4)
@@ -456,6 +457,14 @@ def test_the_logs_of_a_training_are_read(dot_folder):
     curves = read_curves(dot_folder / "training" / "memory")
     assert {"loss", "nll", "ending", "reward"} <= set(curves)
     assert curves["nll"].steps == tuple(range(0, 400, 10))
+
+
+def test_every_stage_with_event_files_is_read(dot_folder, tmp_path):
+    found = read_trainings(dot_folder / "training")
+    assert list(found) == ["memory", "vision"]
+    assert {curve.name: curve for curve in found["memory"]} == read_curves(dot_folder / "training" / "memory")
+    (tmp_path / "empty").mkdir()
+    assert read_trainings(tmp_path) == read_trainings(tmp_path / "none") == {}
 
 
 def test_settings_are_read_from_the_checkpoint(dot_folder, tmp_path):
@@ -545,11 +554,11 @@ def test_the_numbers_are_those_returned(inspected):
 
 def test_the_numbers_make_sense(inspected):
     result, _ = inspected
-    vision, memory = result.vision, result.memory
+    vision, memory, prediction = result.vision, result.memory, result.prediction
     assert sum(vision.kl) == pytest.approx(vision.report.kl, rel=1e-4)
     assert int(vision.active.sum()) == vision.report.active_dimensions > 1
     assert 1.0 < vision.effective_rank <= vision.rank <= 8
-    assert 0.0 < vision.error_of_noise < memory.open_loop[0].z_error < vision.error_of_strangers
+    assert 0.0 < prediction.error_of_noise < prediction.open_loop[0].z_error < prediction.error_of_strangers
     assert sum(memory.ordered_weights) == pytest.approx(1.0)
     assert list(memory.ordered_weights) == sorted(memory.ordered_weights, reverse=True)
     assert 0.0 < memory.entropy < memory.entropy_limit == math.log(3)
@@ -559,7 +568,7 @@ def test_the_numbers_make_sense(inspected):
     assert result.samples.windows_effective <= result.samples.windows
     assert not result.samples.assumed
     for head in result.heads:
-        assert sum(b.count for b in head.calibration) == memory.report.steps
+        assert sum(b.count for b in head.calibration) == prediction.report.steps
         assert round(sum(b.count * b.observed for b in head.calibration)) == head.report.count
 
 
@@ -610,9 +619,9 @@ def test_continuous_actions_and_missing_logs_are_no_obstacle(continuous_world, t
     assert "the world&#x27;s folder has no event files of this training" in text
     assert "none of the scalars gradient/reconstruction, gradient/kl, gradient/cosine" in text
     assert "the world&#x27;s folder has no agents" in text
-    assert (result.vision_training, result.memory_training, result.agents) == ((), (), ())
+    assert (result.training, result.agents) == ({}, ())
     assert result.samples.assumed
-    assert [loop.horizon for loop in result.memory.open_loop] == [1, 5], "after 20 steps all episodes have ended"
+    assert [loop.horizon for loop in result.prediction.open_loop] == [1, 5], "after 20 steps all episodes have ended"
     assert [head.report.kind for head in result.heads] == ["same", "better"]
 
 
@@ -677,8 +686,9 @@ def test_an_agent_without_a_record_is_told_apart_from_one_with_another(inspected
 
 
 def test_held_out_episodes_too_short_to_dream_along_are_said_to_be(inspected):
-    memory = dataclasses.replace(inspected[0].memory, open_loop=())
-    section = memory_section(dataclasses.replace(inspected[0], memory=memory), strips=())
+    prediction = dataclasses.replace(inspected[0].prediction, open_loop=())
+    pictures = Pictures(reconstructions=None, strips=())
+    section = prediction_section(dataclasses.replace(inspected[0], prediction=prediction), pictures)
 
     missing = [plate.title for plate in section.figures if plate.shows.startswith("Missing: no held-out episode")]
     assert missing == ["Film strips", "Open-loop error by horizon"]

@@ -36,7 +36,7 @@ COMMANDS = {
     "horizon": "Show from which horizon on a dream fails: real frames seen rarely, and open-loop predictions.",
     "trust": "Say whether an agent's dream can be believed: green, amber, red, or that the records cannot tell, with "
     "reasons.",
-    "inspect": "Look into a world: a page with every diagnostic of V, M, heads and agents, and what good looks like.",
+    "inspect": "Look into a world: a page with every diagnostic of its model and agents, and what good looks like.",
 }
 RESUMABLE = ("collect", "train", "evolve", "ppo", "iterate")
 

@@ -15,8 +15,8 @@ from dreamenv.reports.calibration import (
     calibration_error,
     precision_recall,
 )
-from dreamenv.reports.memory import Readings
 from dreamenv.reports.model_report import EndingReport
+from dreamenv.reports.prediction import Readings
 
 POSSIBLE = 0.01  # probability from which on an ending is expected at all
 

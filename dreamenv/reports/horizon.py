@@ -23,7 +23,7 @@ class OpenLoop:
     Attributes:
         horizon: Steps since the last real frame.
         steps: How many were predicted.
-        z_error: Root mean square distance of the dreamed z from V's posterior mean, per latent dimension.
+        z_error: Root mean square distance of the dreamed z from the posterior's mode, per latent dimension.
         reward_error: Mean absolute error of the rewards of steps that end nothing; None where there are none.
         endings: Every kind: calibration, and how well it is told apart.
     """

@@ -82,6 +82,19 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     }
 
 
+def read_trainings(folder: Path) -> dict[str, tuple[Curve, ...]]:
+    """Reads the scalars of every stage of a training.
+
+    Args:
+        folder: Such as ``training`` in a world's folder, with a folder for each stage; may be missing.
+
+    Returns:
+        Curves by stage, in the order of the folders' names; stages without event files are left out.
+    """
+    stages = {place.name: tuple(read_curves(place).values()) for place in sorted(folder.glob("*/"))}
+    return {stage: curves for stage, curves in stages.items() if curves}
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """Reads the settings of a training from its checkpoint; empty if there is none, or one of another kind.
 

@@ -1,4 +1,4 @@
-"""M on held-out episodes: its mixtures over time, and its predictions step by step."""
+"""M on held-out episodes: its mixtures over time."""
 
 from __future__ import annotations
 
@@ -7,30 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.models.latent import Mixture
-from dreamenv.reports.horizon import OpenLoop
-from dreamenv.reports.model_report import MemoryReport, one_step_loss
 from dreamenv.world import Trace
-
-
-@dataclass(frozen=True)
-class Readings:
-    """The predictions of M at every step of some episodes, one after the other; z is the posterior's mean.
-
-    Attributes:
-        mixture: Over the next z, of batch shape (N,).
-        probabilities: Of the kinds of ending, (N, kinds + 1); column 0 is "goes on".
-        ending: Index of the kind of ending, (N,) int64.
-        nll: Negative log-likelihood of the next z at every step, nats per latent dimension; an array (T,) per episode.
-    """
-
-    mixture: Mixture
-    probabilities: Tensor
-    ending: Tensor
-    nll: tuple[NDArray, ...]
 
 
 @dataclass(frozen=True)
@@ -56,10 +36,9 @@ class MixtureTrace:
 
 @dataclass(frozen=True)
 class MemoryInspection:
-    """M on held-out steps.
+    """The mixtures of M on held-out steps.
 
     Attributes:
-        report: Likelihood, rewards and endings, step by step.
         components: K.
         entropy: Mean entropy of the component weights, nats; between 0 and log K.
         live_components: Mean number of components that weigh more than 5% at a step.
@@ -68,10 +47,8 @@ class MemoryInspection:
         ordered_weights: Mean weight of the likeliest component, of the next one and so on, (K,).
         scale: 10%, 50% and 90% quantiles of the components' standard deviations, each counted by its weight.
         trace: The mixture along one episode.
-        open_loop: Errors of predictions by horizon.
     """
 
-    report: MemoryReport
     components: int
     entropy: float
     live_components: float
@@ -79,7 +56,6 @@ class MemoryInspection:
     ordered_weights: tuple[float, ...]
     scale: tuple[float, ...]
     trace: MixtureTrace
-    open_loop: tuple[OpenLoop, ...]
 
     @property
     def entropy_limit(self) -> float:
@@ -95,39 +71,20 @@ def mixtures(trace: Trace) -> Mixture:
 
 
 @torch.inference_mode()
-def read_memory(traces: Sequence[Trace]) -> Readings:
-    """Reads the predictions of M at every step of real episodes."""
-    return Readings(
-        mixture=Mixture.cat([mixtures(trace) for trace in traces]),
-        probabilities=torch.cat([trace.outlook.endings for trace in traces]),
-        ending=torch.cat([trace.recording.ending for trace in traces]),
-        nll=tuple(one_step_loss(trace).numpy() for trace in traces),
-    )
-
-
-def inspect_memory(
-    readings: Readings,
-    report: MemoryReport,
-    shown: Trace,
-    dimension: int,
-    open_loop: tuple[OpenLoop, ...],
-) -> MemoryInspection:
-    """Measures M.
+def inspect_memory(traces: Sequence[Trace], shown: Trace, dimension: int) -> MemoryInspection:
+    """Measures the mixtures of M.
 
     Args:
-        readings: Its predictions on held-out episodes.
-        report: Errors on the same, see :func:`dreamenv.reports.model_report.report_memory`.
+        traces: Held-out episodes that an MDN-RNN followed.
         shown: The episode whose mixtures are followed.
         dimension: The latent dimension of these mixtures.
-        open_loop: Errors by horizon, see :func:`dreamenv.reports.horizon.open_loop`.
 
     Returns:
         The numbers.
     """
-    mixture = readings.mixture
+    mixture = Mixture.cat([mixtures(trace) for trace in traces])
     weights = torch.softmax(mixture.logits, dim=-2)
     return MemoryInspection(
-        report=report,
         components=weights.shape[-2],
         entropy=float(mixture.weight_entropy().mean()),
         live_components=float(mixture.live_components().mean()),
@@ -135,7 +92,6 @@ def inspect_memory(
         ordered_weights=tuple(weights.sort(dim=-2, descending=True).values.mean((0, 2)).tolist()),
         scale=_scale_quantiles(mixture, weights),
         trace=trace_mixture(shown, dimension),
-        open_loop=open_loop,
     )
 
 

@@ -1,4 +1,4 @@
-"""How well M predicts held-out episodes, one real step at a time."""
+"""How well a world model predicts held-out episodes, one real step at a time."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class EndingReport:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """M on held-out episodes.
+    """A world model on held-out episodes.
 
     Attributes:
         steps: How many.
         nll: Negative log-likelihood of the next z, nats per latent dimension.
         reward_error: Mean absolute error of the rewards of steps that end nothing; None where there are none.
         endings: Every kind.
-        reward_r2: Share of the variance of these rewards that M explains, R2: 1 for a perfect prediction, 0 for their
-            mean, negative for a worse one; None where the rewards do not vary.
+        reward_r2: Share of the variance of these rewards that the model explains, R2: 1 for a perfect prediction, 0 for
+            their mean, negative for a worse one; None where the rewards do not vary.
         reward_sum_r2: The same of sums over :data:`SUMMED_STEPS` steps in a row that end nothing.
     """
 

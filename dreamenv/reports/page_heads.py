@@ -22,8 +22,9 @@ def heads_section(inspection: Inspection) -> Section:
     """Makes the chapter on the prediction of endings."""
     heads = inspection.heads
     intro = (
-        f"What M says of the endings of {inspection.memory.report.steps} held-out steps, one real step ahead. A kind "
-        "is named by what its last step pays beside an ordinary one: worse, the same, or better."
+        f"What the world model predicts of the endings of {inspection.prediction.report.steps} held-out steps, one "
+        "real step ahead. A kind is named by what its last step pays beside an ordinary one: worse, the same, or "
+        "better."
     )
     if not heads:
         missing = "Missing: no training episode ended by itself, so that there is nothing to predict."

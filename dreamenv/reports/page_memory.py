@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, REFERENCE, new_figure, new_panel, page_frames, png
+from dreamenv.foundation.figures import PAGE, PAGE_WIDTH, REFERENCE, new_figure, new_panel, png
 from dreamenv.reports.memory import MemoryInspection, MixtureTrace
-from dreamenv.reports.model_report import SUMMED_STEPS
 from dreamenv.reports.page import PageFigure, Row, Section
 from dreamenv.reports.page_curves import gradient_figures, losses_figure
 from dreamenv.reports.results import Inspection
 from dreamenv.reports.samples import SampleSizes
-from dreamenv.reports.strips import FilmStrip
-from dreamenv.reports.vision import VisionInspection
 
 
-def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Section:
-    """Makes the chapter on the predictions of M, its mixtures and its training."""
-    report = inspection.memory.report
+def memory_section(inspection: Inspection, memory: MemoryInspection) -> Section:
+    """Makes the chapter on the mixtures of M, its training batches and its training."""
+    curves = inspection.training.get("memory", ())
     return Section(
         anchor="memory",
         title="M: memory",
-        intro=f"The recurrent model of the next z, on {report.steps} steps of {inspection.episodes} episodes that it "
-        "was not trained on.",
+        intro=f"The recurrent model of the next z, on {inspection.prediction.report.steps} steps of "
+        f"{inspection.episodes} episodes that it was not trained on.",
         rows=memory_rows(inspection),
         figures=(
-            *(map(_strip, strips) if strips else (_no_strip(inspection),)),
-            _open_loop(inspection),
-            *_mixture_figures(inspection),
+            *_mixture_figures(memory),
             losses_figure(
                 "M's losses over training",
-                inspection.memory_training,
+                curves,
                 "All fall and level off; the likelihood's noise stays small beside its fall. A repulsion that stays "
                 "at its bound keeps components apart that would rather be one.",
             ),
             *gradient_figures(
-                inspection.memory_training,
+                curves,
                 ("mixture", "repulsion"),
                 "The mixture's likelihood leads by far; repulsion is felt, mostly in the beginning, and does not lead.",
             ),
@@ -46,27 +39,14 @@ def memory_section(inspection: Inspection, strips: Sequence[FilmStrip]) -> Secti
 
 
 def memory_rows(inspection: Inspection) -> tuple[Row, ...]:
-    """The numbers."""
-    return (*_prediction_rows(inspection.memory), *_sample_rows(inspection.samples))
+    """The numbers; none for a world model that has no M."""
+    memory, samples = inspection.memory, inspection.samples
+    return (*(() if memory is None else _mixture_rows(memory)), *(() if samples is None else _sample_rows(samples)))
 
 
-def _prediction_rows(memory: MemoryInspection) -> tuple[Row, ...]:
-    report, error = memory.report, memory.report.reward_error
+def _mixture_rows(memory: MemoryInspection) -> tuple[Row, ...]:
     low, middle, high = memory.scale
     return (
-        Row(
-            "NLL, nats per dimension", f"{memory.report.nll:.3f}", "low; to be compared between worlds with the same V"
-        ),
-        Row(
-            "Reward error of ordinary steps",
-            "-" if error is None else f"{error:.4f}",
-            "small beside the rewards of the task",
-        ),
-        Row(
-            f"R2 of these rewards: per step, over {SUMMED_STEPS} steps",
-            ", ".join("-" if r2 is None else f"{r2:.2f}" for r2 in (report.reward_r2, report.reward_sum_r2)),
-            "1 is perfect, 0 no better than their mean; returns depend on the sums; a dash where rewards do not vary",
-        ),
         Row(
             "Entropy of the weights, nats",
             f"{memory.entropy:.2f} of {memory.entropy_limit:.2f}",
@@ -114,50 +94,7 @@ def _sample_rows(samples: SampleSizes) -> tuple[Row, ...]:
     )
 
 
-def _strip(strip: FilmStrip) -> PageFigure:
-    ended = strip.kind != "continues"
-    title = (
-        f"Film strip: an episode that ended {strip.kind}" if ended else "Film strip: an episode that ran out of time"
-    )
-    if strip.dream_end is None:
-        dream = "The dream did not end by itself."
-    else:
-        steps, kind = strip.dream_end
-        dream = f"The dream ended after {steps} steps ({kind}); what stands further right it would not have shown."
-    there = " The last column ends the episode, and the dream should end about there too." if ended else ""
-    return PageFigure(
-        title,
-        f"The episode with seed {strip.seed}, replayed up to step {strip.start}; from there M dreams on at "
-        "temperature 1, with the actions that were really taken and no more frames. Above the real frames, below the "
-        f"dreamed ones; between them the real ones as V draws them, the best that a dream can look. {dream}",
-        "After 1 step the rows agree. After 5 and 15 things are where they should be, while texture drifts. After 50 "
-        f"it may be another place, but one that could exist.{there}",
-        _draw_strip(strip),
-    )
-
-
-def _no_strip(inspection: Inspection) -> PageFigure:
-    shortest = min(inspection.config.horizons)
-    return PageFigure("Film strips", f"Missing: no held-out episode is longer than {shortest} steps.")
-
-
-def _open_loop(inspection: Inspection) -> PageFigure:
-    title = "Open-loop error by horizon"
-    if not inspection.memory.open_loop:
-        return PageFigure(title, f"Missing: no held-out episode goes on for {min(inspection.config.horizons)} steps.")
-    return PageFigure(
-        title,
-        "Root mean square distance, per dimension, of the dreamed z from V's posterior mean of the real frame, for "
-        f"dreams that branch off at every step of {min(inspection.config.open_loop_episodes, inspection.episodes)} "
-        "episodes. Dotted: a draw from V's posterior of the very frame. Dashed: one of any other frame.",
-        "One step on it is close to the dotted line, and it rises slowly. A curve at the dashed line knows no more of "
-        "what came than a frame picked at random; one above it dreams of frames that do not exist.",
-        _draw_open_loop(inspection.memory, inspection.vision),
-    )
-
-
-def _mixture_figures(inspection: Inspection) -> tuple[PageFigure, ...]:
-    memory = inspection.memory
+def _mixture_figures(memory: MemoryInspection) -> tuple[PageFigure, ...]:
     return (
         PageFigure(
             "The mixture over time",
@@ -177,26 +114,6 @@ def _mixture_figures(inspection: Inspection) -> tuple[PageFigure, ...]:
             _draw_weights(memory),
         ),
     )
-
-
-def _draw_strip(strip: FilmStrip) -> bytes:
-    """Real frames, the same as V sees them, and dreamed ones."""
-    captions = ["last frame seen", *(f"{n} step{'s' if n > 1 else ''} on" for n in strip.horizons[1:])]
-    return page_frames({"real": strip.real, "real, by V": strip.seen, "dreamed": strip.dreamed}, captions)
-
-
-def _draw_open_loop(memory: MemoryInspection, vision: VisionInspection) -> bytes:
-    """Distance of the dreamed z from the real one by horizon, between a perfect dream's and a stranger's."""
-    figure, axes = new_panel(3.2)
-    horizons = [loop.horizon for loop in memory.open_loop]
-    axes.plot(horizons, [loop.z_error for loop in memory.open_loop], "o-", color=PAGE.colours[0], label="dream")
-    axes.axhline(vision.error_of_strangers, label="an unrelated frame", **REFERENCE)
-    axes.axhline(vision.error_of_noise, label="a perfect dream", **(REFERENCE | {"linestyle": ":"}))
-    axes.set(xscale="log", xlabel="steps dreamed", ylabel="distance in z", ylim=(0.0, None))
-    axes.set_xticks(horizons, [str(horizon) for horizon in horizons])
-    axes.minorticks_off()
-    axes.legend(fontsize=9)
-    return png(figure)
 
 
 def _draw_mixture(trace: MixtureTrace) -> bytes:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamenv.foundation.figures import PAGE, REFERENCE, new_panel, page_frames, png
+from dreamenv.foundation.figures import PAGE, REFERENCE, new_panel, png
 from dreamenv.reports.page import PageFigure, Row, Section
 from dreamenv.reports.page_curves import gradient_figures, losses_figure
-from dreamenv.reports.results import Inspection
+from dreamenv.reports.page_frames import reconstructions_figure
+from dreamenv.reports.results import InspectConfig, Inspection
 from dreamenv.reports.vision import Reconstructions, VisionInspection
 
 
-def vision_section(inspection: Inspection, frames: Reconstructions) -> Section:
+def vision_section(inspection: Inspection, vision: VisionInspection, frames: Reconstructions) -> Section:
     """Makes the chapter on V's latent space, reconstructions and training."""
-    report = inspection.vision.report
+    report, curves = vision.report, inspection.training.get("vision", ())
     return Section(
         anchor="vision",
         title="V: vision",
         intro=f"The autoencoder between frames and z, on {report.frames} frames that it was not trained on.",
         rows=vision_rows(inspection),
         figures=(
-            _reconstructions(frames),
-            *_latent_figures(inspection),
+            reconstructions_figure(frames),
+            *_latent_figures(vision, inspection.config),
             losses_figure(
                 "V's loss over training",
-                inspection.vision_training,
+                curves,
                 "All errors fall and level off. KL rises from 0 as details are learned, peaks while its weight warms "
                 "up, and settles well above 0.",
             ),
             *gradient_figures(
-                inspection.vision_training,
+                curves,
                 ("reconstruction", "kl"),
                 "Reconstruction leads and KL is felt, some ten times smaller or a little less. A KL that leads from "
                 "the beginning collapses V to one grey frame: lower beta or warm it up for longer.",
@@ -39,8 +40,10 @@ def vision_section(inspection: Inspection, frames: Reconstructions) -> Section:
 
 
 def vision_rows(inspection: Inspection) -> tuple[Row, ...]:
-    """The numbers."""
+    """The numbers; none for a world model that has no V."""
     vision, samples = inspection.vision, inspection.samples
+    if vision is None or samples is None:
+        return ()
     report, size = vision.report, len(vision.kl)
     active, beside = int(vision.active.sum()), report.squared_error_beside
     settings = "the default settings" if samples.assumed else "the settings of its training"
@@ -70,20 +73,7 @@ def vision_rows(inspection: Inspection) -> tuple[Row, ...]:
     )
 
 
-def _reconstructions(frames: Reconstructions) -> PageFigure:
-    return PageFigure(
-        "Reconstructions",
-        "Held-out frames and what V makes of them, without help from the encoder's features. From left to right the "
-        "squared error grows from the smallest to the largest of all; it stands above.",
-        "Everything that matters for the task is there in every column, small things above all: a missing goal is a "
-        "goal the agent cannot learn to see. Blurred texture does little harm. The same grey in every column is a "
-        "collapsed V.",
-        _draw_reconstructions(frames),
-    )
-
-
-def _latent_figures(inspection: Inspection) -> tuple[PageFigure, ...]:
-    vision = inspection.vision
+def _latent_figures(vision: VisionInspection, config: InspectConfig) -> tuple[PageFigure, ...]:
     return (
         PageFigure(
             "KL by latent dimension",
@@ -104,7 +94,7 @@ def _latent_figures(inspection: Inspection) -> tuple[PageFigure, ...]:
         PageFigure(
             "Dependence between latent dimensions",
             "Normalised HSIC (Gretton et al. 2005) of every pair of dimensions, on the posterior means of "
-            f"{min(inspection.config.hsic_frames, vision.report.frames)} frames, with a Gaussian kernel and the "
+            f"{min(config.hsic_frames, vision.report.frames)} frames, with a Gaussian kernel and the "
             "median distance as bandwidth: 0 for independent ones, 1 for copies. Dimensions are ordered by KL, the "
             "white lines part the active ones from the others. Frames of one episode resemble each other, which adds "
             "a little.",
@@ -155,9 +145,3 @@ def _draw_dependence(vision: VisionInspection) -> bytes:
     axes.set(xlabel="latent dimension, by KL", ylabel="latent dimension, by KL")
     axes.grid(False)
     return png(figure)
-
-
-def _draw_reconstructions(frames: Reconstructions) -> bytes:
-    """Real frames, and below each what V makes of it, from the best to the worst."""
-    captions = [f"{error:.4f}" for error in frames.error]
-    return page_frames({"real": frames.real, "by V": frames.reconstructed}, captions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,59 @@ from numpy.typing import ArrayLike, NDArray
 from dreamenv.foundation.errors import SettingsError
 
 Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and quantiles of a quantity.
+
+    Attributes:
+        mean: Mean.
+        low: 10% quantile.
+        middle: Median.
+        high: 90% quantile.
+    """
+
+    mean: float
+    low: float
+    middle: float
+    high: float
+
+
+def spread_of(values: Floats) -> Spread:
+    """Mean and quantiles of (N,) values, N at least 1."""
+    return Spread(float(values.mean()), *map(float, np.quantile(values, (0.1, 0.5, 0.9))))
+
+
+def root_mean_square(values: Floats) -> float:
+    """Root of the mean of all squares."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def root_mean_square_of_pairs(one: Floats, other: Floats) -> float:
+    """Root mean square difference, per dimension, of a row of ``one`` from a row of ``other``, over all pairs of rows.
+
+    Args:
+        one: (N, Z).
+        other: (M, Z).
+    """
+    between = np.square(one.mean(0, dtype=np.float64) - other.mean(0, dtype=np.float64))
+    within = one.var(0, dtype=np.float64) + other.var(0, dtype=np.float64)
+    return float(np.sqrt(np.mean(between + within)))
+
+
+def perplexity_of_average(probabilities: Floats) -> Floats:
+    """Exponential of the entropy of the average over samples, for each variable: how many classes are in use.
+
+    Args:
+        probabilities: (N, G, K), of K classes of G variables.
+
+    Returns:
+        (G,), between 1, where all samples have one class, and K, where all classes are equally frequent.
+    """
+    import scipy.stats
+
+    return np.exp(scipy.stats.entropy(probabilities.mean(0, dtype=np.float64), axis=-1))
 
 
 def numerical_rank(samples: Floats) -> int:

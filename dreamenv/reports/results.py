@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,22 +12,26 @@ from numpy.typing import NDArray
 
 from dreamenv.bundle import world_id
 from dreamenv.config import WorldConfig
-from dreamenv.data.episodes import Episode, evenly_spaced
+from dreamenv.data.episodes import Episode, evenly_spaced, evenly_spaced_frames
 from dreamenv.data.store import EpisodeStore
 from dreamenv.evaluate.sight import HorizonConfig
-from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.progress import progress
 from dreamenv.foundation.ranges import Count, Range, Seed, Settings
+from dreamenv.models.base import WorldModel
 from dreamenv.models.mdnrnn.model import MDNRNN
+from dreamenv.models.registry import kind_of_config
+from dreamenv.models.rssm.model import RSSM
 from dreamenv.recordings import ending_index
 from dreamenv.reports.heads import HeadInspection, inspect_heads
 from dreamenv.reports.held_out import Measurement, measure_held_out
 from dreamenv.reports.horizon import open_loop
-from dreamenv.reports.logs import AgentLog, Curve, read_agents, read_curves, read_settings
-from dreamenv.reports.memory import MemoryInspection, Readings, inspect_memory, read_memory
+from dreamenv.reports.logs import AgentLog, Curve, read_agents, read_settings, read_trainings
+from dreamenv.reports.memory import MemoryInspection, inspect_memory
+from dreamenv.reports.prediction import PredictionInspection, Readings, inspect_prediction, read_predictions
+from dreamenv.reports.rssm import RSSMInspection, inspect_rssm
 from dreamenv.reports.samples import SampleSizes, sample_sizes
 from dreamenv.reports.strips import FilmStrip, film_strip, representative_episodes
-from dreamenv.reports.vision import Reconstructions, VisionInspection, inspect_vision
+from dreamenv.reports.vision import Reconstructions, VisionInspection, inspect_vision, reconstructions_of
 from dreamenv.world import Trace, World
 
 
@@ -38,7 +42,7 @@ class InspectConfig(Settings):
     Attributes:
         held_out: Held-out episodes, at most; evenly spaced.
         open_loop_episodes: Those of them that the dream goes on from at every step.
-        frames: Frames that V is measured on, at most; evenly spaced.
+        frames: Frames that are decoded and that V is measured on, at most; evenly spaced.
         hsic_frames: Those of them that HSIC is estimated from; its cost grows with the square.
         horizons: Steps dreamed, in film strips and open-loop predictions.
         seed: Of the dreams' noise, and of the permutations that HSIC is compared with.
@@ -59,27 +63,31 @@ class Inspection:
     Attributes:
         env_id: Gymnasium id of the real environment.
         world: Identity of the world, see :func:`dreamenv.bundle.world_id`.
+        kind: Name of the kind of its world model.
         config: Settings of the inspection.
         episodes: Held-out episodes looked at.
-        vision: V.
-        memory: M.
+        prediction: What the world model predicts, step by step and by horizon.
         heads: The ending head, by kind of ending.
-        samples: Effective sample sizes of the training batches.
-        vision_training: Scalars over V's training; none if it left no logs.
-        memory_training: Scalars over M's training; likewise.
+        vision: V; None for other kinds of world models, as ``memory`` and ``samples``.
+        memory: The mixtures of M.
+        samples: Effective sample sizes of the training batches of V and M.
+        rssm: Posterior and prior of an RSSM; None for other kinds.
+        training: Scalars over each stage of the training, by its name; none if it left no logs.
         agents: How agents were trained in it; none if there are no agents.
     """
 
     env_id: str
     world: str
+    kind: str
     config: InspectConfig
     episodes: int
-    vision: VisionInspection
-    memory: MemoryInspection
+    prediction: PredictionInspection
     heads: tuple[HeadInspection, ...]
-    samples: SampleSizes
-    vision_training: tuple[Curve, ...]
-    memory_training: tuple[Curve, ...]
+    vision: VisionInspection | None
+    memory: MemoryInspection | None
+    samples: SampleSizes | None
+    rssm: RSSMInspection | None
+    training: Mapping[str, tuple[Curve, ...]]
     agents: tuple[AgentLog, ...]
 
 
@@ -106,71 +114,74 @@ def measure(world: World, store: EpisodeStore, config: InspectConfig, logs: Path
     Raises:
         StoreError: If there are too few episodes.
         BundleError: If a record of a training cannot be read.
-        SettingsError: If the world's model has no V and M.
     """
     model = world.model
-    if not isinstance(model, MDNRNN):
-        raise SettingsError(f"expected a world of V and M, whose chapters the page has, got a {type(model).__name__}")
     training, held_out = store.split()
     episodes = [held_out[index] for index in evenly_spaced(len(held_out), config.held_out)]
     with progress(total=4, unit="stage", desc="inspect") as bar:
         measured = measure_held_out(world, training, episodes, config.frames)
-        traces, report = measured.traces, measured.report
-        assert measured.vision is not None and report.vision is not None
+        traces = measured.traces
         bar.update()
-        vision, reconstructions = inspect_vision(
-            model.vision, measured.vision, report.vision, samples=config.hsic_frames, seed=config.seed
-        )
+        readings, prediction = read_predictions(traces), _inspect_prediction(world, measured, config)
         bar.update()
-        readings = read_memory(traces)
         shown = representative_episodes(traces, config.horizons, 1 + len(world.config.endings))
-        memory = _inspect_memory(world, measured, readings, shown, int(np.argmax(vision.kl)), config)
+        vision, reconstructions = _look(model, measured, config)
+        along = traces[shown[-1] if shown else 0]
+        memory = None if vision is None else inspect_memory(traces, along, int(np.argmax(vision.kl)))
+        rssm = inspect_rssm(model, traces) if isinstance(model, RSSM) else None
         bar.update()
         strips = _film_strips(world, [(episodes[i], traces[i]) for i in shown], config)
         bar.update()
-    see, remember = logs / "training" / "vision", logs / "training" / "memory"
-    kinds, settings = kinds_of(training, world.config), (read_settings(see), read_settings(remember))
     inspection = Inspection(
         env_id=world.config.env_id,
         world=world_id(world),
+        kind=kind_of_config(world.config.model).name,
         config=config,
         episodes=len(episodes),
+        prediction=prediction,
+        heads=inspect_heads(readings, prediction.report.endings, world.config.ending_rules),
         vision=vision,
         memory=memory,
-        heads=inspect_heads(readings, memory.report.endings, world.config.ending_rules),
-        samples=sample_sizes(training, kinds, readings.nll, *settings),
-        vision_training=tuple(read_curves(see).values()),
-        memory_training=tuple(read_curves(remember).values()),
+        samples=None if vision is None else _sample_sizes(training, world.config, readings, logs / "training"),
+        rssm=rssm,
+        training=read_trainings(logs / "training"),
         agents=read_agents(logs / "agents", world_id(world)),
     )
     return inspection, Pictures(reconstructions, strips)
 
 
 def kinds_of(episodes: Sequence[Episode], config: WorldConfig) -> NDArray[np.int64]:
-    """Index of the kind of ending of every episode, as M numbers them; 0 for those that ran out of time."""
+    """Index of the kind of ending of every episode, as models number them; 0 for those that ran out of time."""
     return np.array([ending_index(episode, config.endings, config.ordinary_reward) for episode in episodes])
 
 
-def _inspect_memory(
-    world: World,
-    measured: Measurement,
-    readings: Readings,
-    shown: Sequence[int],
-    dimension: int,
-    config: InspectConfig,
-) -> MemoryInspection:
-    traces = measured.traces
+def _look(
+    model: WorldModel, measured: Measurement, config: InspectConfig
+) -> tuple[VisionInspection | None, Reconstructions]:
+    """The latent space of V, for a model that has one, and reconstructions of frames."""
+    if isinstance(model, MDNRNN):
+        assert measured.vision is not None and measured.report.vision is not None
+        return inspect_vision(
+            model.vision, measured.vision, measured.report.vision, samples=config.hsic_frames, seed=config.seed
+        )
+    real = evenly_spaced_frames(measured.episodes, config.frames)
+    places = evenly_spaced(sum(len(episode) + 1 for episode in measured.episodes), config.frames)
+    return None, reconstructions_of(real, measured.decoded(places))
+
+
+def _inspect_prediction(world: World, measured: Measurement, config: InspectConfig) -> PredictionInspection:
+    traces, report = measured.traces, measured.report
     branching = [traces[index] for index in evenly_spaced(len(traces), config.open_loop_episodes)]
     ordinary = max(len(trace) - int(bool(trace.recording.ending[-1])) for trace in branching)
     horizons = tuple(horizon for horizon in config.horizons if horizon <= ordinary)  # beyond, there are endings only
-    following = HorizonConfig(horizons=horizons, temperature=1.0, seed=config.seed)
-    return inspect_memory(
-        readings,
-        measured.report.memory,
-        shown=traces[shown[-1] if shown else 0],
-        dimension=dimension,
-        open_loop=open_loop(world, branching, following) if horizons else (),
-    )
+    following = HorizonConfig(horizons=horizons, temperature=1.0, seed=config.seed) if horizons else None
+    loops = () if following is None else open_loop(world, branching, following)
+    return inspect_prediction(traces, report.memory, report.one_step, loops, config.seed)
+
+
+def _sample_sizes(episodes: Sequence[Episode], config: WorldConfig, readings: Readings, training: Path) -> SampleSizes:
+    settings = (read_settings(training / "vision"), read_settings(training / "memory"))
+    return sample_sizes(episodes, kinds_of(episodes, config), readings.nll, *settings)
 
 
 def _film_strips(world: World, pairs: Sequence[tuple[Episode, Trace]], config: InspectConfig) -> tuple[FilmStrip, ...]:

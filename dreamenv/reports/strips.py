@@ -13,6 +13,7 @@ from dreamenv.data.episodes import Episode
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise
+from dreamenv.recordings import record
 from dreamenv.world import Trace, World
 
 
@@ -26,7 +27,7 @@ class FilmStrip:
         start: Step of the episode at which the dream begins.
         horizons: Steps dreamed, from 0, for each of the N columns.
         real: Frames that came, (N, H, W, 3) uint8.
-        seen: The same frames as V draws them, the best a dream can look.
+        seen: The same frames, decoded from the posteriors' modes: the best a dream can look.
         dreamed: Frames of the dream.
         dream_end: Steps after which the dream would have ended, and how; None if it went on.
     """
@@ -99,14 +100,15 @@ def film_strip(world: World, episode: Episode, kind: str, horizons: Sequence[int
         if end is None and bool(transition.terminated):
             end = (step, str(world.config.endings[int(transition.ending) - 1]))
         states += [state] if step in shown else []
-    real = frames[[start, *(start + horizon for horizon in shown)]]
+    moments = torch.tensor([start, *(start + horizon for horizon in shown)])
+    (followed,) = world.follow(record(world.model, [episode], world.config), seed=None)
     return FilmStrip(
         seed=episode.seed,
         kind=kind,
         start=start,
         horizons=(0, *shown),
-        real=real.numpy(),
-        seen=world.decode(world.start(real)),
+        real=frames[moments].numpy(),
+        seen=world.decode(followed.states.rows(moments)),
         dreamed=world.decode(State.cat(states)),
         dream_end=end,
     )

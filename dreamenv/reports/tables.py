@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
+from dreamenv.reports.held_out import WorldReport
 from dreamenv.reports.horizon import OpenLoop
 from dreamenv.reports.model_report import SUMMED_STEPS, MemoryReport
+from dreamenv.reports.one_step import OneStepReport
 from dreamenv.reports.page_agents import agent_rows
 from dreamenv.reports.page_heads import head_rows
 from dreamenv.reports.page_memory import memory_rows
+from dreamenv.reports.page_prediction import prediction_rows
+from dreamenv.reports.page_rssm import rssm_rows
 from dreamenv.reports.page_vision import vision_rows
 from dreamenv.reports.results import Inspection
 from dreamenv.reports.vision_report import VisionReport
@@ -51,12 +55,13 @@ def vision_table(report: VisionReport) -> str:
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
 
 
-def memory_table(report: MemoryReport, learned: Mapping[str, int] | None = None) -> str:
-    """M's report: the averages, then every kind of ending, if there is any.
+def memory_table(report: MemoryReport, learned: Mapping[str, int] | None = None, name: str = "M") -> str:
+    """What a world model expects of steps: the averages, then every kind of ending, if there is any.
 
     Args:
         report: The report.
-        learned: Episodes with each kind of ending that M learned from, for a column of its own.
+        learned: Episodes with each kind of ending that it learned from, for a column of its own.
+        name: Of the model.
 
     Returns:
         The table.
@@ -74,7 +79,7 @@ def memory_table(report: MemoryReport, learned: Mapping[str, int] | None = None)
     ]
     columns = () if learned is None else ("learned from",)
     headers = ("ending", *columns, "count", "predicted", "precision", "recall", "AUC", "reward error")
-    title = f"M, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error "
+    title = f"{name}, {report.steps} held-out steps: NLL {report.nll:.4f} per dimension, reward error "
     title += f"{_exact(report.reward_error)}{_explained(report)}"
     return f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" if rows else title
 
@@ -91,8 +96,33 @@ def _exact(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def one_step_line(report: OneStepReport) -> str:
+    """Errors in pixels after one step, on one line."""
+    ratio = "-" if report.ratio is None else f"{report.ratio:.2f}"
+    return (
+        f"decoded after one step, {report.frames} held-out frames: squared error {report.posterior_error:.5f} from the "
+        f"posterior, {report.prior_error:.5f} from the prior, ratio {ratio}; the mean frame has "
+        f"{report.mean_frame_error:.5f}"
+    )
+
+
+def report_text(report: WorldReport) -> str:
+    """The report on a trained world of any kind."""
+    vision = [] if report.vision is None else [vision_table(report.vision)]
+    name = "World model" if report.vision is None else "M"
+    return "\n\n".join([*vision, memory_table(report.memory, report.learned, name), one_step_line(report.one_step)])
+
+
 def inspection_table(inspection: Inspection) -> str:
     """A row per number; what good looks like, the page says."""
-    groups = {"V": vision_rows, "M": memory_rows, "heads": head_rows, "C": agent_rows}
-    rows = [(part, row.name, row.value) for part, read in groups.items() for row in read(inspection)]
+    rssm = () if inspection.rssm is None else rssm_rows(inspection.rssm)
+    groups = {
+        "prediction": prediction_rows(inspection),
+        "V": vision_rows(inspection),
+        "M": memory_rows(inspection),
+        "RSSM": rssm,
+        "heads": head_rows(inspection),
+        "C": agent_rows(inspection),
+    }
+    rows = [(part, row.name, row.value) for part, found in groups.items() for row in found]
     return tabulate(rows, ("", "quantity", "value"), disable_numparse=True)

@@ -56,16 +56,6 @@ class VisionInspection:
         """Which latent dimensions are active, (Z,)."""
         return np.array(self.variance) > ACTIVE_VARIANCE
 
-    @property
-    def error_of_noise(self) -> float:
-        """Error of a perfect dream: root mean square distance, per dimension, of a drawn z from the posterior mean."""
-        return float(np.sqrt(np.mean(self.posterior_variance)))
-
-    @property
-    def error_of_strangers(self) -> float:
-        """Error of an unrelated dream: the same distance from the posterior's mean of another frame."""
-        return float(np.sqrt(np.mean(self.posterior_variance) + 2.0 * np.mean(self.variance)))
-
 
 @dataclass(frozen=True, eq=False)
 class Reconstructions:
@@ -124,14 +114,24 @@ def evenly(values: NDArray, count: int) -> NDArray:
     return values[evenly_spaced(len(values), count)]
 
 
-def _reconstructions(vision: Vision, frames: torch.Tensor, mean: torch.Tensor, count: int = 6) -> Reconstructions:
+def reconstructions_of(real: NDArray[np.uint8], drawn: NDArray[np.uint8], count: int = 6) -> Reconstructions:
+    """Chooses frames, evenly spaced by their error.
+
+    Args:
+        real: (N, H, W, 3) uint8.
+        drawn: Their reconstructions, of the same shape.
+        count: Number of frames chosen, at most.
+
+    Returns:
+        The chosen ones.
+    """
+    squares = [np.square((a.astype(np.float32) - b) / 255.0).mean() for a, b in zip(real, drawn, strict=True)]
+    error = np.array(squares)
+    order = evenly(np.argsort(error, kind="stable"), count)
+    return Reconstructions(real[order], drawn[order], tuple(error[order].tolist()))
+
+
+def _reconstructions(vision: Vision, frames: torch.Tensor, mean: torch.Tensor) -> Reconstructions:
     shape = (int(frames.shape[1]), int(frames.shape[2]), 3)
     drawn = torch.cat([vision.decode(z, shape) for z in mean.split(256)])
-    error = torch.cat(
-        [
-            ((real.float() - other.float()) / 255.0).square().mean((1, 2, 3))
-            for real, other in zip(frames.split(256), drawn.split(256), strict=True)
-        ]
-    )
-    order = evenly(torch.argsort(error, stable=True).numpy(), count)
-    return Reconstructions(frames.numpy()[order], drawn.numpy()[order], tuple(error[order].tolist()))
+    return reconstructions_of(frames.numpy(), drawn.numpy())

@@ -1,6 +1,7 @@
 """A world model that a user wrote and registered: it keeps the contracts, and the whole chain works for it."""
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 import dreamenv
 from dreamenv.foundation.errors import BundleError, ResumeError
 from dreamenv.models import registry
+from dreamenv.reports.inspect import inspect
+from dreamenv.reports.results import InspectConfig
+from dreamenv.reports.summary import report
+from dreamenv.reports.tables import report_text
 from dreamenv.testing import DreamContract, WorldContract
 
 
@@ -54,6 +59,19 @@ def test_it_iterates(example, tmp_path):
     assert [one.number for one in dreamenv.iterate("Grid-v0", tmp_path, config)] == [0, 1]
     with pytest.raises(ResumeError, match="another train"):
         dreamenv.iterate("Grid-v0", tmp_path, dataclasses.replace(config, train=dreamenv.TrainConfig()))
+
+
+def test_it_has_a_page_and_a_report(grid, tmp_path):
+    """It decodes without errors, so the errors after one step have no ratio."""
+    store = dreamenv.EpisodeStore(grid.path / "episodes")
+    result = inspect(grid, store, tmp_path, InspectConfig(held_out=10, open_loop_episodes=3, frames=50))
+    text = (tmp_path / "inspection.html").read_text()
+    assert (result.kind, result.vision, result.memory, result.samples, result.rssm) == ("table", *[None] * 4)
+    assert "kind table" in text and "they describe the training batches of V and M" in text
+    assert re.findall(r'<section id="(\w+)">', text) == ["prediction", "heads", "agents"]
+    written = json.loads((tmp_path / "inspection.json").read_text())["prediction"]["one_step"]
+    assert (written["posterior_error"], written["ratio"]) == (0.0, None) and written["prior_error"] > 0.0
+    assert "ratio -;" in report_text(report(grid, store, tmp_path / "report"))
 
 
 def test_a_world_of_a_kind_that_is_not_registered_is_refused(grid, monkeypatch):

@@ -14,7 +14,7 @@ from dreamenv.reports.results import InspectConfig
 
 @dataclass(frozen=True)
 class Inspect:
-    """Look into a world: a page with every diagnostic of V, M, heads and agents, and what good looks like.
+    """Look into a world: a page with every diagnostic of its model and agents, and what good looks like.
 
     Attributes:
         world: Folder of a world, or the name of one that ships, such as sidewalk.

@@ -33,12 +33,11 @@ class Train:
         """Trains and saves a world, and prints the report."""
         from dreamenv.data.store import EpisodeStore
         from dreamenv.reports.summary import report
-        from dreamenv.reports.tables import memory_table, vision_table
+        from dreamenv.reports.tables import report_text
         from dreamenv.training.world import train
 
         trained = train(self.world, self.config, device=self.device)
         result = report(trained, EpisodeStore(self.world / "episodes"), self.world / "training")
-        vision = "" if result.vision is None else f"{vision_table(result.vision)}\n\n"
-        say(f"{vision}{memory_table(result.memory, result.learned)}\n")
+        say(f"{report_text(result)}\n")
         say(f"world in {self.world}; report.json and reconstructions.png in {self.world / 'training'}")
         say_next(["evolve", "--world", self.world], ["ppo", "--world", self.world])
