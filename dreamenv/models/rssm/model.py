@@ -82,9 +82,15 @@ class RSSM(WorldModel):
 
     def step(self, z: Tensor, action: Tensor, h: Tensor) -> Tensor:
         """The next h (B, H) from z (B, Z), action (B,) int64 or (B, A) float32, and h (B, H)."""
-        entered = F.one_hot(action, self._actions).to(z.dtype) if self._actions else self.rescale(action)
-        memory = torch.zeros_like(h) if self.config.transition == "stochastic" else h
-        return self.cell(self.enter(torch.cat([z, entered], -1)), memory)
+        return self._recur(self._entered(z, action), h)
+
+    def _entered(self, z: Tensor, action: Tensor) -> Tensor:
+        """Input of the recurrent network, (..., units)."""
+        scaled = F.one_hot(action, self._actions).to(z.dtype) if self._actions else self.rescale(action)
+        return self.enter(torch.cat([z, scaled], -1))
+
+    def _recur(self, entered: Tensor, h: Tensor) -> Tensor:
+        return self.cell(entered, torch.zeros_like(h) if self.config.transition == "stochastic" else h)
 
     def unroll(
         self,
@@ -111,26 +117,39 @@ class RSSM(WorldModel):
         Returns:
             z (B, L, Z), h (B, L, H), and the posteriors of batch shape (B, L).
         """
-        z, h = start
+        going = (~first[..., None]).to(embedding.dtype)
         if not self.config.posterior_reads_h:
-            posterior = self.posterior_of(embedding[..., :0], embedding)
-            drawn = self.draw(posterior, uniform, normal)
+            return self._unroll_drawn(embedding, action, going, start, uniform, normal)
+        z, h = start
         zs, hs, latents = [], [], []
         for t in range(embedding.shape[1]):
-            going = (~first[:, t, None]).to(h.dtype)
-            h = going * self.step(going * z, action[:, t], going * h)
-            if self.config.posterior_reads_h:
-                latent = self.posterior_of(h, embedding[:, t])
-                z = self.draw(latent, uniform[:, t], normal[:, t])
-                latents.append(latent)
-            else:
-                z = drawn[:, t]
+            h = going[:, t] * self.step(going[:, t] * z, action[:, t], going[:, t] * h)
+            latents.append(self.posterior_of(h, embedding[:, t]))
+            z = self.draw(latents[-1], uniform[:, t], normal[:, t])
             zs.append(z)
             hs.append(h)
-        if self.config.posterior_reads_h:
-            parts = zip(*(latent.parts for latent in latents), strict=True)
-            posterior = type(latents[0])(*(torch.stack(part, 1) for part in parts))
+        parts = zip(*(latent.parts for latent in latents), strict=True)
+        posterior = type(latents[0])(*(torch.stack(part, 1) for part in parts))
         return torch.stack(zs, 1), torch.stack(hs, 1), posterior
+
+    def _unroll_drawn(
+        self,
+        embedding: Tensor,
+        action: Tensor,
+        going: Tensor,
+        start: tuple[Tensor, Tensor],
+        uniform: Tensor,
+        normal: Tensor,
+    ) -> tuple[Tensor, Tensor, Gaussian | Categorical]:
+        """As :meth:`unroll`: posteriors that do not read h are drawn at once, so that only the recurrence is a loop."""
+        posterior = self.posterior_of(embedding[..., :0], embedding)
+        z = self.draw(posterior, uniform, normal)
+        entered = self._entered(going * torch.cat([start[0][:, None], z[:, :-1]], 1), action)
+        h, hs = start[1], []
+        for t in range(embedding.shape[1]):
+            h = going[:, t] * self._recur(entered[:, t], going[:, t] * h)
+            hs.append(h)
+        return z, torch.stack(hs, 1), posterior
 
     def prior(self, state: State) -> Gaussian | Categorical:
         """See :meth:`WorldModel.prior`."""
