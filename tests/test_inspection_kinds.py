@@ -11,10 +11,13 @@ import pytest
 import torch
 
 import dreamenv
+from dreamenv.config import build_model
+from dreamenv.models.bank import StartBank
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.models.rssm.model import RSSM
 from dreamenv.recordings import record
+from dreamenv.reports.held_out import measure_held_out
 from dreamenv.reports.inspect import inspect
 from dreamenv.reports.one_step import report_one_step
 from dreamenv.reports.page_rssm import rssm_rows
@@ -24,7 +27,7 @@ from dreamenv.reports.rssm import inspect_rssm, read_rssm
 from dreamenv.reports.strips import film_strip
 from dreamenv.reports.summary import report
 from dreamenv.reports.tables import inspection_table, report_text
-from dreamenv.world import Trace
+from dreamenv.world import Trace, World
 
 QUICK = InspectConfig(held_out=12, open_loop_episodes=3, frames=60, hsic_frames=40)
 
@@ -232,3 +235,29 @@ def test_a_strip_of_decoded_frames_reads_the_states_of_the_episode(rssm_world, h
     with torch.inference_mode():
         expected = rssm_world.decode(trace.states)
     assert np.array_equal(strip.seen, expected[[len(episode) - 4, len(episode) - 3, len(episode)]])
+
+
+def test_frames_of_a_model_whose_decoder_and_posterior_read_h_have_the_h_of_their_episode(dot_world, store, tmp_path):
+    """Weights are random and large; with h = 0 other frames would be drawn."""
+    reads_h = {"posterior_reads_h": True, "decoder_reads_h": True, "posterior_layers": 1}
+    sizes = RSSMConfig(frame_shape=(16, 32, 3), channels=(4, 8), latent_size=6, hidden_size=8, units=7, **reads_h)
+    config = replace(dot_world.config, model=sizes)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = build_model(config).eval()
+        for parameter in model.parameters():
+            parameter.mul_(2.0)
+        state = model.initial(5)
+        first = model.posterior(state, torch.randn(5, model.encoder.size))
+    world = World(config, model, StartBank(first, state))
+    measured = measure_held_out(world, *store.split())
+    episodes, traces = measured.episodes, measured.traces
+    episode = max(episodes, key=len)
+    strip = film_strip(world, episode, "same", (1, 4), seed=0)
+    with torch.inference_mode():
+        expected = world.decode(next(t for t, e in zip(traces, episodes, strict=True) if e is episode).states)
+        second = world.decode(traces[0].states)[1:2]
+        alone = world.decode(world.start(torch.from_numpy(episodes[0].observations[1:2])))
+    assert np.array_equal(strip.seen, expected[[len(episode) - 4, len(episode) - 3, len(episode)]])
+    assert np.array_equal(measured.decoded(np.array([1])), second) and not np.array_equal(second, alone)
+    assert inspect(world, store, tmp_path, replace(QUICK, held_out=4)).rssm.kl.mean > 0.0

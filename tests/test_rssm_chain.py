@@ -9,11 +9,10 @@ from dot_settings import DOT_COLLECT, DOT_EVOLVE, dot_rssm
 
 import dreamenv
 from dreamenv.bundle import save, world_id
+from dreamenv.cli.run import main
 from dreamenv.evaluate.sight import HorizonConfig, score_by_sight
 from dreamenv.models.rssm.model import RSSM
 from dreamenv.recordings import record
-from dreamenv.reports.inspect import inspect
-from dreamenv.reports.results import InspectConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.verdict.show import plot_strip, trust_table
 
@@ -59,16 +58,17 @@ def test_its_horizons_are_measured(rssm_world, agent, store):
     traces = rssm_world.follow(record(rssm_world.model, held_out, rssm_world.config), seed=None)
     near, far = dreamenv.open_loop(rssm_world, traces, config)
     assert (near.horizon, far.horizon) == (1, 4) and near.steps > far.steps
-    assert 0.0 < near.z_error < far.z_error
+    assert 0.0 < near.z_error and [ending.kind for ending in near.endings] == ["same", "better"]
 
 
-def test_its_agents_are_on_its_page(rssm_world, store, tmp_path):
+def test_the_command_shows_its_agents_and_its_training(rssm_world, store, tmp_path, capsys):
+    save(rssm_world, tmp_path)
     dreamenv.evolve(rssm_world, tmp_path / "agents" / "linear", EVOLVE)
-    config = InspectConfig(held_out=4, open_loop_episodes=2, frames=20)
-    result = inspect(rssm_world, store, tmp_path, config, logs=tmp_path)
-    (log,) = result.agents
-    assert (log.name, log.same_world) == ("linear", True)
-    assert "linear: sigma squared" in (tmp_path / "inspection.html").read_text()
+    few = ["--held-out", "4", "--open-loop-episodes", "2", "--frames", "20"]
+    assert main(["inspect", "--world", str(tmp_path), "--episodes", str(store.folder), *few]) == 0
+    printed, text = capsys.readouterr().out, (tmp_path / "inspection" / "inspection.html").read_text()
+    assert "Ratio of the two" in printed and "linear: sigma squared" in printed
+    assert "linear: sigma squared" in text and "no event files of this training" in text
 
 
 def test_a_bundle_holds_it(rssm_world, agent, tmp_path):

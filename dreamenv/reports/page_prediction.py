@@ -66,7 +66,8 @@ def _one_step_rows(report: OneStepReport) -> tuple[Row, ...]:
         Row(
             "Squared error, prior after one step",
             f"{report.prior_error:.5f}",
-            "little above the one of the posterior: frames decoded from a z that is drawn before the frame comes",
+            "little above the one of the posterior: frames decoded from a z that is drawn before the frame comes. At "
+            "the error of the mean picture or above it, the prior predicts nothing",
         ),
         Row(
             "Ratio of the two",

@@ -168,5 +168,5 @@ def _draw_bars(
     axes.bar(np.arange(1, len(order) + 1), np.array(values)[order], color=colours, width=0.85)
     if limit is not None:
         axes.axhline(limit, **REFERENCE)
-    axes.set(xlabel="variable of z, largest first", ylabel=label)
+    axes.set(xlabel=f"{'variable' if active is None else 'dimension'} of z, largest first", ylabel=label)
     return png(figure)
