@@ -219,6 +219,9 @@ def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, 
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # or each convolution reorders them
     parts = {name.removeprefix(_BANK): tensor for name, tensor in tensors.items() if name.startswith(_BANK)}
     branches = State(*(parts.pop(f"branches.{name}") for name in _STATE))
+    names = ", ".join(sorted(field.name for field in fields(model.posterior_kind)))
+    if names != ", ".join(sorted(parts)):
+        raise ValueError(f"expected {names} as the bank's first frames, got {', '.join(sorted(parts))}")
     bank = StartBank(model.posterior_kind(**parts), branches)
     return World(config, model.eval(), bank, path=folder, identity=Identity(identity, config, model, bank))
 
