@@ -271,3 +271,18 @@ def test_a_source_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected a source of V and M, got a RSSM"):
         fill(tmp_path)
         train(tmp_path, source=make_source())
+
+
+@pytest.mark.parametrize("gru", ["gru", "gru-block", "layer-norm"])
+@pytest.mark.parametrize("kind", SIZES)
+def test_products_in_bfloat16_leave_the_state_in_float32(tmp_path, monkeypatch, kind, gru):
+    monkeypatch.setattr(fit_module, "bfloat16_is_fast", lambda device: True)
+    sizes = replace(SIZES[kind], gru=gru, decoder_reads_h=True)
+    rounded = FitConfig(steps=2, precision="bfloat16")
+    settings = replace(HASTY, model=sizes, **{name: replace(getattr(HASTY, name), fit=rounded) for name in STAGES})
+
+    model = learn(settings, tmp_path)
+
+    held = safetensors.torch.load_file(checkpoints(tmp_path / "joint")[0])
+    assert {held[f"model/{name}"].dtype for name in "zh"} == {torch.float32}
+    assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in model.state_dict().values())
