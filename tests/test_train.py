@@ -32,6 +32,7 @@ from dreamenv.reports.tables import memory_table, open_loop_table, vision_table
 from dreamenv.reports.vision_report import report_vision
 from dreamenv.training import mdnrnn as mdnrnn_training
 from dreamenv.training import memory as memory_training
+from dreamenv.training.balance import balance_endings
 from dreamenv.training import world as world_training
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.kinds import Trained
@@ -543,13 +544,13 @@ def test_the_shift_is_right_wherever_endings_threaten(episode_balance, step_bala
         windows.append(recording_of(torch.zeros(length + 1, 2), 0.0, ending, ending, ending))
         dangers.append(danger[:length].long())
     memory = small_memory(2)
-    config = MemoryTraining(episode_balance=episode_balance, step_balance=step_balance)
 
-    draw, going_on, kinds = memory_training._balance(windows, 3, config, memory)
+    balance = balance_endings(windows, 3, episode_balance, step_balance)
+    memory.endings.shift.copy_(balance.shift)
 
     seen, truth = torch.zeros(2, 2, 3, dtype=torch.float64)
-    for window, danger, drawn, weight in zip(windows, dangers, draw, going_on, strict=True):
-        loss_weight = torch.where(window.ending == 0, weight * kinds[0], kinds[window.ending])
+    for window, danger, drawn, weight in zip(windows, dangers, balance.draw, balance.going_on, strict=True):
+        loss_weight = torch.where(window.ending == 0, weight * balance.kinds[0], balance.kinds[window.ending])
         seen.index_put_((danger, window.ending), (drawn * loss_weight).double(), accumulate=True)
         truth.index_put_((danger, window.ending), torch.ones(len(window)).double(), accumulate=True)
     torch.testing.assert_close(
