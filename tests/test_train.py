@@ -32,8 +32,8 @@ from dreamenv.reports.tables import memory_table, open_loop_table, vision_table
 from dreamenv.reports.vision_report import report_vision
 from dreamenv.training import mdnrnn as mdnrnn_training
 from dreamenv.training import memory as memory_training
-from dreamenv.training.balance import balance_endings
 from dreamenv.training import world as world_training
+from dreamenv.training.balance import balance_endings
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.kinds import Trained
 from dreamenv.training.mdnrnn import TrainConfig
