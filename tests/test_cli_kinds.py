@@ -11,7 +11,7 @@ import pytest
 import dreamenv
 from dreamenv import IterateConfig, TrainConfig
 from dreamenv.cli.run import main
-from dreamenv.foundation.errors import BundleError
+from dreamenv.foundation.errors import BundleError, SettingsError
 from dreamenv.models import registry
 from dreamenv.training import kinds
 from dreamenv.training.kinds import WorldTraining, register_world_model
@@ -67,7 +67,7 @@ def test_help_shows_the_settings_of_the_kind(capsys, monkeypatch, command, prefi
     if where == "variable":
         monkeypatch.setenv("DREAMENV_IMPORT", "own_world_model")
     text = shown(capsys, command, *(TABLE if where == "option" else TABLE[2:]))
-    assert "--kind {mdnrnn,rssm,table} Kind of world model:" in text
+    assert "--kind {dreamer-v1,dreamer-v2,mdnrnn,planet,rssm,table} Kind of world model:" in text
     assert f"{prefix}model.cells INT (default: 16)" in text and f"{prefix}branches INT" in text
     assert f"{prefix}vision" not in text
 
@@ -75,7 +75,8 @@ def test_help_shows_the_settings_of_the_kind(capsys, monkeypatch, command, prefi
 @pytest.mark.parametrize(("command", "prefix"), [("train", "--"), ("iterate", "--train.")])
 def test_help_shows_the_settings_of_v_and_m_without_a_kind(capsys, command, prefix):
     text = shown(capsys, command)
-    assert "--kind {mdnrnn,rssm} Kind of world model:" in text and "(default: mdnrnn)" in text
+    assert "--kind {dreamer-v1,dreamer-v2,mdnrnn,planet,rssm} Kind of world model:" in text
+    assert "(default: mdnrnn)" in text
     assert f"{prefix}vision.fit.steps INT Gradient steps. (default: 2000)" in text
 
 
@@ -110,7 +111,22 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize("command", [["train"], ["iterate", "--env", "X-v0"]])
 def test_an_unknown_kind_is_refused(capsys, tmp_path, command):
     line = refused(capsys, *command, "--world", str(tmp_path), "--import", "own_world_model", "--kind", "chair")
-    assert "expected a kind of world model among mdnrnn, rssm, table, got 'chair'; import its module first" in line
+    assert (
+        "expected a kind of world model among dreamer-v1, dreamer-v2, mdnrnn, planet, rssm, table, got 'chair'; import its module first"
+        in line
+    )
+
+
+def test_help_shows_the_settings_of_a_preset(capsys):
+    text = shown(capsys, "train", "--kind", "planet")
+    assert "--joint.free-nats FLOAT" in text and "(default: gru-block)" in text
+
+
+def test_a_preset_needs_a_name_and_a_kind_of_its_own():
+    with pytest.raises(SettingsError, match="expected a name that no kind of world model has, got 'rssm'"):
+        kinds.register_preset("rssm", kinds.settings_of("planet"))
+    with pytest.raises(SettingsError, match="expected settings of a registered kind"):
+        kinds.register_preset("mine", WithDevice())
 
 
 def test_a_kind_needs_a_value(capsys, tmp_path):

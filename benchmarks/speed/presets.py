@@ -35,7 +35,7 @@ class Settings:
     """
 
     env: str = "MiniWorld-Sidewalk-v0"
-    presets: tuple[str, ...] = tuple(PRESETS)
+    presets: tuple[str, ...] = ("rssm", *PRESETS)
     frames: int = 3_000
     steps: int = 2
     out: Path = Path("runs/presets_speed.json")
@@ -67,7 +67,7 @@ def main(settings: Settings) -> None:
         episodes = Path(folder) / "episodes"
         dreamenv.collect(settings.env, episodes, dreamenv.CollectConfig(frames=settings.frames))
         for name in settings.presets:
-            preset = PRESETS[name]
+            preset = PRESETS.get(name, RSSMTraining())
             for stage in STAGES:
                 part = getattr(preset, stage)
                 if part.fit.steps:

@@ -18,14 +18,15 @@ def kind_fields(command: Any, name: str) -> list[tuple[str, Any, Any]]:
 
     Args:
         command: Dataclass whose default ``config`` is the settings of a training, or has them as ``train``.
-        name: The kind of world model whose settings the new ``config`` holds.
+        name: The kind of world model, or the preset, whose settings the new ``config`` holds.
 
     Raises:
         SettingsError: If no such kind is registered, or its settings cannot be options.
     """
     settings, nested = settings_of(name), not isinstance(command.config, WorldTraining)
     _check_options(name, settings, set() if nested else {"debug", *command.__dataclass_fields__} - {"config"})
-    config = dataclasses.replace(command.config, train=settings()) if nested else settings()
+    chosen = settings() if isinstance(settings, type) else settings
+    config = dataclasses.replace(command.config, train=chosen) if nested else chosen
     names = tyro.conf.arg(metavar=f"{{{','.join(kind_names())}}}")
     return [
         ("kind", Annotated[str, names], dataclasses.field(default=command.kind)),
@@ -33,7 +34,7 @@ def kind_fields(command: Any, name: str) -> list[tuple[str, Any, Any]]:
     ]
 
 
-def _check_options(kind: str, settings: type[WorldTraining], taken: set[str]) -> None:
+def _check_options(kind: str, settings: type[WorldTraining] | WorldTraining, taken: set[str]) -> None:
     """Checks that every setting has a default, and none the name of an option in ``taken``."""
     for field in dataclasses.fields(settings):
         if field.init and field.default is field.default_factory is dataclasses.MISSING:

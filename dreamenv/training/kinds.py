@@ -83,7 +83,7 @@ class Trained:
 
 Train = Callable[[Any, TrainingJob], Trained]
 _TRAININGS: dict[type, Train] = {}
-_SETTINGS: dict[str, type[WorldTraining]] = {}  # the latest of each name
+_SETTINGS: dict[str, type[WorldTraining] | WorldTraining] = {}  # the latest of each name
 
 
 def register_world_model(name: str, *, config: type, build: Build, settings: type[WorldTraining], train: Train) -> None:
@@ -110,16 +110,28 @@ def register_world_model(name: str, *, config: type, build: Build, settings: typ
     _SETTINGS[name] = settings
 
 
+def register_preset(name: str, settings: WorldTraining) -> None:
+    """Registers settings of a registered kind under a name of their own, for the option ``--kind``.
+
+    Raises:
+        SettingsError: If their kind is not registered, or a kind has this name.
+    """
+    trainer_of(settings)
+    if isinstance(_SETTINGS.get(name), type):
+        raise SettingsError(f"expected a name that no kind of world model has, got {name!r}")
+    _SETTINGS[name] = settings
+
+
 def kind_names() -> list[str]:
-    """Names of the registered kinds, sorted."""
+    """Names of the registered kinds and presets, sorted."""
     return sorted(_SETTINGS)
 
 
-def settings_of(name: str) -> type[WorldTraining]:
-    """Returns the class of settings that trains the kind of that name.
+def settings_of(name: str) -> type[WorldTraining] | WorldTraining:
+    """Returns the class of settings of the kind of that name, or the settings of the preset.
 
     Raises:
-        SettingsError: If no such kind is registered; the message lists the registered ones.
+        SettingsError: If there is none; the message lists the registered ones.
     """
     if name not in _SETTINGS:
         known = ", ".join(kind_names())

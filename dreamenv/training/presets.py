@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from dreamenv.models.rssm.config import DREAMER_V1, DREAMER_V2, PLANET, RSSMConfig
 from dreamenv.training.fit import FitConfig
+from dreamenv.training.kinds import register_preset
 from dreamenv.training.rssm import FramesTraining, RSSMTraining
 from dreamenv.training.rssm_loss import SequenceTraining
 
@@ -41,7 +42,6 @@ def _jointly(model: RSSMConfig, joint: SequenceTraining) -> RSSMTraining:
 
 
 PRESETS: dict[str, RSSMTraining] = {
-    "rssm": RSSMTraining(),  # own
     "planet": _jointly(
         PLANET,
         replace(
@@ -74,3 +74,6 @@ PRESETS: dict[str, RSSMTraining] = {
         ),
     ),
 }
+
+for _name, _settings in PRESETS.items():
+    register_preset(_name, _settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import dreamenv.training.rssm  # noqa: F401 (registers its kind)
+import dreamenv.training.presets  # noqa: F401 (registers the RSSM and its presets)
 from dreamenv.bundle import load, save, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.data.endings import Kind, ending_kinds, kind_of, ordinary_reward

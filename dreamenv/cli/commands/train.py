@@ -18,8 +18,8 @@ class Train:
 
     Attributes:
         world: Folder with the episodes; the world is written there.
-        kind: Kind of world model: mdnrnn is V and M, rssm a recurrent state-space model. The settings below are
-            those of this kind.
+        kind: Kind of world model: mdnrnn is V and M, rssm a recurrent state-space model; planet, dreamer-v1 and
+            dreamer-v2 are rssm as published. The settings below are those of this kind.
         device: Where to train, as torch names it: cpu, cuda.
         config: Settings of the kind.
     """
