@@ -111,10 +111,7 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize("command", [["train"], ["iterate", "--env", "X-v0"]])
 def test_an_unknown_kind_is_refused(capsys, tmp_path, command):
     line = refused(capsys, *command, "--world", str(tmp_path), "--import", "own_world_model", "--kind", "chair")
-    assert (
-        "expected a kind of world model among dreamer-v1, dreamer-v2, mdnrnn, planet, rssm, table, got 'chair'; import its module first"
-        in line
-    )
+    assert "among dreamer-v1, dreamer-v2, mdnrnn, planet, rssm, table, got 'chair'; import its module first" in line
 
 
 def test_help_shows_the_settings_of_a_preset(capsys):
