@@ -1,5 +1,6 @@
 """The terms of an RSSM's loss: what they are, and which parts of the model each of them trains."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -123,6 +124,27 @@ def test_a_share_of_a_terms_gradient_reaches_z_and_h(sizes, name, term, trained)
     assert (found[1.0][1]["posterior_parameters"] > 0.0) and found[1.0][1]["enter"] > 0.0
 
 
+@pytest.mark.parametrize("decoded", [None, 5, 1000])
+def test_so_many_moments_are_decoded_each_with_its_own_features(decoded):
+    model, chunk = make_model(), make_chunk()
+    z, h, *_ = unrolled(model, chunk)
+    calls = []
+
+    def reconstruction(features, chosen):
+        calls.append((features, chosen))
+        return chosen.float()
+
+    config = replace(CONFIG, **ALONE | {"reconstruction_scale": 2.0, "decoded": decoded})
+    value, metrics, _ = loss_of(model, chunk, config, reconstruction)
+
+    ((features, chosen),) = calls
+    assert len(chosen) == len(chosen.unique()) == min(decoded or B * L, B * L)
+    torch.testing.assert_close(features, torch.cat([z, h], -1).flatten(0, 1)[chosen])
+    assert value.item() == pytest.approx(2.0 * chosen.float().mean().item())
+    loss_of(model, chunk, config, reconstruction, seed=1)
+    assert not torch.equal(calls[0][1], calls[1][1])
+
+
 def test_heads_read_draws_of_the_prior_at_their_share_of_moments():
     """With all of them from the prior, the heads do not train the posterior of the same moment."""
     model, chunk = make_model(), make_chunk()
@@ -198,6 +220,22 @@ def drawn_twice(model, chunk):
     torch.rand(B, 4, 0, generator=generator)
     first = torch.randn(B, 4, SMALL.latent_size, generator=generator)
     return torch.cat([first, torch.zeros(B, L - 4, SMALL.latent_size)], 1)
+
+
+def test_the_endings_loss_weighs_steps_by_their_kind_and_those_that_go_on_by_their_episode():
+    """A head that is indifferent: the cross entropy of every step is log 3 before the weights."""
+    model, chunk = make_model(), make_chunk((1, 2))
+    with torch.no_grad():
+        model.endings.linear.weight.zero_()
+        model.endings.linear.bias.fill_(0.3)
+    weighed = replace(chunk, going_on=torch.arange(B * L).view(B, L).float())
+    kinds = torch.tensor([1.0, 3.0, 5.0])
+
+    generator = torch.Generator().manual_seed(0)
+    metrics = sequence_loss(model, weighed, zeros(model), CONFIG, kinds, LIMIT, None, generator)[1]
+
+    each = torch.where(chunk.ending == 0, weighed.going_on, kinds[chunk.ending])
+    assert metrics["ending"] == pytest.approx(each[~chunk.first].mean().item() * math.log(3.0), rel=1e-5)
 
 
 def test_the_rewards_loss_is_that_of_the_kind_and_the_time_that_came():
