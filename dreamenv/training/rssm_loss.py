@@ -50,7 +50,7 @@ class SequenceTraining(Settings):
         step_balance: See :class:`dreamenv.training.memory.MemoryTraining`.
     """
 
-    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=1000, precision="float32"))
+    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=2000, learning_rate=3e-3, precision="float32"))
     batch_size: Count = 32
     length: Count = 50
     kl_scale: Weight = 1.0

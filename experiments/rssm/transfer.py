@@ -14,12 +14,13 @@ from typing import Any
 
 import dreamenv
 from dreamenv.training.kinds import WorldTraining
+from dreamenv.training.rssm import RSSMTraining
 from experiments.runner import Job, Jobs, once
 from experiments.show import Layout, Row, cells, spread
 from experiments.trust.frontier import copy_first
 from experiments.worlds import ENV, PPO, identity, trained
 
-KINDS: dict[str, WorldTraining] = {"mdnrnn": dreamenv.TrainConfig()}
+KINDS: dict[str, WorldTraining] = {"mdnrnn": dreamenv.TrainConfig(), "gaussian": RSSMTraining()}
 
 
 def success_of_each(found: list[Row]) -> str:
