@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dreamenv.rounds import iterate as iterate
     from dreamenv.training.kinds import register_world_model as register_world_model
     from dreamenv.training.mdnrnn import TrainConfig as TrainConfig
+    from dreamenv.training.rssm import RSSMTraining as RSSMTraining
     from dreamenv.training.world import train as train
     from dreamenv.verdict.trust import TrustConfig as TrustConfig
     from dreamenv.verdict.trust import trust as trust
@@ -69,6 +70,7 @@ _PUBLIC = {
     "EpisodeStore": "dreamenv.data.store",
     "train": "dreamenv.training.world",
     "TrainConfig": "dreamenv.training.mdnrnn",
+    "RSSMTraining": "dreamenv.training.rssm",
     "register_world_model": "dreamenv.training.kinds",
     "evolve": "dreamenv.agents.evolve",
     "EvolveConfig": "dreamenv.agents.evolve",

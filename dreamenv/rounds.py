@@ -183,6 +183,8 @@ def _collect(
 
 def _training(number: int, config: IterateConfig) -> WorldTraining:
     training = dataclasses.replace(config.train, seed=_seed(number, config))
+    if number:
+        training = training.later()
     if not (number and isinstance(training, TrainConfig)):
         return training
     vision, memory = training.vision, training.memory

@@ -286,3 +286,13 @@ def test_products_in_bfloat16_leave_the_state_in_float32(tmp_path, monkeypatch, 
     held = safetensors.torch.load_file(checkpoints(tmp_path / "joint")[0])
     assert {held[f"model/{name}"].dtype for name in "zh"} == {torch.float32}
     assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+def test_a_later_round_has_half_of_the_steps():
+    settings = RSSMTraining()
+    later = settings.later()
+    assert (later.frames.fit.steps, later.dynamics.fit.steps) == (
+        settings.frames.fit.steps // 2,
+        settings.dynamics.fit.steps // 2,
+    )
+    assert later.model == settings.model and later.frames.beta == settings.frames.beta

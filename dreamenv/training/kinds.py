@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -45,6 +45,10 @@ class WorldTraining(Settings):
     def sizes(self) -> Any:
         """Sizes of the world model, an instance of ``config`` of :func:`register_world_model`; subclasses return it."""
         raise NotImplementedError
+
+    def later(self) -> Self:
+        """Settings of a training that begins with the weights of an earlier world; the same unless overridden."""
+        return self
 
 
 @dataclass(frozen=True)

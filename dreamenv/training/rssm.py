@@ -96,6 +96,12 @@ class RSSMTraining(WorldTraining):
         """Sizes of the model."""
         return self.model
 
+    def later(self) -> RSSMTraining:
+        """Half as many steps in every stage."""
+        stages = {name: getattr(self, name) for name in STAGES}
+        halved = {name: replace(stage.fit, steps=stage.fit.steps // 2) for name, stage in stages.items()}
+        return replace(self, **{name: replace(stage, fit=halved[name]) for name, stage in stages.items()})
+
 
 def train_rssm(settings: RSSMTraining, job: TrainingJob) -> Trained:
     """Trains an RSSM; see :class:`dreamenv.training.kinds.TrainingJob`.
