@@ -526,6 +526,25 @@ def test_probabilities_of_endings_that_nobody_can_foresee_are_their_shares(tmp_p
         assert abs(ending.predicted - ending.count) < 3.0 * math.sqrt(ending.count)
 
 
+@pytest.mark.parametrize("kind", ["mdnrnn", "paper"])
+def test_the_forget_bias_opens_the_forget_gates_of_fresh_weights_only(kind, tmp_path):
+    episodes = [unforeseeable_episode(seed) for seed in range(3)]
+    config = MemoryTraining(MemoryConfig(hidden_size=4, components=1, kind=kind), FitConfig(steps=0))
+    world, opened = small_config(config.model, ("same", "better")), dataclasses.replace(config, forget_bias=2.0)
+
+    fresh, biased = (
+        memory_training.train_memory(episodes, world, settings, tmp_path / str(number), "data")
+        for number, settings in enumerate((config, opened))
+    )
+    warm = memory_training.train_memory(episodes, world, opened, tmp_path / "warm", "data", fresh)
+    expected = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
+    bias = expected["lstm.bias_hh_l0"] if kind == "mdnrnn" else expected["lstm.weight_ih_l0"][:, -1]
+    bias[4:8] += 2.0
+
+    assert all(tensor.equal(expected[name]) for name, tensor in biased.state_dict().items())
+    assert all(tensor.equal(fresh.state_dict()[name]) for name, tensor in warm.state_dict().items())
+
+
 @pytest.mark.parametrize(("episode_balance", "step_balance"), [(0.0, 0.0), (0.5, 0.3), (1.0, 0.0), (1.0, 1.0)])
 def test_the_shift_is_right_wherever_endings_threaten(episode_balance, step_balance):
     """A head that knows only whether a step is dangerous; most episodes with dangerous steps end by them.

@@ -43,6 +43,9 @@ class MemoryTraining(Settings):
             ending head's loss, the weight of its steps that go on is smaller by the same factor.
         step_balance: A step's cross entropy has the weight (share of its kind) ** -step_balance, scaled so that the
             most common kind has 1.
+        forget_bias: Added to the bias of the LSTM's forget gates if the weights are fresh. With 0 the LSTM starts by
+            halving its cell state at every step, and frames of ten steps ago have hardly a gradient; with 2 it starts
+            by remembering (Jozefowicz et al. 2015).
         calibrated: Whether the shift that both balances cause in the probabilities of endings is removed; World Models,
             with a weight of 10 for endings, does not remove it.
 
@@ -60,6 +63,7 @@ class MemoryTraining(Settings):
     repulsion_weight: Weight = 0.0
     episode_balance: Weight = 0.5
     step_balance: Weight = 0.3
+    forget_bias: Weight = 0.0
     calibrated: bool = True
 
 
@@ -95,7 +99,9 @@ def train_memory(
         torch.manual_seed(seed)
         sizes = dataclasses.replace(world.model, memory=config.model)
         memory = build_memory(sizes, world.action, 1 + len(world.endings))
-    if source is not None:
+    if source is None:
+        _open_forget_gates(memory, config.forget_bias)
+    else:
         warm_start_heads(memory, source, world.endings, world.endings if source_endings is None else source_endings)
     windows = [window for episode in episodes for window in _cut(episode, config.window)]
     balance = balance_endings(windows, 1 + len(world.endings), config.episode_balance, config.step_balance)
@@ -110,6 +116,14 @@ def train_memory(
     weights = balance.kinds.to(device)
     fit(memory, loss, config.fit, folder, [identity, dataclasses.asdict(config)], seed)
     return memory.eval()
+
+
+@torch.no_grad()
+def _open_forget_gates(memory: Memory, bias: float) -> None:
+    """Adds to the bias of the forget gates, the second of the LSTM's four kinds of gates."""
+    lstm = memory.lstm  # without a bias of its own its last input is constant, see PaperMemory
+    gates = lstm.get_parameter("bias_hh_l0") if lstm.bias else lstm.get_parameter("weight_ih_l0")[:, -1]
+    gates[memory.hidden_size : 2 * memory.hidden_size] += bias
 
 
 @dataclass(frozen=True)
