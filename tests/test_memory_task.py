@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 import dreamenv
 from dreamenv.foundation.errors import UnsupportedEnvironmentError
 from dreamenv.real.make import describe
-from dreamenv.worlds.memory.real import FORWARD, LEFT, RIGHT, SIZE, STEPS, make_memory
+from dreamenv.worlds.memory.real import FORWARD, LEFT, RIGHT, SIZE, START, STEPS, make_memory
 
 MIDDLE, FORK = SIZE // 2, SIZE - 2  # row of the corridor, column of the fork
 
@@ -78,6 +78,13 @@ def test_the_frame_is_the_view_of_the_pose(task):
     frame, _ = task.reset(seed=3)
 
     assert np.array_equal(frame, frame_of(task))
+
+
+def test_episodes_start_beside_the_cue_which_is_in_view(task):
+    for seed in range(12):
+        task.reset(seed=seed)
+
+        assert tuple(task.unwrapped.agent_pos) == START and in_view(task, 1, MIDDLE - 1)
 
 
 def test_the_cue_is_out_of_view_where_the_side_is_chosen(task):

@@ -20,4 +20,4 @@ register("TakeCover-v0", "dreamenv.worlds.takecover.real:make_takecover", max_ep
 register("DreamTakeCover-v0", **_DREAM, max_episode_steps=2100, kwargs={"world": "takecover"})
 register("LatentTakeCover-v0", **_LATENT, max_episode_steps=2100, kwargs={"world": "takecover"})
 
-register("Memory-v0", "dreamenv.worlds.memory.real:make_memory", max_episode_steps=150)
+register("Memory-v0", "dreamenv.worlds.memory.real:make_memory", max_episode_steps=100)

@@ -2,7 +2,7 @@
 
 A cue, a key or a ball, lies in a room. A corridor leads from the room to a fork with a key on one side and a ball on
 the other. Going to the side of the object that equals the cue succeeds, the other side fails, and both end the episode.
-The agent starts anywhere between cue and fork and looks towards the fork.
+The agent starts beside the cue, which is in view, and looks along the corridor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,23 @@ from dreamenv.foundation.errors import UnsupportedEnvironmentError
 
 LEFT, RIGHT, FORWARD = range(3)
 SIZE = 11  # tiles; the smallest whose cue cannot be seen from the fork
-STEPS = 150  # of an episode; MiniGrid allows 605
+STEPS = 100  # of an episode; MiniGrid allows 605
+START = 1, SIZE // 2  # column and row; the cue lies one row above
+
+
+class StartAtCue(gym.Wrapper):
+    """Starts episodes beside the cue; MiniGrid starts anywhere between cue and fork.
+
+    Args:
+        env: The memory task of MiniGrid, not wrapped.
+    """
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode."""
+        _, info = self.env.reset(seed=seed, options=options)
+        task: Any = self.env.unwrapped
+        task.agent_pos = np.array(START)
+        return task.gen_obs(), info
 
 
 class Moves(gym.ActionWrapper):
@@ -58,4 +74,4 @@ def make_memory(render_mode: str | None = None) -> gym.Env:
             f"the memory task needs minigrid ({error}): pip install 'dreamenv[minigrid]'"
         ) from None
     task = MemoryEnv(size=SIZE, max_steps=STEPS, render_mode=render_mode)
-    return Moves(ImgObsWrapper(RGBImgPartialObsWrapper(task)))
+    return Moves(ImgObsWrapper(RGBImgPartialObsWrapper(StartAtCue(task))))
