@@ -11,6 +11,7 @@ import tyro
 
 GROUPS = {
     "trust": ("frontier", "rounds", "ablation", "temperature", "starved", "zoo", "failures"),
+    "memory": ("inputs", "episode"),
     "post": ("visions", "repulsion", "inputs"),
     "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
     "rssm": ("transfer",),

@@ -9,10 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from dreamenv.config import build_model
 from dreamenv.engine.packed import compiled
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.latent import Latent
+from dreamenv.models.mdnrnn.model import MDNRNN
 from dreamenv.world import World
 from experiments.worlds import with_fresh_memory
 
@@ -67,5 +69,14 @@ class TwoMemories(WorldModel):
 
 def with_random_features(world: World, seed: int) -> World:
     """The same V and dream, shown through a fresh M; dreams begin in first frames only."""
-    model = TwoMemories(with_fresh_memory(world, seed).model, world.model)
+    model = TwoMemories(fresh(world, seed), world.model)
     return World(world.config, model, StartBank(world.bank.first, model.initial(0)), path=world.path)
+
+
+def fresh(world: World, seed: int) -> WorldModel:
+    """A model of random weights whose h agents see; of other kinds than V and M all weights are random."""
+    if isinstance(world.model, MDNRNN):
+        return with_fresh_memory(world, seed).model
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build_model(world.config).eval()
