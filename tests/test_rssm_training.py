@@ -29,6 +29,7 @@ from dreamenv.training.rssm_loss import SequenceTraining
 from dreamenv.training.world import train
 from dreamenv.world import World
 
+SQUARES = 40  # frames with a bright square somewhere
 SHAPE = SMALL.frame_shape
 FIT = FitConfig(steps=3, precision="float32")
 SEQUENCES = SequenceTraining(FIT, batch_size=3, length=5, overshooting=2, dropout=0.3)
@@ -296,3 +297,36 @@ def test_a_later_round_has_half_of_the_steps():
         settings.dynamics.fit.steps // 2,
     )
     assert later.model == settings.model and later.frames.beta == settings.frames.beta
+
+
+def squares():
+    """Episodes of frames that differ by the place of a bright square."""
+    generator, frames = np.random.default_rng(0), np.full((3, SQUARES, *SHAPE), 40, np.uint8)
+    for frame in frames.reshape(-1, *SHAPE):
+        row, column = generator.integers(0, 4, 2)
+        frame[4 * row : 4 * row + 4, 8 * column : 8 * column + 8] = 220
+    rest = np.zeros(SQUARES - 1, np.int64), np.zeros(SQUARES - 1, np.float32)
+    return [Episode(frames[seed], *rest, True, False, seed, "") for seed in range(3)]
+
+
+def codes_of_squares(folder, **frames):
+    """How many different z the trained encoder finds for the squares, which have sixteen places."""
+    fit = FitConfig(steps=400, learning_rate=3e-3, precision="float32")
+    stage = FramesTraining(fit, batch_size=64, beta_warmup=0.3, **frames)
+    settings = only("frames", settings=replace(HASTY, model=SIZES["categorical"], frames=stage))
+    job = TrainingJob(squares(), config_of(settings, endings=("same",)), folder, [], None)
+    model = train_rssm(settings, job).model
+    seen = torch.from_numpy(np.concatenate([episode.observations for episode in squares()]))
+    with torch.no_grad():
+        return len(model.posterior(model.initial(len(seen)), model.embed(seen)).mode().unique(dim=0))
+
+
+def test_a_large_first_beta_keeps_categories_apart(tmp_path):
+    found, without = codes_of_squares(tmp_path / "default"), codes_of_squares(tmp_path / "none", first_beta=0.0)
+
+    assert found >= 8 and without < found
+
+
+def test_an_encoder_that_learned_nothing_is_reported(tmp_path):
+    with pytest.warns(UserWarning, match=r"The encoder has collapsed: .* raise frames\.first_beta"):
+        learn(only("frames", settings=replace(HASTY, model=SIZES["categorical"])), tmp_path)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from dreamenv.models.pixels import as_frames, colour_bins, rare_colour_table
+from dreamenv.models.pixels import as_frames, colour_bins, rare_colour_table, reconstruction_spread
 
+COLLAPSED = 0.05  # smallest share of the frames' variance in the reconstructions of a model that has not collapsed
 COLOUR_FRAMES = 2000  # whose colours are counted
 
 
@@ -60,3 +62,21 @@ def pixel_errors(output: Tensor, pixels: Tensor, table: Tensor) -> tuple[Tensor,
     """
     error = (output.float() - pixels).square().sum(1)
     return (error * table[colour_bins(as_frames(pixels))]).sum((1, 2)), error.mean() / 3
+
+
+def warn_of_collapse(name: str, pixels: Tensor, output: Tensor, remedy: str) -> None:
+    """Warns if all reconstructions look alike.
+
+    Args:
+        name: Of the model.
+        pixels: Of real frames, (B, 3, height, width).
+        output: Their reconstructions, of the same shape.
+        remedy: Advice.
+    """
+    spread = float(reconstruction_spread(pixels, output))
+    if spread < COLLAPSED:
+        warnings.warn(
+            f"{name} has collapsed: its reconstructions vary {spread:.3f} times as much as the frames, they all look "
+            f"alike. {remedy}",
+            stacklevel=4,
+        )

@@ -18,7 +18,7 @@ from dreamenv.models.rssm.model import RSSM, build_rssm
 from dreamenv.recordings import Recording, record
 from dreamenv.training.balance import balance_endings
 from dreamenv.training.fit import FitConfig, Loss, Metrics, fit
-from dreamenv.training.frames import colour_table, frames_at, pixel_errors, sample_frames
+from dreamenv.training.frames import colour_table, frames_at, pixel_errors, sample_frames, warn_of_collapse
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
 from dreamenv.training.rssm_loss import SequenceTraining, sequence_loss
 from dreamenv.training.streams import Chunk, Streams
@@ -27,6 +27,7 @@ from dreamenv.training.warm import warm_start_heads
 Stage = Literal["frames", "joint", "latents", "dynamics", "heads"]
 STAGES = get_args(Stage)
 HEADS = ("reward_layers", "reward", "ending_layers", "endings")
+FIRST_BETA = {"gaussian": 0.0, "categorical": 20.0}
 DYNAMICS = ("enter", "cell", "prior_layers", "prior_parameters", *HEADS)
 LATENTS = ("posterior_layers", "posterior_parameters", "decoder", *DYNAMICS)
 
@@ -42,13 +43,17 @@ class FramesTraining(Settings):
         batch_size: Frames per step.
         reconstruction_scale: Weight of the squared error, summed over pixels.
         beta: Weight of the KL term.
-        beta_warmup: Share of the steps in which beta grows from 0 to its value.
+        first_beta: Its weight at the first step; None is 0 for a Gaussian z, and 20 for a categorical one. Without a
+            large weight at first, all categories collapse to one class before the decoder has learned to read them,
+            and never recover.
+        beta_warmup: Share of the steps in which the weight goes from the first to the last.
     """
 
     fit: FitConfig = field(default_factory=lambda: FitConfig(steps=1000))
     batch_size: Count = 128
     reconstruction_scale: Weight = 10.0
     beta: Weight = 0.5
+    first_beta: Weight | None = None
     beta_warmup: Share = 0.1
 
 
@@ -141,6 +146,9 @@ class _Training:
         """First stage."""
         config, model, device = self.settings.frames, self.model, self.job.device
         spec, h = model.posterior_noise, torch.zeros(config.batch_size, model.hidden_size, device=device)
+        first = config.first_beta
+        if first is None:
+            first = FIRST_BETA[self.settings.model.latent]
 
         def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
             pixels = model.to_pixels(sample_frames(self.frames, config.batch_size, generator).to(device))
@@ -150,12 +158,22 @@ class _Training:
             z = model.draw(posterior, uniform, normal)
             errors, squared = pixel_errors(model.decode_pixels(z, h), pixels, self.table)
             kl, error = posterior.kl_from_standard().sum(1).mean(), errors.mean()
-            beta = config.beta * min(1.0, step / max(1.0, config.beta_warmup * config.fit.steps))
+            beta = first + (config.beta - first) * min(1.0, step / max(1.0, config.beta_warmup * config.fit.steps))
             facts = {"squared_error": squared.item(), "weighted_error": error.item(), "kl": kl.item()}
             return config.reconstruction_scale * error + beta * kl, facts
 
         if config.fit.steps:
             self._fit("frames", model, config.fit, loss)
+            self._warn_of_collapse()
+
+    @torch.no_grad()
+    def _warn_of_collapse(self) -> None:
+        model, generator = self.model, torch.Generator().manual_seed(self.settings.seed)
+        pixels = model.to_pixels(sample_frames(self.frames, 256, generator).to(self.job.device))
+        h = torch.zeros(len(pixels), model.hidden_size, device=self.job.device)
+        z = model.posterior_of(h, model.encoder(pixels)).mode()
+        advice = "Lower frames.beta, or raise frames.first_beta and let it act for longer (frames.beta_warmup)."
+        warn_of_collapse("The encoder", pixels, model.decode_pixels(z, h), advice)
 
     def learn_sequences(self, stage: Stage, parts: Sequence[str], recordings: Sequence[Recording]) -> None:
         """A later stage.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,12 @@ from dreamenv.foundation.ranges import Count, Settings, Share, Weight
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.model import build_vision
 from dreamenv.models.mdnrnn.vision import Vision, VisionConfig
-from dreamenv.models.pixels import reconstruction_spread
 from dreamenv.training.fit import LOG_EVERY, FitConfig, Metrics, fit
-from dreamenv.training.frames import colour_table, pixel_errors, sample_frames
+from dreamenv.training.frames import colour_table, pixel_errors, sample_frames, warn_of_collapse
 from dreamenv.training.gradients import gradient_facts
 from dreamenv.training.vision_gan import VAEGAN
 from dreamenv.training.warm import warm_start
 
-COLLAPSED = 0.05  # smallest share of the frames' variance in the reconstructions of a V that has not collapsed
 ENOUGH_STEPS = 500  # in the first steps V draws the same frame for every input; on Sidewalk for about 100 steps
 
 
@@ -137,13 +134,7 @@ def _normal(pixels: Tensor, config: VisionTraining, generator: torch.Generator) 
 @torch.no_grad()
 def _warn_of_collapse(vision: Vision, frames: Tensor, config: VisionTraining) -> None:
     pixels = vision.to_pixels(frames)
-    spread = float(reconstruction_spread(pixels, vision.decode_pixels(vision.encode_pixels(pixels)[0])))
-    if spread < COLLAPSED:
-        warnings.warn(
-            f"V has collapsed: its reconstructions vary {spread:.3f} times as much as the frames, they all look alike. "
-            f"{_remedy(config)}",
-            stacklevel=3,
-        )
+    warn_of_collapse("V", pixels, vision.decode_pixels(vision.encode_pixels(pixels)[0]), _remedy(config))
 
 
 def _remedy(config: VisionTraining) -> str:

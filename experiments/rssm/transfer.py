@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dreamenv
+from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.training.kinds import WorldTraining
 from dreamenv.training.rssm import RSSMTraining
 from experiments.runner import Job, Jobs, once
@@ -20,7 +21,11 @@ from experiments.show import Layout, Row, cells, spread
 from experiments.trust.frontier import copy_first
 from experiments.worlds import ENV, PPO, identity, trained
 
-KINDS: dict[str, WorldTraining] = {"mdnrnn": dreamenv.TrainConfig(), "gaussian": RSSMTraining()}
+KINDS: dict[str, WorldTraining] = {
+    "mdnrnn": dreamenv.TrainConfig(),
+    "gaussian": RSSMTraining(),
+    "categorical": RSSMTraining(model=RSSMConfig(latent="categorical", latent_size=32, classes=16)),
+}
 
 
 def success_of_each(found: list[Row]) -> str:
