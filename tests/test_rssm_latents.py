@@ -7,7 +7,7 @@ import torch
 from rssm_settings import SMALL, make_model
 from torch.distributions import Independent, Normal, OneHotCategorical, kl_divergence
 
-from dreamenv.models.latent import Categorical, Gaussian
+from dreamenv.models.latent import Categorical, Gaussian, Mixture
 from dreamenv.models.rssm.config import RSSMConfig
 
 
@@ -179,3 +179,23 @@ def test_outputs_without_bounds_still_have_finite_distributions(deviation):
 
     assert all(part.isfinite().all() for part in latent.parts)
     assert latent.kl(latent).eq(0.0).all() and latent.log_probability(latent.mean).isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [0.3, 2.0])
+def test_a_tempered_distribution_is_the_one_that_is_drawn_from(temperature):
+    """Draws at a temperature have the mean and the variance, or the shares, of draws from the tempered distribution."""
+    generator, count = torch.Generator().manual_seed(0), 20_000
+    uniform = torch.rand(count, 2, generator=generator)
+    normal = torch.randn(count, 2, generator=generator)
+    gaussian = Gaussian(torch.tensor([0.3, -2.0]), torch.tensor([-1.0, 0.5]))
+    mixture = Mixture(
+        torch.tensor([[0.0, 1.0], [1.0, -0.5]]), torch.tensor([[-2.0, 1.0], [3.0, 4.0]]), torch.full((2, 2), -0.5)
+    )
+    categorical = Categorical(torch.tensor([[0.0, 1.0, 2.0], [1.0, 1.0, -1.0]]))
+    for latent in (gaussian, mixture, categorical):
+        many = type(latent)(*(part.expand(count, *part.shape) for part in latent.parts))
+        drawn = many.sample(torch.full((count,), temperature), uniform, normal)
+        expected = many.tempered(temperature).sample(None, uniform.flip(0), normal.flip(0))
+        torch.testing.assert_close(drawn.mean(0), expected.mean(0), rtol=0.03, atol=0.03)
+        torch.testing.assert_close(drawn.var(0), expected.var(0), rtol=0.05, atol=0.02)
+        assert not torch.allclose(many.sample(None, uniform, normal).var(0), expected.var(0), rtol=0.1)

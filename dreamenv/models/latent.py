@@ -124,6 +124,10 @@ class Gaussian(Latent):
         """Differential entropy of each dimension, (..., Z), in nats."""
         return 0.5 * (self.log_variance + math.log(2.0 * math.pi * math.e))
 
+    def tempered(self, temperature: float) -> Gaussian:
+        """The distributions that :meth:`sample` draws from at a temperature above 0."""
+        return Gaussian(self.mean, self.log_variance + math.log(temperature))
+
 
 @dataclass(frozen=True)
 class Categorical(Latent):
@@ -183,6 +187,10 @@ class Categorical(Latent):
         own = self.log_probabilities()
         return -(own.exp() * own).sum(-1)
 
+    def tempered(self, temperature: float) -> Categorical:
+        """The distributions that :meth:`sample` draws from at a temperature above 0."""
+        return Categorical(self.logits / temperature)
+
 
 @dataclass(frozen=True)
 class Mixture(Latent):
@@ -235,6 +243,10 @@ class Mixture(Latent):
         mean = self.means.gather(-2, index)
         scale = self.log_scales.gather(-2, index).exp()
         return torch.addcmul(mean, scale * tau.sqrt(), normal[:, None]).squeeze(1)
+
+    def tempered(self, temperature: float) -> Mixture:
+        """The distributions that :meth:`sample` draws from at a temperature above 0."""
+        return Mixture(self.logits / temperature, self.means, self.log_scales + 0.5 * math.log(temperature))
 
     def mode(self) -> Tensor:
         """See :meth:`Latent.mode`: the mean of the likeliest component, in every dimension or of all."""
