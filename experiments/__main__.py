@@ -14,7 +14,7 @@ GROUPS = {
     "memory": ("inputs", "episode"),
     "post": ("visions", "repulsion", "inputs"),
     "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
-    "rssm": ("transfer", "temperatures"),
+    "rssm": ("transfer", "temperatures", "claims"),
 }
 STUDIES = tuple(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 

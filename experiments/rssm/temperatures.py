@@ -75,9 +75,10 @@ class Temperatures:
                     **{f"spread of pictures, {steps} steps": value for steps, value in spread.items()},
                 }
             )
-        frames: dict[str, Any] = {f"{tau:g}": self.strip(world, traces[0], tau) for tau in self.temperatures}
-        real = [len(episodes[0]) // 2 + step for step in self.shown]
-        plot_frames({"real": episodes[0].observations[real], **frames}, self.root / f"{Path(name).name}.png")
+        shown = max(range(len(traces)), key=lambda index: int(traces[index].recording.ending[-1]))  # the best ending
+        frames: dict[str, Any] = {f"{tau:g}": self.strip(world, traces[shown], tau) for tau in self.temperatures}
+        real = [len(traces[shown]) // 2 + step for step in self.shown]
+        plot_frames({"real": episodes[shown].observations[real], **frames}, self.root / f"{Path(name).name}.png")
         return rows
 
     def spread(self, world: World, traces: Sequence[Trace], temperature: float, steps: int) -> float:
