@@ -36,19 +36,19 @@ def tiny(monkeypatch):
 
 
 def test_kinds_are_compared_on_the_same_frames(tiny, tmp_path, capsys):
-    settings = f"""--env dot_env:Dot-v0 --root {tmp_path} --processes 0 --budgets 400 200 --seeds 1 --agent-seeds 0 1
+    settings = f"""--env dot_env:Dot-v0 --root {tmp_path} --processes 0 --frames 400 --budgets 400 200 --seeds 1 --agent-seeds 0 1
         --kinds mdnrnn gaussian --real-episodes 2 {PPO}"""
 
     printed = run_experiment(capsys, "rssm.transfer", settings)
 
     rows = json.loads((tmp_path / "transfer.json").read_text())
     assert [(row["budget"], row["kind"], row["agent seed"]) for row in rows] == [
-        (400, "mdnrnn", 0),
-        (400, "mdnrnn", 1),
         (400, "gaussian", 0),
         (400, "gaussian", 1),
-        (200, "mdnrnn", 1),
+        (400, "mdnrnn", 0),
+        (400, "mdnrnn", 1),
         (200, "gaussian", 1),
+        (200, "mdnrnn", 1),
     ]
     assert all(row["world"]["processor"] > 0 and row["agent"]["processor"] > 0 for row in rows)
     stores = [dreamenv.EpisodeStore(tmp_path / "seed1" / str(budget) / "episodes") for budget in (200, 400)]

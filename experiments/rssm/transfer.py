@@ -1,7 +1,7 @@
 """Which kind of world model transfers? Worlds of every kind learn from the same frames; PPO learns in their dreams.
 
-For every seed, frames are collected once, and a budget learns from the first of them. In a world of the largest budget
-PPO is trained with every agent seed, in the others with the seed of the frames. Scores are on validation and on test
+For every seed, frames are collected once, and a budget learns from the first of them. In a world of all frames PPO is
+trained with every agent seed, in the others with the seed of the frames. Scores are on validation and on test
 seeds; times are those of training a world, and of training an agent in it.
 """
 
@@ -16,7 +16,7 @@ import dreamenv
 from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.training.kinds import WorldTraining
 from dreamenv.training.rssm import RSSMTraining
-from experiments.runner import Job, Jobs, once
+from experiments.runner import Job, Jobs, once, stored
 from experiments.show import Layout, Row, cells, spread
 from experiments.trust.frontier import copy_first
 from experiments.worlds import ENV, PPO, identity, trained
@@ -45,14 +45,16 @@ class Transfer(Jobs):
     Attributes:
         env: The real environment.
         kinds: Kinds of world models.
-        budgets: Real frames.
+        frames: Real frames that are collected; only from all of them worlds have several agents.
+        budgets: Real frames that worlds learn from.
         seeds: One collection each; a world model has the seed of its frames.
-        agent_seeds: Of PPO in the worlds of the largest budget.
+        agent_seeds: Of PPO in the worlds of all frames.
     """
 
     root: Path = Path("runs/rssm")
     env: str = ENV
     kinds: tuple[str, ...] = tuple(KINDS)
+    frames: int = 40_000
     budgets: tuple[int, ...] = (40_000, 20_000, 10_000)
     seeds: tuple[int, ...] = (0, 1, 2)
     agent_seeds: tuple[int, ...] = (0, 1, 2)
@@ -71,7 +73,7 @@ class Transfer(Jobs):
 
     def prepare(self) -> None:
         for seed in self.seeds:
-            settings = dreamenv.CollectConfig(frames=max(self.budgets), seed=seed, shard_episodes=8)
+            settings = dreamenv.CollectConfig(frames=self.frames, seed=seed, shard_episodes=8)
             store = dreamenv.collect(self.env, self.root / f"seed{seed}" / "episodes", settings)
             for budget in self.budgets:
                 copy_first(store, self.root / f"seed{seed}" / str(budget) / "episodes", budget)
@@ -81,23 +83,20 @@ class Transfer(Jobs):
             (b, seed, kind) for b in sorted(self.budgets, reverse=True) for seed in self.seeds for kind in self.kinds
         ]
 
-    def measure(self, budget: int, seed: int, kind: str) -> list[Row]:
-        """Trains a world and its agents, and scores these in reality; one row for each agent."""
-        frames, place = self.root / f"seed{seed}" / str(budget), self.root / f"seed{seed}" / str(budget) / kind
-        settings = replace(KINDS[kind], seed=seed)
+    def measure(self, budget: int, seed: int, kind: str) -> None:
+        """Trains a world and its agents, and scores these; :meth:`report` finds the rows, and older ones."""
+        frames = self.root / f"seed{seed}" / str(budget)
+        place, settings = frames / kind, replace(KINDS[kind], seed=seed)
 
         def learn() -> Row:
             return timed(lambda: dreamenv.train(place, settings, episodes=frames / "episodes"))
 
-        world = once(place / "training.json", learn, settings=settings)
-        rows = []
-        for agent in self.agent_seeds if budget == max(self.budgets) else (seed,):
+        once(place / "training.json", learn, settings=settings)
+        for agent in self.agent_seeds if budget == self.frames else (seed,):
             ppo = replace(self.ppo, seed=agent)
             folder = place / "agents" / f"ppo-{agent}"
             made_with = {"ppo": ppo, "real_episodes": self.real_episodes, "world": identity(place)}
-            row = once(folder / "scores.json", partial(self.agent, place, folder, ppo), **made_with)
-            rows.append({"kind": kind, "budget": budget, "seed": seed, "agent seed": agent, "world": world, **row})
-        return rows
+            once(folder / "scores.json", partial(self.agent, place, folder, ppo), **made_with)
 
     def agent(self, place: Path, folder: Path, ppo: dreamenv.PPOConfig) -> Row:
         """Trains one agent, and scores it."""
@@ -106,8 +105,17 @@ class Transfer(Jobs):
         found: dict[str, Any] = trained(world, folder, None, self.real_episodes, {"temperature": ppo.temperature})
         return {"agent": took, "dream": found["dream sampling"], **found}
 
-    def report(self, rows: list[list[Row]]) -> None:
-        self.show([row for of in rows for row in of])
+    def report(self, rows: list[Row]) -> None:
+        found = [row_at(path) for path in self.root.glob("seed*/*/*/agents/ppo-*/scores.json")]
+        self.show(sorted(found, key=lambda row: (-row["budget"], row["kind"], row["seed"], row["agent seed"])))
+
+
+def row_at(path: Path) -> Row:
+    """A stored row, with its world's training and what its place says: seedSEED/BUDGET/KIND/agents/ppo-AGENT."""
+    seed, budget, kind, _, agent, _ = path.parts[-6:]
+    world, _ = stored(path.parents[2] / "training.json")
+    places = {"seed": int(seed.removeprefix("seed")), "agent seed": int(agent.removeprefix("ppo-"))}
+    return {"kind": kind, "budget": int(budget), **places, "world": world, **stored(path)[0]}
 
 
 def timed(work: Callable[[], object]) -> Row:
