@@ -36,8 +36,8 @@ def tiny(monkeypatch):
 
 
 def test_kinds_are_compared_on_the_same_frames(tiny, tmp_path, capsys):
-    settings = f"""--env dot_env:Dot-v0 --root {tmp_path} --processes 0 --frames 400 --budgets 400 200 --seeds 1 --agent-seeds 0 1
-        --kinds mdnrnn gaussian --real-episodes 2 {PPO}"""
+    settings = f"""--env dot_env:Dot-v0 --root {tmp_path} --processes 0 --frames 400 --budgets 400 200 --seeds 1
+        --agent-seeds 0 1 --kinds mdnrnn gaussian --real-episodes 2 {PPO}"""
 
     printed = run_experiment(capsys, "rssm.transfer", settings)
 
