@@ -14,7 +14,7 @@ GROUPS = {
     "memory": ("inputs", "episode"),
     "post": ("visions", "repulsion", "inputs"),
     "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
-    "rssm": ("transfer", "temperatures", "claims"),
+    "rssm": ("transfer", "temperatures", "blocked", "claims"),
 }
 STUDIES = tuple(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 

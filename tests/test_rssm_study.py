@@ -1,6 +1,7 @@
 """The studies of kinds of world models run from frames to their tables, and keep what is done."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -95,3 +96,15 @@ def test_temperatures_are_compared_by_entropy(dots, dot_folder, tmp_path, capsys
         assert cold < one == 0.0 < hot
     assert entropies[0] == pytest.approx(0.5 * 4 * -0.6931, abs=1e-3)  # four Gaussian dimensions
     assert (tmp_path / f"{dots.name}.png").exists()
+
+
+def test_motion_is_predicted_where_an_action_is_blocked(dots, dot_folder, capsys):
+    """Action 2 of the dot environment always leaves the dot where it is."""
+    printed = run_experiment(capsys, "rssm.blocked", f"--episodes {dots / 'episodes'} --worlds {dot_folder} --action 2")
+
+    head, _, row = printed.strip().splitlines()
+    values = dict(zip(re.split(r"\s{2,}", head.strip()), re.split(r"\s{2,}", row.strip()), strict=True))
+    steps = sum(int((episode.actions == 2).sum()) for episode in dreamenv.EpisodeStore(dots / "episodes").split()[1])
+    assert (
+        int(values["free, steps"]) == 0 and int(values["blocked, steps"]) + int(values["blocked again, steps"]) == steps
+    )
