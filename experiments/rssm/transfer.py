@@ -63,7 +63,7 @@ class Transfer(Jobs):
 
     layout = Layout(
         name="transfer",
-        keys={"budget": "frames", "kind": "world model"},
+        keys={"budget": "frames", "kind": "world model", "temperature": "temperature"},
         columns={
             **cells(success_of_each, {"test greedy": "greedy success, each agent"}),
             **cells(spread, {name: name for name in ("test greedy", "test sampling", "validation greedy", "dream")}),
@@ -94,7 +94,7 @@ class Transfer(Jobs):
         once(place / "training.json", learn, settings=settings)
         for agent in self.agent_seeds if budget == self.frames else (seed,):
             ppo = replace(self.ppo, seed=agent)
-            folder = place / "agents" / f"ppo-{agent}"
+            folder = place / "agents" / f"ppo-{agent}-at-{ppo.temperature:g}"
             made_with = {"ppo": ppo, "real_episodes": self.real_episodes, "world": identity(place)}
             once(folder / "scores.json", partial(self.agent, place, folder, ppo), **made_with)
 
@@ -107,14 +107,16 @@ class Transfer(Jobs):
 
     def report(self, rows: list[Row]) -> None:
         found = [row_at(path) for path in self.root.glob("seed*/*/*/agents/ppo-*/scores.json")]
-        self.show(sorted(found, key=lambda row: (-row["budget"], row["kind"], row["seed"], row["agent seed"])))
+        order = ("kind", "temperature", "seed", "agent seed")
+        self.show(sorted(found, key=lambda row: (-row["budget"], *(row[name] for name in order))))
 
 
 def row_at(path: Path) -> Row:
-    """A stored row, with its world's training and what its place says: seedSEED/BUDGET/KIND/agents/ppo-AGENT."""
-    seed, budget, kind, _, agent, _ = path.parts[-6:]
+    """A stored row, with its world's training and what its place says, seedSEED/BUDGET/KIND/agents/ppo-AGENT-at-TAU."""
+    seed, budget, kind, _, name, _ = path.parts[-6:]
+    agent, temperature = name.removeprefix("ppo-").split("-at-")
+    places = {"seed": int(seed.removeprefix("seed")), "agent seed": int(agent), "temperature": float(temperature)}
     world, _ = stored(path.parents[2] / "training.json")
-    places = {"seed": int(seed.removeprefix("seed")), "agent seed": int(agent.removeprefix("ppo-"))}
     return {"kind": kind, "budget": int(budget), **places, "world": world, **stored(path)[0]}
 
 
