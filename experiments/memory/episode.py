@@ -37,8 +37,8 @@ class Episode:
 
     world: Path = Path("runs/memory/mdnrnn-seed0")
     agent: Path = Path("runs/memory/mdnrnn-seed0/agents/zh")
-    seeds: tuple[int, ...] = (VALIDATION_SEED, VALIDATION_SEED + 1)
-    dreamed: int = 6
+    seeds: tuple[int, ...] = (VALIDATION_SEED, VALIDATION_SEED + 2)  # a ball and a key as cue
+    dreamed: int = 8
     dream_seed: int = 0
     picture: Path = Path("runs/memory/episode.png")
 

@@ -39,7 +39,7 @@ KINDS: dict[str, WorldTraining] = {
         ),
         memory=MemoryTraining(
             model=MemoryConfig(hidden_size=128),
-            fit=FitConfig(steps=2500, learning_rate=5e-3, gradient_clip=1.0),
+            fit=FitConfig(steps=4000, learning_rate=5e-3, gradient_clip=1.0),
             batch_size=32,
             window=STEPS,  # whole episodes: the cue is in the first frame
             ending_weight=10.0,
