@@ -221,7 +221,7 @@ def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, 
     branches = State(*(parts.pop(f"branches.{name}") for name in _STATE))
     names = ", ".join(sorted(field.name for field in fields(model.posterior_kind)))
     if names != ", ".join(sorted(parts)):
-        raise ValueError(f"expected {names} as the bank's first frames, got {', '.join(sorted(parts))}")
+        raise BundleError(f"expected {names} as the bank's first frames, got {', '.join(sorted(parts))}")
     bank = StartBank(model.posterior_kind(**parts), branches)
     return World(config, model.eval(), bank, path=folder, identity=Identity(identity, config, model, bank))
 

@@ -15,10 +15,12 @@ import numpy as np
 import dreamenv
 from dreamenv.models.mdnrnn.memory import MemoryConfig
 from dreamenv.models.mdnrnn.vision import VisionConfig
+from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.recordings import record
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.kinds import WorldTraining
 from dreamenv.training.memory import MemoryTraining
+from dreamenv.training.rssm import FramesTraining, RSSMTraining
 from dreamenv.training.vision import VisionTraining
 from dreamenv.world import World
 from dreamenv.worlds.memory.real import STEPS
@@ -45,7 +47,11 @@ KINDS: dict[str, WorldTraining] = {
             ending_weight=10.0,
             forget_bias=2.0,
         ),
-    )
+    ),
+    "gaussian": RSSMTraining(
+        model=RSSMConfig(frame_shape=(56, 56, 3), channels=(16, 32, 64, 128), latent_size=32),
+        frames=FramesTraining(fit=FitConfig(steps=1500, learning_rate=2e-3), batch_size=64),
+    ),
 }
 # Short turns, so that more episodes reach an object at the fork: 0.57 of them, 0.42 by default.
 COLLECT = dreamenv.CollectConfig(
