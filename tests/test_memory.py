@@ -12,8 +12,9 @@ from dreamenv.engine import packed, products
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
+from dreamenv.models.heads import weighted_cross_entropy
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn.memory import LSTMMemory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.mdnrnn.memory import LSTMMemory, MemoryConfig, one_step_loss
 from dreamenv.models.mdnrnn.model import MDNRNNConfig
 from dreamenv.models.mdnrnn.vision import VisionConfig
 from dreamenv.models.noise import Noise

@@ -155,6 +155,12 @@ class Rescale(nn.Module):
         return scale_action(action, self.low, self.high)
 
 
+def weighted_cross_entropy(logits: Tensor, kind: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy (...) of (..., kinds) logits and (...) kinds, times the weight (kinds,) of each step's kind."""
+    losses = F.cross_entropy(logits.flatten(0, -2).float(), kind.flatten(), reduction="none")
+    return (losses * weights[kind.flatten()]).view(kind.shape)
+
+
 def mean_per_kind(losses: Tensor, kind: Tensor, kinds: int) -> Tensor:
     """Sum over the kinds of the mean of (N,) losses over the steps of a kind; kinds without steps contribute 0."""
     total = losses.new_zeros(kinds).index_add(0, kind, losses)

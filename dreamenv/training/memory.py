@@ -14,9 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 from dreamenv.config import WorldConfig
 from dreamenv.data.endings import Kind
 from dreamenv.foundation.ranges import Count, Settings, Share, Weight
-from dreamenv.models.heads import mean_per_kind
+from dreamenv.models.heads import mean_per_kind, weighted_cross_entropy
 from dreamenv.models.latent import Gaussian
-from dreamenv.models.mdnrnn.memory import Memory, MemoryConfig, one_step_loss, weighted_cross_entropy
+from dreamenv.models.mdnrnn.memory import Memory, MemoryConfig, one_step_loss
 from dreamenv.models.mdnrnn.model import build_memory
 from dreamenv.recordings import Recording
 from dreamenv.training.balance import EndingBalance, balance_endings

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from dreamenv.foundation.ranges import PART, Count, Settings, Share, Weight
-from dreamenv.models.heads import mean_per_kind
+from dreamenv.models.heads import mean_per_kind, weighted_cross_entropy
 from dreamenv.models.latent import Categorical, Gaussian
-from dreamenv.models.mdnrnn.memory import weighted_cross_entropy
 from dreamenv.models.rssm.model import RSSM
 from dreamenv.training.fit import FitConfig, Metrics
 from dreamenv.training.streams import Chunk

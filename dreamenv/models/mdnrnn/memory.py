@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.spaces import ActionSpec
@@ -138,9 +137,3 @@ def _embedding(actions: int) -> nn.Embedding:
 def one_step_loss(mixture: Mixture, next_z: Tensor) -> Tensor:
     """Negative log-likelihood of the next z (..., Z) under its prediction, in nats per latent dimension, (...)."""
     return -mixture.log_probability(next_z) / next_z.shape[-1]
-
-
-def weighted_cross_entropy(logits: Tensor, kind: Tensor, weights: Tensor) -> Tensor:
-    """Cross entropy (...) of (..., kinds) logits and (...) kinds, times the weight (kinds,) of each step's kind."""
-    losses = F.cross_entropy(logits.flatten(0, -2).float(), kind.flatten(), reduction="none")
-    return (losses * weights[kind.flatten()]).view(kind.shape)
