@@ -20,7 +20,7 @@ from dreamenv.training.balance import balance_endings
 from dreamenv.training.fit import FitConfig, Loss, Metrics, fit
 from dreamenv.training.frames import colour_table, frames_at, pixel_errors, sample_frames, warn_of_collapse
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
-from dreamenv.training.rssm_loss import SequenceTraining, sequence_loss
+from dreamenv.training.rssm_loss import SequenceTraining, draw_noise, sequence_loss
 from dreamenv.training.streams import Chunk, Streams
 from dreamenv.training.warm import warm_start_heads
 
@@ -145,7 +145,7 @@ class _Training:
     def learn_frames(self) -> None:
         """First stage."""
         config, model, device = self.settings.frames, self.model, self.job.device
-        spec, h = model.posterior_noise, torch.zeros(config.batch_size, model.hidden_size, device=device)
+        h = torch.zeros(config.batch_size, model.hidden_size, device=device)
         first = config.first_beta
         if first is None:
             first = FIRST_BETA[self.settings.model.latent]
@@ -153,9 +153,7 @@ class _Training:
         def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
             pixels = model.to_pixels(sample_frames(self.frames, config.batch_size, generator).to(device))
             posterior = model.posterior_of(h, model.encoder(pixels).float())
-            uniform = torch.rand(config.batch_size, spec.uniform, generator=generator).to(device)
-            normal = torch.randn(config.batch_size, spec.normal, generator=generator).to(device)
-            z = model.draw(posterior, uniform, normal)
+            z = model.draw(posterior, *draw_noise(model, (config.batch_size,), generator))
             errors, squared = pixel_errors(model.decode_pixels(z, h), pixels, self.table)
             kl, error = posterior.kl_from_standard().sum(1).mean(), errors.mean()
             beta = first + (config.beta - first) * min(1.0, step / max(1.0, config.beta_warmup * config.fit.steps))

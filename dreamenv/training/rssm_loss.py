@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from dreamenv.training.fit import FitConfig, Metrics
 from dreamenv.training.streams import Chunk
 
 Distribution = Gaussian | Categorical
+Reconstruction = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def sequence_loss(
     config: SequenceTraining,
     kinds: Tensor,
     limit: int,
-    reconstruction: Callable[[Tensor, Tensor], Tensor] | None,
+    reconstruction: Reconstruction | None,
     generator: torch.Generator,
 ) -> tuple[Tensor, Metrics, tuple[Tensor, Tensor]]:
     """Computes the loss of a chunk.
@@ -97,7 +98,7 @@ def sequence_loss(
     Returns:
         The loss, its terms, and z and h at the last moment.
     """
-    uniform, normal = _noise(model, chunk, generator)
+    uniform, normal = draw_noise(model, chunk.first.shape, generator)
     z, h, posterior = model.unroll(chunk.embedding, chunk.action, chunk.first, start, uniform, normal)
     prior = model.prior_of(h)
     counted = torch.ones_like(chunk.first) if config.first_frames else ~chunk.first
@@ -113,16 +114,23 @@ def sequence_loss(
         metrics["overshooting"] = far.item() / (config.overshooting - 1)
     features = torch.cat([z, h], -1)
     if reconstruction is not None:
-        chosen = torch.randperm(chunk.first.numel(), generator=generator)[: config.decoded].to(z.device)
-        read = _share(features.flatten(0, 1)[chosen], config.image_gradient)
-        error = reconstruction(read, chosen).mean()
+        error = _decoded_error(features, config, reconstruction, generator)
         value = value + config.reconstruction_scale * error
         metrics["reconstruction"] = error.item()
-    drawn = model.draw(prior, *_noise(model, chunk, generator)).detach()
+    drawn = model.draw(prior, *draw_noise(model, chunk.first.shape, generator)).detach()
     from_prior = torch.rand(chunk.first.shape, generator=generator).to(z.device) < config.prior_share
     read = torch.cat([torch.where(from_prior[..., None], drawn, z), h], -1)
     heads, terms = _head_losses(model, _dropped(read, config.dropout, generator), chunk, config, kinds, limit)
     return value + heads, metrics | terms, (z[:, -1].detach(), h[:, -1].detach())
+
+
+def _decoded_error(
+    features: Tensor, config: SequenceTraining, reconstruction: Reconstruction, generator: torch.Generator
+) -> Tensor:
+    """Mean error of the pixels at the moments that are decoded, from (B, L, Z + H) features."""
+    flat = features.flatten(0, 1)
+    chosen = torch.randperm(len(flat), generator=generator)[: config.decoded].to(flat.device)
+    return reconstruction(_share(flat[chosen], config.image_gradient), chosen).mean()
 
 
 def _head_losses(
@@ -192,7 +200,7 @@ def overshooting(
         prior = model.prior_of(h)
         if gap > 1:
             total = total + _mean(model.divergence(_shifted(target, gap), prior), alive)
-        uniform, normal = _noise(model, chunk, generator)
+        uniform, normal = draw_noise(model, chunk.first.shape, generator)
         z = model.draw(prior, uniform[:, gap:], normal[:, gap:])
     return total
 
@@ -224,9 +232,9 @@ def _dropped(features: Tensor, share: float, generator: torch.Generator) -> Tens
     return features * kept / (1.0 - share)
 
 
-def _noise(model: RSSM, chunk: Chunk, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Uniform and normal numbers for one draw of z at each moment, (B, L, U) and (B, L, N)."""
-    spec, shape = model.posterior_noise, chunk.first.shape
+def draw_noise(model: RSSM, shape: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Uniform and normal numbers for a draw of z at each of some moments, (*shape, U) and (*shape, N)."""
+    spec = model.posterior_noise
     uniform = torch.rand(*shape, spec.uniform, generator=generator)
     normal = torch.randn(*shape, spec.normal, generator=generator)
-    return uniform.to(chunk.embedding.device), normal.to(chunk.embedding.device)
+    return uniform.to(model.device), normal.to(model.device)
