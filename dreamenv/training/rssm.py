@@ -49,7 +49,7 @@ class FramesTraining(Settings):
         beta_warmup: Share of the steps in which the weight goes from the first to the last.
     """
 
-    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=1000))
+    fit: FitConfig = field(default_factory=lambda: FitConfig(steps=2000))
     batch_size: Count = 128
     reconstruction_scale: Weight = 10.0
     beta: Weight = 0.5
