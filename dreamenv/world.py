@@ -192,6 +192,26 @@ class World:
         Returns:
             The next state, and the reward and ending of the step.
         """
+        moved, outlook = self.foresee(state, action, temperature, noise, mask)
+        ending = decide_ending(outlook.endings, self.config.ending_rules, noise.ending)
+        reward = outlook.rewards.gather(1, ending[:, None]).squeeze(1)
+        return moved, Transition(reward, ending, outlook)
+
+    def foresee(
+        self, state: State, action: Tensor, temperature: float | Tensor, noise: Noise, mask: Tensor | None = None
+    ) -> tuple[State, Outlook]:
+        """Runs a dreamed step up to the probabilities of its endings, for planning and learning in imagination.
+
+        Args:
+            state: Of batch size B.
+            action: As for :meth:`imagine`.
+            temperature: Likewise.
+            noise: Likewise; its number for the ending is not read.
+            mask: Likewise.
+
+        Returns:
+            The state after the step as if the episode went on, and the predicted endings and rewards of the step.
+        """
         moved = self.model.advance(state, action)
         read = moved if mask is None else replace(moved, h=moved.h * mask)
         tau = torch.as_tensor(temperature, dtype=moved.h.dtype, device=moved.h.device).expand(len(moved.h))
@@ -200,9 +220,7 @@ class World:
             return prior.draw(noise, tau)
 
         z, outlook = self.model.predict(read, moved.step / self.config.max_episode_steps, draw)
-        ending = decide_ending(outlook.endings, self.config.ending_rules, noise.ending)
-        reward = outlook.rewards.gather(1, ending[:, None]).squeeze(1)
-        return replace(moved, z=z), Transition(reward, ending, outlook)
+        return replace(moved, z=z), outlook
 
     def state_of(self, features: Tensor, step: Tensor) -> State:
         """Rebuilds states from observations; parts that agents do not see are 0.
