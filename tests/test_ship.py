@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import dreamenv
+from dreamenv.bundle import copy_bundle
 from dreamenv.cli.run import main
 from dreamenv.reports.summary import report
 from tools import ship_world
@@ -63,3 +64,17 @@ def test_the_table_of_the_readme_is_replaced(shipped):
     places = {policy: {place for name, place in rows if name == policy} for policy, _ in rows}
     assert places["agent, greedy"] == places["agent, sampling"] == {"dream 0.5", "dream 1", "real"}
     assert places["uniform random"] == {"real"}  # the same in every dream: once is enough
+
+
+def test_an_rssm_ships_with_the_error_of_its_own_pictures(rssm_world, store, tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "rssm"
+    shutil.copytree(store.folder, run / "episodes")
+    copy_bundle(rssm_world.path, run)
+    errors = report(rssm_world, store, run / "training").one_step
+    monkeypatch.setattr(ship_world, "ROOT", tmp_path)
+
+    ship_world.main(run)
+
+    package = tmp_path / "dreamenv" / "worlds" / "rssm"
+    assert dreamenv.load(package).config == rssm_world.config
+    assert f"Held-out squared error {errors.posterior_error:.4f}," in (package / "README.md").read_text()

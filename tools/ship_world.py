@@ -87,9 +87,11 @@ def _facts(run: Path) -> str:
     heads = "; ".join(
         f"{kind}: recall {recall:.2f}, precision {precision:.2f}" for kind, (recall, precision) in kinds.items()
     )
+    vision, one_step = report["vision"], report["one_step"]
+    error = vision["squared_error"] if vision else one_step["posterior_error"]  # an RSSM has no V
     return (
         f"Trained on {store.num_frames:,} real frames ({len(store)} episodes). "
-        f"Held-out squared error {report['vision']['squared_error']:.4f}, "
+        f"Held-out squared error {error:.4f}, "
         f"endings at the exact step: {heads}."
     )
 
