@@ -66,11 +66,11 @@ def test_the_table_of_the_readme_is_replaced(shipped):
     assert places["uniform random"] == {"real"}  # the same in every dream: once is enough
 
 
-def test_an_rssm_ships_with_the_error_of_its_own_pictures(rssm_world, store, tmp_path, monkeypatch):
+def test_an_rssm_ships_with_the_error_of_its_own_pictures(rssm_world, dot_folder, tmp_path, monkeypatch):
     run = tmp_path / "runs" / "rssm"
-    shutil.copytree(store.folder, run / "episodes")
+    shutil.copytree(dot_folder / "episodes", run / "episodes")
     copy_bundle(rssm_world.path, run)
-    errors = report(rssm_world, store, run / "training").one_step
+    errors = report(rssm_world, dreamenv.EpisodeStore(run / "episodes"), run / "training").one_step
     monkeypatch.setattr(ship_world, "ROOT", tmp_path)
 
     ship_world.main(run)
