@@ -34,9 +34,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 NONE = FitConfig(steps=0)
 JOINTLY = RSSMTraining(
-    model=RSSMConfig(posterior_reads_h=True, decoder_reads_h=True, posterior_layers=1),
+    model=RSSMConfig(frame_shape=(30, 40, 3), posterior_reads_h=True, decoder_reads_h=True, posterior_layers=1),
     frames=FramesTraining(fit=NONE),
-    joint=replace(RSSMTraining().joint, fit=FitConfig(steps=1500), decoded=200),
+    joint=replace(RSSMTraining().joint, fit=FitConfig(steps=600), decoded=200),
     dynamics=SequenceTraining(fit=NONE),
 )
 
@@ -55,7 +55,7 @@ class Claims(Study):
     episodes: tuple[Path, ...]
     real_episodes: int = 100
     train: RSSMTraining = JOINTLY
-    ppo: dreamenv.PPOConfig = PPO
+    ppo: dreamenv.PPOConfig = replace(PPO, timesteps=800_000)
 
     depends = ("episodes", "real_episodes", "train", "ppo")
     layout = Layout(
