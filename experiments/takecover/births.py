@@ -1,9 +1,9 @@
 """Are fireballs born in dreams of DoomTakeCover, and do they last? Dreams that branch off recorded episodes.
 
-From moments of held-out episodes on, M dreams under the actions that were really taken. Where the moment shows a
-fireball, later frames say how long one lasts; where it shows none, how often one is born. "Real" is reality as V draws
-it. A dream may be right in every single step and yet wrong here: it branches off from what was real, and feeds on
-itself from then on.
+From moments of held-out episodes on, worlds dream under the actions that were really taken. Where the moment shows a
+fireball, later frames say how long one lasts; where it shows none, how often one is born. "Real" is reality as the
+world draws it. A dream may be right in every single step and yet wrong here: it branches off from what was real, and
+feeds on itself from then on.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,6 @@ import dreamenv
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise
 from dreamenv.worlds.takecover.fireballs import fireball_pixels
-from experiments.takecover.fireballs import draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +64,7 @@ def measure(study: Births, name: str, episodes: Sequence[dreamenv.Episode]) -> l
         frames, actions = torch.from_numpy(episode.observations), torch.from_numpy(episode.actions)
         embedding = torch.cat([world.model.embed(part) for part in frames.split(256)])
         states, _ = world.model.follow([embedding], [actions])[0]
-        shown = fireball_pixels(draw(world, states.z.numpy())) >= study.pixels
+        shown = shows(study, world, states)
         steps = range(study.first, len(episode) - last + 1, study.every)
         begun.append(states.rows(torch.tensor(steps)))
         moments += [(actions[step : step + last], shown[step : step + last + 1]) for step in steps]
@@ -88,5 +87,11 @@ def dream(study: Births, world: dreamenv.World, state: State, actions: Tensor) -
         noise = Noise.draw(len(action), world.model.prior_noise, generator)
         state, _ = world.imagine(state, action, study.temperature, noise)
         if step in study.horizons:
-            found[step] = fireball_pixels(draw(world, state.z.numpy())) >= study.pixels
+            found[step] = shows(study, world, state)
     return found
+
+
+def shows(study: Births, world: dreamenv.World, states: State) -> NDArray[np.bool_]:
+    """Whether states (B,) show a fireball as the world draws them."""
+    parts = [states.rows(slice(first, first + 256)) for first in range(0, len(states.step), 256)]
+    return np.concatenate([fireball_pixels(world.decode(part)) for part in parts]) >= study.pixels
