@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 from dot_settings import DOT_COLLECT, DOT_EVOLVE, dot_rssm
+from gymnasium.vector import AutoresetMode
 
 import dreamenv
+from dreamenv.agents.store import read_agent
 from dreamenv.bundle import save, world_id
 from dreamenv.cli.run import main
 from dreamenv.evaluate.sight import HorizonConfig, score_by_sight
 from dreamenv.models.rssm.model import RSSM
 from dreamenv.recordings import record
+from dreamenv.rollouts import rollout
 from dreamenv.training.fit import FitConfig
 from dreamenv.verdict.show import plot_strip, trust_table
 
@@ -102,3 +105,12 @@ def test_it_iterates(rssm_world, tmp_path):
     assert [one.number for one in rounds] == [0, 1] and rounds[1].frames >= rounds[0].frames + 150
     assert [type(dreamenv.load(one.folder).model) for one in rounds] == [RSSM, RSSM]
     assert [one.number for one in dreamenv.iterate("dot_env:Dot-v0", tmp_path, config)] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["ppo", "linear"])
+def test_the_shipped_agents_succeed_in_the_shipped_dream(name):
+    world, agent = dreamenv.load("sidewalk-rssm"), dreamenv.load_agent(f"sidewalk-rssm/{name}")
+    assert isinstance(world.model, RSSM) and read_agent(f"sidewalk-rssm/{name}")[0].world == world_id(world)
+    dream = dreamenv.DreamVectorEnv(world, 8, autoreset_mode=AutoresetMode.DISABLED)
+    outcomes = list(rollout(dream, agent, range(8), deterministic=True))
+    assert sum(outcome.episode_return > 0.5 for outcome in outcomes) >= 6

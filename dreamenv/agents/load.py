@@ -15,8 +15,8 @@ def load_agent(name_or_path: str | Path) -> Any:
     """Loads an agent.
 
     Args:
-        name_or_path: ``"sidewalk/linear"``, ``"sidewalk/ppo"``, ``"takecover/linear"`` or ``"takecover/ppo"`` for those
-            that ship with dreamenv, or a folder.
+        name_or_path: ``"linear"`` or ``"ppo"`` after the name of a shipped world, such as ``"sidewalk/ppo"``,
+            ``"sidewalk-rssm/ppo"`` or ``"takecover/linear"``; or a folder.
 
     Returns:
         An agent with Stable-Baselines3's ``predict``; its class depends on its kind: :class:`dreamenv.LinearAgent`,
