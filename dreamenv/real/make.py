@@ -71,6 +71,8 @@ def _helpful_errors(recipe: EnvRecipe) -> Iterator[None]:
         if " missing " not in str(error) and not any(name in str(error) for name in recipe.kwargs):
             raise
         raise UnsupportedEnvironmentError(f"expected the arguments that {recipe.id!r} needs: {error}") from None
+    except RenderingError:
+        raise
     except Exception as error:
         if _is_gl_failure(error):
             raise RenderingError(

@@ -4,6 +4,8 @@ from typing import Any
 
 from gymnasium.envs.registration import register
 
+from dreamenv.worlds.dmc import tasks
+
 _DREAM: dict[str, Any] = {
     "entry_point": "dreamenv.envs.dream:DreamEnv",
     "vector_entry_point": "dreamenv.envs.dream_vector:DreamVectorEnv",
@@ -21,3 +23,5 @@ register("DreamTakeCover-v0", **_DREAM, max_episode_steps=2100, kwargs={"world":
 register("LatentTakeCover-v0", **_LATENT, max_episode_steps=2100, kwargs={"world": "takecover"})
 
 register("Memory-v0", "dreamenv.worlds.memory.real:make_memory", max_episode_steps=100)
+
+tasks.register()
