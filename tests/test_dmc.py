@@ -202,7 +202,7 @@ def test_other_actions_are_refused(cartpole, wrong):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (("cartpole", "fly", 8), UnsupportedEnvironmentError, "expected a task in .*'swingup'.* and task 'fly'"),
+        (("cartpole", "fly", 8), UnsupportedEnvironmentError, "expected one of the tasks .*'swingup'.* and task 'fly'"),
         (("kart", "swingup", 8), UnsupportedEnvironmentError, "expected a domain in .*'cartpole'.* got domain 'kart'"),
         (("cartpole", "swingup", 0), SettingsError, "expected an action_repeat of 1 to 1,000 steps, got 0"),
         (("cartpole", "swingup", 1001), SettingsError, "got 1001"),

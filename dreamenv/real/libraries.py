@@ -19,17 +19,20 @@ _TARGET_OF = {"MiniWorld-": "box"}  # id prefix -> the environment's attribute t
 
 
 def prepare_headless() -> None:
-    """Sets pyglet to draw without a screen where there is no display, and Mesa to draw in the calling thread.
+    """Sets pyglet and MuJoCo to draw without a screen, and Mesa in the calling thread, where there is no display.
 
-    Call it before anything imports pyglet's windows. Mesa draws small frames faster than it wakes other threads
-    (docs/results/speed.md). A value of ``LP_NUM_THREADS`` that is already set stays. Only Mesa's driver for the
-    processor reads that variable.
+    Call it before anything imports pyglet's windows or MuJoCo. Mesa draws small frames faster than it wakes other
+    threads (docs/results/speed.md). Values of ``LP_NUM_THREADS`` and ``MUJOCO_GL`` that are already set stay. Only
+    Mesa's driver for the processor reads the former.
     """
-    if importlib.util.find_spec("pyglet") and not os.environ.get("DISPLAY"):
+    if os.environ.get("DISPLAY"):
+        return
+    if importlib.util.find_spec("pyglet"):
         import pyglet
 
         pyglet.options["headless"] = True
-        os.environ.setdefault("LP_NUM_THREADS", "0")
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def register_environments(env_id: str) -> None:

@@ -15,6 +15,7 @@ from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dreamenv.foundation.errors import RenderingError, SettingsError, UnsupportedEnvironmentError
+from dreamenv.real.libraries import prepare_headless
 from dreamenv.worlds.dmc.tasks import STEPS, TASKS
 
 SIDE = 64  # pixels of a frame
@@ -137,8 +138,7 @@ def make_published(name: str, render_mode: str | None = None) -> gym.Env:
 
 def _load(domain: str, task: str) -> Any:
     """Makes a task of the suite. Without a display MuJoCo draws by EGL, unless ``MUJOCO_GL`` is set already."""
-    if not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    prepare_headless()
     try:
         from dm_control import suite
     except ModuleNotFoundError as error:
