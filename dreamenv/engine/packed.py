@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from dreamenv.engine.products import matrix_product
 from dreamenv.models.base import Outlook, State, WorldModel
 from dreamenv.models.latent import Latent, Mixture
-from dreamenv.models.mdnrnn.memory import LSTMMemory
+from dreamenv.models.mdnrnn.memory import LSTMMemory, embed_action
 from dreamenv.models.mdnrnn.model import MDNRNN
 
 
@@ -121,7 +121,7 @@ def compiled(model: WorldModel, dtype: torch.dtype = torch.float32) -> WorldMode
 def _affine(embedding: nn.Module, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """Contribution of actions to the gates, W e(a) + b; for discrete actions a table that is computed once."""
     if isinstance(embedding, nn.Embedding):
-        return partial(F.embedding, weight=F.linear(embedding.weight.detach(), weight, bias).to(dtype))
+        return partial(embed_action, weight=F.linear(embedding.weight.detach(), weight, bias).to(dtype))
     return partial(_continuous, embedding, weight, bias, dtype)  # no lambda, which could not be pickled
 
 

@@ -180,7 +180,9 @@ class WorldModel(nn.Module, ABC):
 
         Args:
             state: Of batch size B.
-            action: (B,) int64 or (B, A) float32.
+            action: (B,) int64 or (B, A) float32. Discrete actions may also be one-hot vectors, (B, n) float32: the same
+                step up to rounding, through which gradients reach the action. Only gradients through the dynamics need
+                this, see :mod:`dreamenv.agents.actor_critic`.
 
         Returns:
             The state with h, carry and step of the next moment, and with the z of the present one.

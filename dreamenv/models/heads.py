@@ -135,6 +135,11 @@ def scale_action(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return 2.0 * (action - low) / (high - low) - 1.0
 
 
+def unscale_action(action: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Maps (..., A) actions in [-1, 1] to a bounded box; the inverse of :func:`scale_action`."""
+    return (low + 0.5 * (high - low) * (action + 1.0)).clamp(low, high)
+
+
 class Rescale(nn.Module):
     """Scales a bounded continuous action to [-1, 1].
 

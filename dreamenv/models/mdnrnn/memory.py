@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.spaces import ActionSpec
@@ -57,7 +58,7 @@ class Memory(nn.Module, ABC):
 
         Args:
             z: (..., Z).
-            action: (...) int64 or (..., A) float32.
+            action: (...) int64 or (..., A) float32; one-hot vectors of discrete actions are (..., n) float32.
             restart: Whether it is the first step after a restart, (...) bool.
         """
 
@@ -116,7 +117,7 @@ class LSTMMemory(Memory):
     def __init__(self, config: MemoryConfig, latent_size: int, action: ActionSpec, endings: int) -> None:
         super().__init__()
         self.config, self.latent_size, self.hidden_size = config, latent_size, config.hidden_size
-        self.embedding = _embedding(action.n) if action.discrete else Rescale(action)
+        self.embedding = ActionEmbedding(action.n) if action.discrete else Rescale(action)
         self.lstm = nn.LSTM(latent_size + action.size, config.hidden_size, batch_first=True)
         outputs = Mixture.parameter_count(config.mixture, config.components, latent_size)
         self.mixture = nn.Linear(config.hidden_size, outputs)
@@ -128,10 +129,33 @@ class LSTMMemory(Memory):
         return torch.cat([z, self.embedding(action)], dim=-1)
 
 
-def _embedding(actions: int) -> nn.Embedding:
-    """An embedding with torch's own initial weights; on the meta device none, as drawing there imports a compiler."""
-    weight = torch.empty(actions, actions)
-    return nn.Embedding.from_pretrained(weight if weight.is_meta else torch.randn(actions, actions), freeze=False)
+class ActionEmbedding(nn.Embedding):
+    """An embedding with torch's own initial weights; on the meta device none, as drawing there imports a compiler.
+
+    Args:
+        actions: n, the number of actions and of features.
+    """
+
+    def __init__(self, actions: int) -> None:
+        weight = torch.empty(actions, actions)
+        super().__init__(actions, actions, _weight=weight if weight.is_meta else torch.randn(actions, actions))
+
+    def forward(self, action: Tensor) -> Tensor:
+        """Features (..., n) of (...) int64 actions, or of (..., n) float32 one-hot vectors."""
+        return embed_action(action, self.weight)
+
+
+def embed_action(action: Tensor, weight: Tensor) -> Tensor:
+    """Selects rows of a table (n, F) by discrete actions.
+
+    Args:
+        action: (...) int64, or one-hot vectors (..., n) float32, which gradients reach.
+        weight: The table.
+
+    Returns:
+        (..., F), of the table's dtype.
+    """
+    return action.to(weight.dtype) @ weight if action.is_floating_point() else F.embedding(action, weight)
 
 
 def one_step_loss(mixture: Mixture, next_z: Tensor) -> Tensor:

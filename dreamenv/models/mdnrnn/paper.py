@@ -82,7 +82,7 @@ class PaperMemory(Memory):
         low, high = ((0.0,), (max(action.n - 1.0, 1.0),)) if action.discrete else (action.low, action.high)
         self.register_buffer("low", torch.tensor(low))
         self.register_buffer("high", torch.tensor(high))
-        self._flags = endings > 1
+        self._flags, self._actions = endings > 1, action.n
         inputs = latent_size + len(low) + self._flags + 1  # the weights of a constant input are the bias
         self.lstm = nn.LSTM(inputs, config.hidden_size, batch_first=True, bias=False)
         outputs = Mixture.parameter_count(config.mixture, config.components, latent_size)
@@ -92,6 +92,8 @@ class PaperMemory(Memory):
 
     def inputs(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
         """See :meth:`Memory.inputs`: z, action, flag of a restart, and 1."""
+        if self._actions and action.is_floating_point():  # one-hot vectors
+            action = action @ torch.arange(self._actions, dtype=action.dtype, device=action.device)
         number = scale_action(action.to(z.dtype).view(*z.shape[:-1], -1), self.low, self.high)
         flags = [restart[..., None].to(z.dtype)] if self._flags else []
         return torch.cat([z, number, *flags, torch.ones_like(z[..., :1])], dim=-1)

@@ -86,7 +86,8 @@ class RSSM(WorldModel):
 
     def _entered(self, z: Tensor, action: Tensor) -> Tensor:
         """Input of the recurrent network, (..., units)."""
-        scaled = F.one_hot(action, self._actions).to(z.dtype) if self._actions else self.rescale(action)
+        counted = self._actions > 0 and not action.is_floating_point()  # floats are one-hot already
+        scaled = F.one_hot(action, self._actions).to(z.dtype) if counted else self.rescale(action)
         return self.enter(torch.cat([z, scaled], -1))
 
     def _recur(self, entered: Tensor, h: Tensor) -> Tensor:
