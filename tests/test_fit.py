@@ -74,6 +74,40 @@ def test_an_interrupted_run_ends_bitwise_like_an_uninterrupted_one(tmp_path, ste
     assert same(fitted(tmp_path / "interrupted", config), fitted(tmp_path / "whole", config))
 
 
+def test_parts_of_a_model_have_learning_rates_and_clips_of_their_own(tmp_path):
+    """The first layer stands still, the last one learns; the layer that is in no part stands still too."""
+    model, before = make_model(), make_model()
+    model.insert(1, nn.Linear(8, 8))
+    middle = model[1].weight.detach().clone()
+    still = dataclasses.replace(CONFIG, learning_rate=0.0)
+
+    fit(model, make_loss(model), still, tmp_path, "data", parts=[(model[0], still), (model[3], CONFIG)])
+
+    assert torch.equal(model[0].weight, before[0].weight) and torch.equal(model[1].weight, middle)
+    assert not torch.equal(model[3].weight, before[2].weight)
+
+
+def test_one_part_by_the_same_settings_is_the_whole(tmp_path):
+    model = make_model()
+    fit(model, make_loss(model), CONFIG, tmp_path / "part", "data", parts=[(model, CONFIG)])
+
+    assert same(weights(model), fitted(tmp_path / "whole"))
+
+
+def test_the_gradient_of_each_part_is_clipped_alone(tmp_path, monkeypatch):
+    norms, original = [], torch.optim.AdamW.step
+
+    def step(optimizer, *args):
+        norms.append([torch.stack([p.grad.norm() for p in group["params"]]).norm() for group in optimizer.param_groups])
+        return original(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    model, tight = make_model(), dataclasses.replace(CONFIG, gradient_clip=1e-4)
+    fit(model, make_loss(model), CONFIG, tmp_path, "data", parts=[(model[0], tight), (model[2], CONFIG)])
+
+    assert all(first.item() == pytest.approx(1e-4, rel=0.05) and last > 1e-2 for first, last in norms)
+
+
 def test_a_processor_on_which_bfloat16_is_slow_trains_in_float32(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "bfloat16_is_fast", lambda _: False)
     rounded = dataclasses.replace(CONFIG, precision="bfloat16")

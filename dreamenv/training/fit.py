@@ -6,10 +6,10 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,18 @@ class FitConfig(Settings):
     precision: Literal["float32", "bfloat16"] = "bfloat16"
 
 
-def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int = 0) -> None:
+Parts = Sequence[tuple[nn.Module, FitConfig]]
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    config: FitConfig,
+    folder: Path,
+    identity: object,
+    seed: int = 0,
+    parts: Parts | None = None,
+) -> None:
     """Minimises ``loss``; resumes from the checkpoint in ``folder`` if there is one.
 
     Args:
@@ -66,6 +77,8 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
         folder: For two checkpoints and TensorBoard's event files.
         identity: JSON-able description of data and model; a checkpoint of another identity is refused.
         seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
+        parts: Modules of the model whose weights are optimised, each with settings of its own in place of ``config``,
+            except for steps and precision; ``identity`` describes them. All weights, by ``config``, if None.
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data, or another process is at work there.
@@ -73,12 +86,13 @@ def fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity:
             the last checkpoint stays, and the same command resumes from it.
     """
     with alone_in(folder):
-        _fit(model, loss, config, folder, identity, seed)
+        _fit(model, loss, config, folder, identity, seed, parts or [(model, config)])
 
 
-def _fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int) -> None:
-    betas, decay = (config.momentum, 0.999), config.weight_decay
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, betas, weight_decay=decay, fused=True)
+def _fit(
+    model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int, parts: Parts
+) -> None:
+    optimizer = torch.optim.AdamW([_group(module, part) for module, part in parts], fused=True)
     fingerprint = json.dumps([dataclasses.asdict(config), seed, identity])
     first = load_checkpoint(folder, model, optimizer, fingerprint)
     if first == config.steps:
@@ -102,10 +116,10 @@ def _fit(model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity
             if not torch.isfinite(value):
                 terms = ", ".join(f"{name} {term:.4g}" for name, term in metrics.items())
                 raise not_finite(f"the loss of {folder.name} is {value.item()} at step {step} ({terms})", saved_step)
-            norm = _differentiate(model, optimizer, value, config)
+            norm = _differentiate(optimizer, value, parts)
             if not torch.isfinite(norm):
                 raise not_finite(f"the gradient of {folder.name} has norm {norm.item()} at step {step}", saved_step)
-            _update(optimizer, step, config)
+            _update(optimizer, step, config.steps, parts)
             if step % LOG_EVERY == 0:
                 _log(writer, bar, step, value, metrics)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -151,16 +165,26 @@ def check_weights(model: nn.Module, optimizer: torch.optim.Optimizer, name: str,
         raise not_finite(f"{spoiled[0]} of {name} is not finite after {step} steps", saved_step)
 
 
-def _differentiate(model: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, config: FitConfig) -> Tensor:
-    """Writes the clipped gradient into the parameters; returns its norm before clipping."""
+def _group(module: nn.Module, config: FitConfig) -> dict[str, Any]:
+    """The optimizer's options for the weights of a module."""
+    return {
+        "params": list(module.parameters()),
+        "lr": config.learning_rate,
+        "betas": (config.momentum, 0.999),
+        "weight_decay": config.weight_decay,
+    }
+
+
+def _differentiate(optimizer: torch.optim.Optimizer, value: Tensor, parts: Parts) -> Tensor:
+    """Writes the clipped gradient of each part into its parameters; returns the largest norm before clipping."""
     optimizer.zero_grad()
     value.backward()
-    return nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+    return torch.stack([nn.utils.clip_grad_norm_(m.parameters(), part.gradient_clip) for m, part in parts]).max()
 
 
-def _update(optimizer: torch.optim.Optimizer, step: int, config: FitConfig) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate_at(step, config)
+def _update(optimizer: torch.optim.Optimizer, step: int, steps: int, parts: Parts) -> None:
+    for group, (_, part) in zip(optimizer.param_groups, parts, strict=True):
+        group["lr"] = learning_rate_at(step, dataclasses.replace(part, steps=steps))
     optimizer.step()
 
 
