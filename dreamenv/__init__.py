@@ -10,6 +10,8 @@ from dreamenv import worlds as worlds
 from dreamenv.foundation import fork as fork
 
 if TYPE_CHECKING:
+    from dreamenv.agents.actor_critic.config import ActorCriticConfig as ActorCriticConfig
+    from dreamenv.agents.actor_critic.train import train_actor_critic as train_actor_critic
     from dreamenv.agents.evolve import EvolveConfig as EvolveConfig
     from dreamenv.agents.evolve import evolve as evolve
     from dreamenv.agents.linear import LinearAgent as LinearAgent
@@ -76,6 +78,8 @@ _PUBLIC = {
     "EvolveConfig": "dreamenv.agents.evolve",
     "train_ppo": "dreamenv.agents.ppo",
     "PPOConfig": "dreamenv.agents.ppo_config",
+    "train_actor_critic": "dreamenv.agents.actor_critic.train",
+    "ActorCriticConfig": "dreamenv.agents.actor_critic.config",
     "as_vec_env": "dreamenv.agents.sb3",
     "save_sb3": "dreamenv.agents.sb3",
     "LinearAgent": "dreamenv.agents.linear",

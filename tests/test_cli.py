@@ -37,6 +37,7 @@ TRAIN = (
 ).split()
 EVOLVE = "--generations 2 --population 4 --episodes 2 --num-envs 8 --evaluation-episodes 4".split()
 PPO = "--timesteps 256 --num-envs 8 --n-steps 16 --batch-size 64 --n-epochs 1 --net-arch 8".split()
+ACTOR_CRITIC = "--updates 3 --num-envs 4 --horizon 3 --net-arch 8".split()
 COMPARE = "--episodes 3 --temperatures 0.5 1.0 --num-envs 2".split()
 
 
@@ -110,6 +111,7 @@ def test_training_again_changes_nothing(world, capsys):
     [
         ("evolve", "linear", EVOLVE, "linear controller in"),
         ("ppo", "ppo", PPO, "PPO agent after 256 dream steps in"),
+        ("actor-critic", "actor-critic", ACTOR_CRITIC, "actor-critic after 3 updates in"),
     ],
 )
 def test_an_agent_is_trained_and_compared(world, capsys, command, name, settings, closing):

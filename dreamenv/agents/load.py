@@ -20,7 +20,8 @@ def load_agent(name_or_path: str | Path) -> Any:
 
     Returns:
         An agent with Stable-Baselines3's ``predict``; its class depends on its kind: :class:`dreamenv.LinearAgent`,
-        :class:`~dreamenv.agents.sb3.SB3Agent`, :class:`~dreamenv.agents.vote.VotingAgent`, or a registered one.
+        :class:`~dreamenv.agents.sb3.SB3Agent`, :class:`~dreamenv.agents.actor_critic.policy.ActorCriticAgent`,
+        :class:`~dreamenv.agents.vote.VotingAgent`, or a registered one.
 
     Raises:
         BundleError: If it is missing, damaged, not an agent, or of a kind that is not registered; lists the shipped

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import safetensors.torch
 import stable_baselines3
 import torch
 from gymnasium.vector import AutoresetMode
@@ -24,7 +22,7 @@ from dreamenv.agents.ppo_config import PPOConfig as PPOConfig
 from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.agents.registry import register_agent
 from dreamenv.agents.sb3 import SB3Agent, as_vec_env, read_sb3, save_sb3
-from dreamenv.agents.store import check_kind
+from dreamenv.agents.store import check_kind, sha256_of
 from dreamenv.bundle import as_world, world_id
 from dreamenv.config import WorldConfig
 from dreamenv.foundation.errors import SettingsError
@@ -69,7 +67,7 @@ def train_ppo(
 def _train_ppo(world: World, folder: Path, config: PPOConfig, source: SB3Agent | None) -> SB3Agent:
     model = _make_model(world, folder, config)
     _begin(model, world.config, config, source)
-    origin = {"seeding": SEEDING, "source": None if source is None else _sha256(source)}
+    origin = {"seeding": SEEDING, "source": None if source is None else sha256_of(source.policy)}
     fingerprint = json.dumps([dataclasses.asdict(config), world_id(world), origin])
     done = load_checkpoint(folder, model.policy, model.policy.optimizer, fingerprint)
     if done:  # else the dreams of the beginning would come again
@@ -130,12 +128,6 @@ def _check_source(source: SB3Agent, world: World, config: PPOConfig) -> None:
     wanted = ("PPO", world.view.inputs, world.feature_size, world.config.action, tuple(config.net_arch), _scaled(world))
     if came != wanted:
         raise SettingsError(f"expected a source with algorithm, inputs, actions and layers {wanted}, got {came}")
-
-
-def _sha256(agent: SB3Agent) -> str:
-    """Of an agent's weights."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in agent.policy.state_dict().items()}
-    return sha256(safetensors.torch.save(tensors)).hexdigest()
 
 
 class _Progress(BaseCallback):

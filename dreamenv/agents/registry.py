@@ -40,6 +40,7 @@ class AgentKind:
 
 _KINDS: dict[str, AgentKind] = {}
 _BUILT_IN = {  # modules that register the kinds of the package; imported at first use
+    "actor-critic": "dreamenv.agents.actor_critic.train",
     "linear": "dreamenv.agents.evolve",
     "sb3": "dreamenv.agents.ppo",
     "vote": "dreamenv.agents.vote",

@@ -53,6 +53,21 @@ class SB3Agent:
         """Whether it draws actions unless it is asked to act greedily; DQN, DDPG and TD3 draw in training only."""
         return isinstance(self.policy, ActorCriticPolicy | SACPolicy)
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it draws discrete actions by probabilities, as A2C and PPO do."""
+        return isinstance(self.policy, ActorCriticPolicy) and self.config.action.discrete
+
+    @property
+    def networks(self) -> BasePolicy:
+        """All its weights, as they are stored."""
+        return self.policy
+
+    def probabilities(self, observation: Tensor) -> Tensor:
+        """Probabilities of discrete actions, (B, n), for (B, F) observations; see :attr:`has_probabilities`."""
+        at: Any = self.policy.get_distribution  # of an ActorCriticPolicy
+        return at(observation.to(self.policy.device)).distribution.probs.cpu()
+
     def predict(
         self,
         observation: NDArray,

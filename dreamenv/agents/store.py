@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors.torch
 from pydantic import TypeAdapter
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
 from dreamenv.foundation.errors import BundleError, ResumeError, SettingsError
@@ -34,7 +35,7 @@ class AgentConfig(Settings):
         world: Identity of the world it was trained in, see :func:`dreamenv.bundle.world_id`.
         feature_size: F, the length of an observation.
         action: The action space.
-        algorithm: Name of the Stable-Baselines3 algorithm; empty for a linear agent.
+        algorithm: Name of the Stable-Baselines3 algorithm, or "actor-critic"; empty for a linear agent.
         net_arch: Hidden layers of its networks; None for the algorithm's own default.
         members: How many vote, for an agent of the kind "vote".
         inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
@@ -79,6 +80,12 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
         WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
     }
     write_files(folder, contents)
+
+
+def sha256_of(networks: nn.Module) -> str:
+    """SHA-256 of an agent's weights, as they are stored."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in networks.state_dict().items()}
+    return sha256(safetensors.torch.save(tensors)).hexdigest()
 
 
 def check_kind(folder: Path, kind: str) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
+from dreamenv.agents.actor_critic.policy import KIND as ACTOR_CRITIC
+from dreamenv.agents.actor_critic.policy import ActorCriticAgent, read_actor_critic
 from dreamenv.agents.hold import HeldActions, hold
 from dreamenv.agents.registry import register_agent
 from dreamenv.agents.sb3 import SB3Agent, read_sb3
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.foundation.errors import BundleError, SettingsError
+
+Member = SB3Agent | ActorCriticAgent
 
 
 class VotingAgent:
@@ -25,20 +28,21 @@ class VotingAgent:
     The others outvote a single agent that acts oddly, for example at a wall.
 
     Args:
-        members: Agents of one world, algorithm and network, with discrete actions and action probabilities (PPO, A2C).
+        members: Agents of one world, algorithm and network, with discrete actions and action probabilities (PPO, A2C,
+            actor-critics).
 
     Raises:
         SettingsError: If there are none, or they are not of one kind.
     """
 
-    def __init__(self, members: Sequence[SB3Agent]) -> None:
+    def __init__(self, members: Sequence[Member]) -> None:
         kinds = {member.config for member in members}
         if len(kinds) != 1:
             raise SettingsError(
                 f"expected agents of one world, algorithm and network, got {len(kinds)} kinds of agents"
             )
         config = members[0].config
-        if not config.action.discrete or not isinstance(members[0].policy, ActorCriticPolicy):
+        if not members[0].has_probabilities:
             raise SettingsError(f"expected agents with probabilities of discrete actions, got {config.algorithm}")
         self.members = tuple(members)
         self.config = dataclasses.replace(config, kind="vote", members=len(self.members))
@@ -60,12 +64,7 @@ class VotingAgent:
     @torch.no_grad()
     def probabilities(self, observation: Tensor) -> Tensor:
         """Mean of the members' action probabilities, (B, n), from (B, F) observations."""
-        return torch.stack([_vote(member.policy, observation) for member in self.members]).mean(0)
-
-
-def _vote(policy: BasePolicy, observation: Tensor) -> Tensor:
-    """One member's action probabilities, wherever it was trained."""
-    return policy.get_distribution(observation.to(policy.device)).distribution.probs.cpu()  # type: ignore[operator]
+        return torch.stack([member.probabilities(observation) for member in self.members]).mean(0)
 
 
 def save_vote(agent: VotingAgent, folder: str | Path) -> None:
@@ -73,7 +72,7 @@ def save_vote(agent: VotingAgent, folder: str | Path) -> None:
     tensors = {
         f"{number}.{name}": tensor
         for number, member in enumerate(agent.members)
-        for name, tensor in member.policy.state_dict().items()
+        for name, tensor in member.networks.state_dict().items()
     }
     save_agent(Path(folder), agent.config, tensors)
 
@@ -90,9 +89,11 @@ def read_vote(config: AgentConfig, tensors: dict[str, Tensor]) -> VotingAgent:
         parts.setdefault(number, {})[name] = tensor
     if len(parts) != config.members:
         raise BundleError(f"expected the weights of {config.members} members, got those of {len(parts)}")
-    single = dataclasses.replace(config, kind="sb3", members=0)
+    imagined = config.algorithm == ACTOR_CRITIC
+    single = dataclasses.replace(config, kind=ACTOR_CRITIC if imagined else "sb3", members=0)
+    read: Callable[[AgentConfig, dict[str, Tensor]], Member] = read_actor_critic if imagined else read_sb3
     try:
-        return VotingAgent([read_sb3(single, part) for _, part in sorted(parts.items())])
+        return VotingAgent([read(single, part) for _, part in sorted(parts.items())])
     except ValueError as error:
         raise BundleError(f"not a voting agent: {error}") from None
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "Train a world model on the collected episodes, and report on held-out ones.",
     "evolve": "Evolve a linear controller with CMA-ES in the dream.",
     "ppo": "Train Stable-Baselines3's PPO in the dream.",
+    "actor-critic": "Train an actor and a critic in imagination, as Dreamer does.",
     "vote": "Make one agent of several that were trained alike but for their seed: their mean probabilities decide.",
     "choose": "Try agents in reality, on validation seeds, and keep a copy of the best.",
     "compare": "Score an agent in the dream, by temperature, and in reality.",
@@ -38,7 +39,7 @@ COMMANDS = {
     "reasons.",
     "inspect": "Look into a world: a page with every diagnostic of its model and agents, and what good looks like.",
 }
-RESUMABLE = ("collect", "train", "evolve", "ppo", "iterate")
+RESUMABLE = ("collect", "train", "evolve", "ppo", "actor-critic", "iterate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +94,9 @@ class EarlyOptions(Options):
 
 def load_command(name: str) -> type:
     """Imports the module of a command; returns its dataclass, named like it, which has a method ``run``."""
-    command: type = getattr(importlib.import_module(f"dreamenv.cli.commands.{name}"), name.capitalize())
+    words = name.split("-")
+    module = importlib.import_module(f"dreamenv.cli.commands.{'_'.join(words)}")
+    command: type = getattr(module, "".join(map(str.capitalize, words)))
     return command
 
 

@@ -40,7 +40,9 @@ SEED_RANGES = (  # the table in docs/concepts.md
 SEEDING = 2  # version of the derivation; records and checkpoints of other versions are rejected
 
 # Seeds depend on the position of their purpose: only append.
-Purpose = Literal["environments", "ppo", "search", "dreams", "actions", "evaluation", "evaluation actions", "round"]
+Purpose = Literal[
+    "environments", "ppo", "search", "dreams", "actions", "evaluation", "evaluation actions", "round", "actor-critic"
+]
 
 
 def spawn(seed: int, purpose: Purpose, count: int, *index: int) -> list[int]:

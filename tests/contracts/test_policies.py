@@ -6,6 +6,8 @@ import stable_baselines3
 from gymnasium.vector import AutoresetMode
 
 import dreamenv
+from dreamenv.agents.actor_critic.config import ActorCriticConfig
+from dreamenv.agents.actor_critic.train import train_actor_critic
 from dreamenv.agents.linear import save_linear
 from dreamenv.agents.sb3 import ALGORITHMS, as_vec_env
 from dreamenv.agents.vote import VotingAgent, save_vote
@@ -37,6 +39,8 @@ def make(kind, world, folder):
     elif kind == "vote":
         members = [sb3("PPO", world, folder / str(seed)) for seed in range(2)]
         save_vote(VotingAgent(members), folder)
+    elif kind == "actor-critic":
+        train_actor_critic(world, folder, ActorCriticConfig(updates=2, num_envs=4, horizon=2, net_arch=(8,)))
     else:
         name, _, held = kind.partition(", ")
         sb3(name, world, folder, 4 if held else 1)
@@ -44,8 +48,10 @@ def make(kind, world, folder):
 
 
 KINDS = {
-    **{kind: "dot_world" for kind in ("linear", "linear, hidden layer", "vote", "PPO, held", *DISCRETE)},
-    **{f"{name} on a Box": "continuous_world" for name in ("linear", *BOX)},
+    **{
+        kind: "dot_world" for kind in ("linear", "linear, hidden layer", "actor-critic", "vote", "PPO, held", *DISCRETE)
+    },
+    **{f"{name} on a Box": "continuous_world" for name in ("linear", "actor-critic", *BOX)},
 }
 
 

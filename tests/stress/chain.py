@@ -11,7 +11,7 @@ import numpy as np
 from dot_env import HEIGHT, WIDTH
 
 import dreamenv
-from dreamenv import EvolveConfig, PPOConfig
+from dreamenv import ActorCriticConfig, EvolveConfig, PPOConfig
 from dreamenv.data.episodes import Episode
 from dreamenv.data.store import EpisodeStore
 from dreamenv.envs.latent_vector import make_latent_vector
@@ -66,6 +66,8 @@ def chain(folder, seed=0):
     small = {"num_envs": 16, "action_penalty": 0.1, "seed": seed}  # without it all dreams of so poor a world pay 0
     dreamenv.evolve(world, folder / "linear", EvolveConfig(generations=2, population=6, episodes=4, **small))
     ppo = dreamenv.train_ppo(world, folder / "ppo", PPOConfig(timesteps=512, n_steps=16, batch_size=64, **small))
+    imagined = ActorCriticConfig(updates=12, num_envs=16, horizon=4, seed=seed)
+    dreamenv.train_actor_critic(world, folder / "actor-critic", imagined)
     comparison = dreamenv.compare(world, ppo, dreamenv.CompareConfig((1.0,), episodes=6, seed=seed, num_envs=3))
     real = make_latent_vector(world, 3)
     return {
@@ -73,6 +75,7 @@ def chain(folder, seed=0):
         "training V and M": sum_of(*files_of(folder / "world")),
         "CMA-ES": sum_of(*files_of(folder / "linear")),
         "PPO": sum_of(*files_of(folder / "ppo")),
+        "actor-critic": sum_of(*files_of(folder / "actor-critic")),
         "dreams": sum_of(*episodes_of(dreamenv.DreamVectorEnv(world, 5, branched_starts=0.5, dropout=0.1), seed)),
         "a single dream": sum_of(*episodes_of(dreamenv.DreamVectorEnv(world, 1), seed)),
         "real episodes": sum_of(*episodes_of(real, seed)),

@@ -10,7 +10,7 @@ from dreamenv.cli.output import say
 from dreamenv.foundation.errors import SettingsError
 
 if TYPE_CHECKING:
-    from dreamenv.agents.sb3 import SB3Agent
+    from dreamenv.agents.vote import Member
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Vote:
     """Make one agent of several that were trained alike but for their seed: their mean probabilities decide.
 
     Attributes:
-        members: Folders of PPO agents of one world.
+        members: Folders of PPO agents, or of actor-critics, of one world.
         agent: Folder for the voting agent.
     """
 
@@ -31,15 +31,18 @@ class Vote:
         from dreamenv.agents.vote import VotingAgent, save_vote
 
         check_kind(self.agent, "vote")
-        save_vote(VotingAgent([_sb3_agent(member) for member in self.members]), self.agent)
+        save_vote(VotingAgent([_member(member) for member in self.members]), self.agent)
         say(f"{len(self.members)} agents vote in {self.agent}")
 
 
-def _sb3_agent(name: str) -> SB3Agent:
+def _member(name: str) -> Member:
+    from dreamenv.agents.actor_critic.policy import ActorCriticAgent
     from dreamenv.agents.load import load_agent
     from dreamenv.agents.sb3 import SB3Agent
 
     agent = load_agent(name)
-    if not isinstance(agent, SB3Agent):
-        raise SettingsError(f"expected agents of Stable-Baselines3, such as those of dreamenv ppo; {name} is none")
+    if not isinstance(agent, SB3Agent | ActorCriticAgent):
+        raise SettingsError(
+            f"expected agents of Stable-Baselines3, such as those of dreamenv ppo, or actor-critics; {name} is neither"
+        )
     return agent
