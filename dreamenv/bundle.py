@@ -71,10 +71,11 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> World:
     config = parse_world_config(contents[CONFIG], folder / CONFIG)
     tensors = parse_tensors(contents[WEIGHTS], folder / WEIGHTS)
     try:
-        world = _build(config, tensors, folder, _identity(contents))
+        world = build_world(config, tensors)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {error}") from None
-    return on_device(world, device)
+    identity = Identity(_identity(contents), config, world.model, world.bank)
+    return on_device(replace(world, path=folder, identity=identity), device)
 
 
 def as_world(world: World | str | Path) -> World:
@@ -118,7 +119,7 @@ def world_id(world: World) -> str:
 
 
 def _contents(world: World) -> dict[str, bytes]:
-    return {CONFIG: to_json(dump_world_config(world.config)), WEIGHTS: safetensors.torch.save(_tensors(world))}
+    return {CONFIG: to_json(dump_world_config(world.config)), WEIGHTS: safetensors.torch.save(tensors_of(world))}
 
 
 def _identity(contents: dict[str, bytes]) -> str:
@@ -211,8 +212,12 @@ def parse_tensors(data: bytes, path: Path) -> dict[str, torch.Tensor]:
     return {name: _widen(tensor) for name, tensor in tensors.items()}
 
 
-def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, identity: str) -> World:
-    """Builds the model on the meta device, so that no config can allocate memory, and loads the tensors into it."""
+def build_world(config: WorldConfig, tensors: dict[str, torch.Tensor]) -> World:
+    """Builds a world from :func:`tensors_of`, its model on the meta device, so that no config can allocate memory.
+
+    Raises:
+        RuntimeError, KeyError, TypeError, ValueError: If the tensors do not fit the config.
+    """
     with torch.device("meta"):
         model = build_model(config)
     _fill(model, {name: tensor for name, tensor in tensors.items() if not name.startswith((_BANK, _DROPPED))})
@@ -222,8 +227,7 @@ def _build(config: WorldConfig, tensors: dict[str, torch.Tensor], folder: Path, 
     names = ", ".join(sorted(field.name for field in fields(model.posterior_kind)))
     if names != ", ".join(sorted(parts)):
         raise BundleError(f"expected {names} as the bank's first frames, got {', '.join(sorted(parts))}")
-    bank = StartBank(model.posterior_kind(**parts), branches)
-    return World(config, model.eval(), bank, path=folder, identity=Identity(identity, config, model, bank))
+    return World(config, model.eval(), StartBank(model.posterior_kind(**parts), branches))
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -248,7 +252,12 @@ def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
         raise TypeError(f"expected parameters and persistent buffers only, got other tensors: {', '.join(empty)}")
 
 
-def _tensors(world: World) -> dict[str, torch.Tensor]:
+def tensors_of(world: World) -> dict[str, torch.Tensor]:
+    """The weights and the bank of a world as bundles hold them, most of them in half precision.
+
+    Raises:
+        SettingsError: If a number is not finite, or a tensor is of a type that bundles do not hold.
+    """
     bank = vars(world.bank.first) | {
         f"branches.{name}": part for name, part in zip(_STATE, world.bank.branches.parts, strict=True)
     }
