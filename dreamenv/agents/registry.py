@@ -42,6 +42,7 @@ _KINDS: dict[str, AgentKind] = {}
 _BUILT_IN = {  # modules that register the kinds of the package; imported at first use
     "actor-critic": "dreamenv.agents.actor_critic.train",
     "linear": "dreamenv.agents.evolve",
+    "planner": "dreamenv.agents.planner",
     "sb3": "dreamenv.agents.ppo",
     "vote": "dreamenv.agents.vote",
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors.torch
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 from torch import Tensor, nn
 
 from dreamenv.bundle import CONFIG, parse_config, parse_tensors, world_id
@@ -41,6 +41,8 @@ class AgentConfig(Settings):
         inputs: What it sees of a state, see :meth:`dreamenv.World.showing`.
         action_repeat: Steps that it holds every action for.
         scaled_actions: Whether its policy chooses Box actions on a scale of -1 to 1.
+        details: Facts of its kind alone, as JSON values; the kind's reader checks them. Left out of files if empty,
+            because older versions reject new keys.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class AgentConfig(Settings):
     inputs: tuple[Input, ...] = ("z", "h")
     action_repeat: Count = 1
     scaled_actions: bool = False
+    details: dict[str, JsonValue] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuses networks that are too large to build."""
@@ -75,8 +78,9 @@ def save_agent(folder: Path, config: AgentConfig, tensors: dict[str, Tensor]) ->
     Raises:
         StorageError: If the disk refuses.
     """
+    facts = TypeAdapter(AgentConfig).dump_python(config, mode="json")
     contents = {
-        CONFIG: to_json(TypeAdapter(AgentConfig).dump_python(config, mode="json")),
+        CONFIG: to_json({name: value for name, value in facts.items() if value or name != "details"}),
         WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
     }
     write_files(folder, contents)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dreamenv.world import World
 
 DREAMS = 100  # in which a trained agent is scored
+TRAIN_MORE = ", so it has hardly learned: try another --seed, or a longer training"
 
 
 def say(text: str) -> None:
@@ -29,8 +30,8 @@ def shell_command(arguments: Sequence[str | Path]) -> str:
     return shlex.join(["dreamenv", *map(str, arguments)])
 
 
-def say_dreamed(world: World, agent: Policy, seed: int) -> None:
-    """Prints an agent's score in the dream that it was trained in; a hint if it never succeeds there."""
+def say_dreamed(world: World, agent: Policy, seed: int, *, dreams: int = DREAMS, advice: str = TRAIN_MORE) -> None:
+    """Prints an agent's score in the dream that it was made for; the advice if it never succeeds there."""
     from gymnasium.vector import AutoresetMode
 
     from dreamenv.envs.dream_vector import DreamVectorEnv
@@ -38,10 +39,10 @@ def say_dreamed(world: World, agent: Policy, seed: int) -> None:
     from dreamenv.foundation.seeds import spawn
     from dreamenv.world import seen_by
 
-    env = DreamVectorEnv(seen_by(world, agent), DREAMS, autoreset_mode=AutoresetMode.DISABLED)
-    seeds = spawn(seed, "evaluation", DREAMS)
+    env = DreamVectorEnv(seen_by(world, agent), dreams, autoreset_mode=AutoresetMode.DISABLED)
+    seeds = spawn(seed, "evaluation", dreams)
     found = score(env, agent, seeds, world.config, name="greedy", deterministic=True)
     success = "" if found.success is None else f"success {found.success:.2f}, "
-    say(f"in {DREAMS} greedy dreams: {success}return {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
+    say(f"in {dreams} greedy dreams: {success}return {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
     if found.success == 0.0:
-        say("it met no good ending there, so it has hardly learned: try another --seed, or a longer training")
+        say(f"it met no good ending there{advice}")

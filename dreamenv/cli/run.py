@@ -30,6 +30,7 @@ COMMANDS = {
     "evolve": "Evolve a linear controller with CMA-ES in the dream.",
     "ppo": "Train Stable-Baselines3's PPO in the dream.",
     "actor-critic": "Train an actor and a critic in imagination, as Dreamer does.",
+    "plan": "Make an agent that plans every action in the dream, by the cross-entropy method.",
     "vote": "Make one agent of several that were trained alike but for their seed: their mean probabilities decide.",
     "choose": "Try agents in reality, on validation seeds, and keep a copy of the best.",
     "compare": "Score an agent in the dream, by temperature, and in reality.",

@@ -41,7 +41,16 @@ SEEDING = 2  # version of the derivation; records and checkpoints of other versi
 
 # Seeds depend on the position of their purpose: only append.
 Purpose = Literal[
-    "environments", "ppo", "search", "dreams", "actions", "evaluation", "evaluation actions", "round", "actor-critic"
+    "environments",
+    "ppo",
+    "search",
+    "dreams",
+    "actions",
+    "evaluation",
+    "evaluation actions",
+    "round",
+    "actor-critic",
+    "plans",
 ]
 
 

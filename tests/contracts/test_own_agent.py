@@ -79,7 +79,7 @@ def test_it_is_compared_and_chosen(dot_folder, dot_world, saved, tmp_path, capsy
 def test_a_kind_that_is_not_registered_is_refused(own, saved, monkeypatch):
     monkeypatch.setattr(registry, "_KINDS", {})
     with pytest.raises(
-        BundleError, match="expected a kind of agent among actor-critic, linear, sb3, vote, got 'always'.*im"
+        BundleError, match="expected a kind of agent among actor-critic, linear, planner, sb3, vote, got 'always'.*im"
     ):
         dreamenv.load_agent(saved)
     with pytest.raises(SettingsError, match="expected settings of a registered kind .* got AlwaysConfig"):

@@ -9,9 +9,12 @@ import dreamenv
 from dreamenv.agents.actor_critic.config import ActorCriticConfig
 from dreamenv.agents.actor_critic.train import train_actor_critic
 from dreamenv.agents.linear import save_linear
+from dreamenv.agents.planner import save_planner
+from dreamenv.agents.planner_config import PlannerConfig
 from dreamenv.agents.sb3 import ALGORITHMS, as_vec_env
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.testing import PolicyContract
+from dreamenv.world import seen_by
 
 DISCRETE, BOX = ("A2C", "PPO", "DQN"), ("DDPG", "SAC", "TD3", "PPO")
 
@@ -36,6 +39,8 @@ def make(kind, world, folder):
     elif kind == "linear, hidden layer":
         layer = np.random.default_rng(1).normal(size=(5, world.feature_size)).astype(np.float32)
         save_linear(linear(world, (layer, np.zeros(5, np.float32))), folder, world)
+    elif kind == "planner":
+        save_planner(folder, world, PlannerConfig(horizon=3, iterations=2, candidates=20, elites=4))
     elif kind == "vote":
         members = [sb3("PPO", world, folder / str(seed)) for seed in range(2)]
         save_vote(VotingAgent(members), folder)
@@ -49,9 +54,10 @@ def make(kind, world, folder):
 
 KINDS = {
     **{
-        kind: "dot_world" for kind in ("linear", "linear, hidden layer", "actor-critic", "vote", "PPO, held", *DISCRETE)
+        kind: "dot_world"
+        for kind in ("linear", "linear, hidden layer", "actor-critic", "planner", "vote", "PPO, held", *DISCRETE)
     },
-    **{f"{name} on a Box": "continuous_world" for name in ("linear", "actor-critic", *BOX)},
+    **{f"{name} on a Box": "continuous_world" for name in ("linear", "actor-critic", "planner", *BOX)},
 }
 
 
@@ -64,7 +70,8 @@ class TestPolicies(PolicyContract):
     @pytest.fixture(autouse=True)
     def _kind(self, kind, request, tmp_path):
         world = request.getfixturevalue(KINDS[kind])
-        self._pair = make(kind.removesuffix(" on a Box"), world, tmp_path), world
+        agent = make(kind.removesuffix(" on a Box"), world, tmp_path)
+        self._pair = agent, seen_by(world, agent)
 
     def make_policy(self):
         return self._pair
