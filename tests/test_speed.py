@@ -42,3 +42,10 @@ def test_the_speed_of_dreams_is_measured(tmp_path):
 
     assert "two threads" in printed
     assert [row["dreams"] for row in json.loads((tmp_path / "speed.json").read_text())["sizes"]] == [1, 3]
+
+
+def test_the_time_of_a_decision_is_measured():
+    short = "--candidates 4 8 --horizon 2 --iterations 1 --num-envs 1 2 --turns 1 --seconds 0.01"
+    printed = run_benchmark("speed.planner", short)
+
+    assert re.findall(r"^ +([48]) +\d\.\d{3} +\d\.\d{3}$", printed, re.MULTILINE) == ["4", "8"]
