@@ -13,6 +13,8 @@ from rssm_settings import BOX, DISCRETE, SMALL
 
 import dreamenv
 from dreamenv import CompareConfig, DreamVectorEnv, load_agent, rollout
+from dreamenv.agents.actor_critic.config import ActorCriticConfig
+from dreamenv.agents.actor_critic.train import train_actor_critic
 from dreamenv.agents.linear import save_linear
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.planner import Episodes, Planner, imagined_returns, save_planner
@@ -446,6 +448,18 @@ def test_it_is_chosen_compared_and_collects(continuous_world):
         actions, state = agent.predict(frames, state, np.full(2, start))
         assert actions.shape == (2, 1)
     assert state[1].step.tolist() == [1, 1]
+
+
+def test_a_critic_is_a_value(continuous_world, tmp_path):
+    """The critic of an actor-critic sees the states at the end of plans, of any number of rows."""
+    config = ActorCriticConfig(updates=1, num_envs=4, horizon=2, net_arch=(8,))
+    critic = train_actor_critic(continuous_world, tmp_path, config)
+    seen = starts(Planner(continuous_world, QUICK), 3)
+    plain, valued = (
+        Planner(continuous_world, replace(QUICK, discount=0.99), value).predict(seen, deterministic=True)[0]
+        for value in (None, lambda state: 1e4 * critic.value(state))  # after one update it is near 0
+    )
+    assert plain.shape == valued.shape == (3, 1) and (plain != valued).any()
 
 
 def test_trust_says_what_it_needs(continuous_world):
