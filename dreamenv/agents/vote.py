@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamenv.agents.actor_critic.policy import KIND as ACTOR_CRITIC
-from dreamenv.agents.actor_critic.policy import ActorCriticAgent, read_actor_critic
+from dreamenv.agents.actor_critic.policy import ActorCriticAgent
 from dreamenv.agents.hold import HeldActions, hold
-from dreamenv.agents.registry import register_agent
-from dreamenv.agents.sb3 import SB3Agent, read_sb3
+from dreamenv.agents.registry import agent_kind, register_agent
+from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.foundation.errors import BundleError, SettingsError
 
@@ -89,11 +90,11 @@ def read_vote(config: AgentConfig, tensors: dict[str, Tensor]) -> VotingAgent:
         parts.setdefault(number, {})[name] = tensor
     if len(parts) != config.members:
         raise BundleError(f"expected the weights of {config.members} members, got those of {len(parts)}")
-    imagined = config.algorithm == ACTOR_CRITIC
-    single = dataclasses.replace(config, kind=ACTOR_CRITIC if imagined else "sb3", members=0)
-    read: Callable[[AgentConfig, dict[str, Tensor]], Member] = read_actor_critic if imagined else read_sb3
+    kind = ACTOR_CRITIC if config.algorithm == ACTOR_CRITIC else "sb3"
+    single = dataclasses.replace(config, kind=kind, members=0)
     try:
-        return VotingAgent([read(single, part) for _, part in sorted(parts.items())])
+        members: list[Any] = [agent_kind(kind).read(single, part) for _, part in sorted(parts.items())]
+        return VotingAgent(members)
     except ValueError as error:
         raise BundleError(f"not a voting agent: {error}") from None
 

@@ -9,8 +9,6 @@ from dreamenv.agents.dreams import DreamConfig
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.ranges import Count, Range, Share, Weight
 
-POSITIVE = Range(0, without_low=True)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ActorCriticConfig(DreamConfig):
@@ -56,7 +54,7 @@ class ActorCriticConfig(DreamConfig):
     dynamics_gradient: Share = 0.0
     slow_fraction: Annotated[float, Range(0, 1, without_low=True)] = 0.02
     slow_interval: Count = 1
-    least_return_range: Annotated[float, POSITIVE] | None = 0.1
+    least_return_range: Annotated[float, Range(0, without_low=True)] | None = 0.1
     net_arch: tuple[Count, ...] = (128, 128)
     initial_deviation: Annotated[float, Range(0, 100, without_low=True)] = 0.5
 

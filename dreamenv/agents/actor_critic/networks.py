@@ -16,6 +16,8 @@ from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.config import WorldConfig
 from dreamenv.foundation.spaces import ActionSpec
 
+RANGE_SHARE = 0.01  # of the distance to the range of the last returns; V3
+
 
 class ActorCritic(nn.Module):
     """An actor and a critic, each a stack of linear layers with ELU between them.
@@ -74,10 +76,10 @@ class Trainee(nn.Module):
             slow.lerp_(fast, fraction)
 
     @torch.no_grad()
-    def measure_range(self, returns: Tensor, share: float = 0.01) -> None:
+    def measure_range(self, returns: Tensor) -> None:
         """Moves ``return_range`` by a share to the range of returns (...); V3's rule and share."""
         low, high = torch.quantile(returns.flatten(), returns.new_tensor([0.05, 0.95]))
-        self.return_range.lerp_(high - low, 1.0 if self.return_range == 0.0 else share)
+        self.return_range.lerp_(high - low, 1.0 if self.return_range == 0.0 else RANGE_SHARE)
 
 
 @torch.no_grad()

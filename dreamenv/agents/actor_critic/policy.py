@@ -51,8 +51,9 @@ class ActorCriticAgent:
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
         """Chooses actions for (B, F) observations, or one for (F,); see :class:`dreamenv.rollouts.Policy`."""
-        policy = self.policy(torch.as_tensor(np.atleast_2d(observation)))
-        drawn = policy.mode() if deterministic else self._draw(policy, len(np.atleast_2d(observation)))
+        features = torch.as_tensor(np.atleast_2d(observation))
+        policy = self.policy(features)
+        drawn = policy.mode() if deterministic else self._draw(policy, len(features))
         actions = policy.action(drawn).cpu().numpy()
         return (actions if np.ndim(observation) > 1 else actions[0]), state
 

@@ -36,12 +36,11 @@ class Vote:
 
 
 def _member(name: str) -> Member:
-    from dreamenv.agents.actor_critic.policy import ActorCriticAgent
     from dreamenv.agents.load import load_agent
-    from dreamenv.agents.sb3 import SB3Agent
+    from dreamenv.agents.vote import Member
 
     agent = load_agent(name)
-    if not isinstance(agent, SB3Agent | ActorCriticAgent):
+    if not isinstance(agent, Member):
         raise SettingsError(
             f"expected agents of Stable-Baselines3, such as those of dreamenv ppo, or actor-critics; {name} is neither"
         )
