@@ -360,3 +360,23 @@ def test_what_differs_is_named_and_nothing_else():
     named = ("steps 2000 there, 4000 here", "seed or data 0 there, 1 here", "3 entries of seed or data there, 4 here")
     assert differences(found, expected) == ", ".join(named)
     assert differences(found, found) == ""
+
+
+def test_a_run_in_spans_keeps_its_rate_and_ends_as_in_one_span(tmp_path):
+    def end(folder, spans):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = nn.Linear(3, 1)
+
+        def loss(step, generator):
+            return model(torch.randn(8, 3, generator=generator)).square().mean(), {}
+
+        for span in spans:
+            fit(model, loss, FitConfig(steps=0, precision="float32"), folder, "data", span=span)
+        return model.state_dict(), int(checkpoints(folder)[0].stem.split("-")[1])
+
+    whole, parts = end(tmp_path / "whole", [(5, 65)]), end(tmp_path / "parts", [(5, 20), (5, 65)])
+    assert whole[1] == parts[1] == 65
+    assert all(torch.equal(whole[0][name], parts[0][name]) for name in whole[0])
+    rate = FitConfig(steps=0, learning_rate=0.5, warmup_steps=10)
+    assert [learning_rate_at(step, rate) for step in (4, 9, 10_000)] == [0.25, 0.5, 0.5]

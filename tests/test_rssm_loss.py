@@ -191,7 +191,7 @@ def test_a_chunk_of_first_frames_alone_has_a_finite_loss():
 
     value.backward()
     assert value.isfinite() and metrics["kl"] == 0.0
-    assert z.shape == (B, SMALL.latent_size) and not h.any()
+    assert z.shape == (B, 1, SMALL.latent_size) and not h.any()
 
 
 @pytest.mark.parametrize("sizes", [SMALL, READS_H])
@@ -204,7 +204,7 @@ def test_the_carried_state_makes_two_short_chunks_a_long_one(sizes):
     uniform, normal = torch.empty(B, L - 4, 0), torch.zeros(B, L - 4, SMALL.latent_size)
     later = (halves[1].embedding, halves[1].action, halves[1].first)
 
-    carried = model.unroll(*later, (z, h), uniform, normal)[1]
+    carried = model.unroll(*later, (z[:, -1], h[:, -1]), uniform, normal)[1]
     anew = model.unroll(*later, zeros(model), uniform, normal)[1]
 
     whole = model.unroll(

@@ -124,3 +124,15 @@ def test_recordings_with_continuous_actions_keep_their_shape():
 
     assert chunk.action.shape == (B, L, 2) and chunk.action.dtype == torch.float32
     assert torch.equal(chunk.action[0, 1:], one.action)
+
+
+def test_streams_that_begin_anywhere_are_at_different_steps_and_miss_nothing_after_it():
+    """Episodes of one length: streams that begin at first frames would be at the same step for ever."""
+    recordings = [make_recording(9, ending=0, seed=i) for i in range(4)]
+    balance = balance_endings(recordings, 3, 0.0, 0.0)
+    together = Streams(recordings, balance, 32, 10, 5, 0).chunk(3)
+    apart = Streams(recordings, balance, 32, 10, 5, 0, anywhere=True)
+    assert all(len(together.step[:, t].unique()) == 1 for t in range(10))
+    assert len(apart.chunk(0).step[:, 0].unique()) > 5
+    step = torch.cat([apart.chunk(number).step for number in range(5)], 1)
+    assert torch.equal(step[:, 1:], (step[:, :-1] + 1) % 10)

@@ -21,6 +21,7 @@ from dreamenv.models.rssm.model import build_rssm
 from dreamenv.real.spec import StoreSpec
 from dreamenv.training import fit as fit_module
 from dreamenv.training import rssm as rssm_module
+from dreamenv.training import rssm_sequences as sequences_module
 from dreamenv.training.checkpoint import checkpoints
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.kinds import TrainingJob
@@ -102,8 +103,8 @@ def test_two_seeds_differ(tmp_path):
 def test_a_training_interrupted_within_a_stage_ends_bitwise_the_same(tmp_path, monkeypatch, stage, kind):
     """It is stopped in the last step of the stage; checkpoints are written after every step."""
     settings = only(stage, "heads", settings=replace(HASTY, model=SIZES[kind]))
-    name = "pixel_errors" if stage == "frames" else "sequence_loss"
-    original, calls = getattr(rssm_module, name), []
+    name, module = ("pixel_errors", rssm_module) if stage == "frames" else ("sequence_loss", sequences_module)
+    original, calls = getattr(module, name), []
 
     def interrupted(*args, **kwargs):
         calls.append(None)
@@ -113,7 +114,7 @@ def test_a_training_interrupted_within_a_stage_ends_bitwise_the_same(tmp_path, m
 
     whole = learn(settings, tmp_path / "whole").state_dict()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(rssm_module, name, interrupted)
+        patch.setattr(module, name, interrupted)
         patch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
         learn(settings, tmp_path / "interrupted")
     newest = checkpoints(tmp_path / "interrupted" / stage)[0]
@@ -130,12 +131,12 @@ def test_the_carried_state_matters(tmp_path, monkeypatch):
     """The check of the check above: a training that forgets the state between chunks ends with other bits."""
     settings = only("dynamics")
     whole = learn(settings, tmp_path / "whole").state_dict()
-    original = rssm_module.sequence_loss
+    original = sequences_module.sequence_loss
 
     def forgetful(model, chunk, start, *rest):
         return original(model, chunk, tuple(torch.zeros_like(part) for part in start), *rest)
 
-    monkeypatch.setattr(rssm_module, "sequence_loss", forgetful)
+    monkeypatch.setattr(sequences_module, "sequence_loss", forgetful)
     anew = learn(settings, tmp_path / "anew").state_dict()
 
     assert not torch.equal(whole["cell.linear.weight"], anew["cell.linear.weight"])

@@ -67,6 +67,7 @@ def fit(
     identity: object,
     seed: int = 0,
     parts: Parts | None = None,
+    span: tuple[int, int] | None = None,
 ) -> None:
     """Minimises ``loss``; resumes from the checkpoint in ``folder`` if there is one.
 
@@ -79,6 +80,8 @@ def fit(
         seed: Step i draws from a generator seeded with (seed, i), so that a resumed run repeats an uninterrupted one.
         parts: Modules of the model whose weights are optimised, each with settings of its own in place of ``config``,
             except for steps and precision; ``identity`` describes them. All weights, by ``config``, if None.
+        span: For a run without a planned end, in several calls: the step at which the run begins, and the one before
+            which this call ends. Learning rates then stay at their peak, and ``config.steps`` is not read.
 
     Raises:
         ResumeError: If the checkpoint belongs to other settings or data, or another process is at work there.
@@ -86,16 +89,25 @@ def fit(
             the last checkpoint stays, and the same command resumes from it.
     """
     with alone_in(folder):
-        _fit(model, loss, config, folder, identity, seed, parts or [(model, config)])
+        run = _Run(config, 0, config.steps) if span is None else _Run(dataclasses.replace(config, steps=0), *span)
+        _fit(model, loss, run, folder, identity, seed, parts or [(model, config)])
 
 
-def _fit(
-    model: nn.Module, loss: Loss, config: FitConfig, folder: Path, identity: object, seed: int, parts: Parts
-) -> None:
+@dataclass(frozen=True)
+class _Run:
+    """Steps of a call of :func:`fit`; the learning rates of ``config`` fall to 0 unless it has no steps."""
+
+    config: FitConfig
+    begin: int
+    end: int
+
+
+def _fit(model: nn.Module, loss: Loss, run: _Run, folder: Path, identity: object, seed: int, parts: Parts) -> None:
+    config = run.config
     optimizer = torch.optim.AdamW([_group(module, part) for module, part in parts], fused=True)
     fingerprint = json.dumps([dataclasses.asdict(config), seed, identity])
-    first = load_checkpoint(folder, model, optimizer, fingerprint)
-    if first == config.steps:
+    first = load_checkpoint(folder, model, optimizer, fingerprint) or run.begin
+    if first == run.end:
         model.eval()
         return
     saved, saved_step = time.monotonic(), first
@@ -106,9 +118,7 @@ def _fit(
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder), purge_step=first) as writer:
-        bar = progress(
-            iterable=range(first, config.steps), initial=first, total=config.steps, unit="step", desc=folder.name
-        )
+        bar = progress(iterable=range(first, run.end), initial=first, total=run.end, unit="step", desc=folder.name)
         for step in bar:
             generator = torch.Generator().manual_seed(seed * 1_000_003 + step)  # the low 32 bits count
             with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
@@ -127,14 +137,19 @@ def _fit(
                 writer.flush()  # or the log of steps that are not repeated may be lost
                 save_checkpoint(folder, model, optimizer, fingerprint, step + 1)
                 saved, saved_step = time.monotonic(), step + 1
-    check_weights(model, optimizer, folder.name, config.steps, saved_step)
-    save_checkpoint(folder, model, optimizer, fingerprint, config.steps)
+    check_weights(model, optimizer, folder.name, run.end, saved_step)
+    save_checkpoint(folder, model, optimizer, fingerprint, run.end)
     model.eval()
 
 
 def learning_rate_at(step: int, config: FitConfig) -> float:
-    """Linear warm-up to the peak, then half a cosine down to 0 (Loshchilov and Hutter 2016, without restarts)."""
+    """Linear warm-up to the peak, then half a cosine down to 0 (Loshchilov and Hutter 2016, without restarts).
+
+    Without a number of steps, the rate stays at its peak.
+    """
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    if not config.steps:
+        return config.learning_rate * warm
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
 
 

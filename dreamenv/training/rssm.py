@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -16,12 +15,11 @@ from dreamenv.foundation.ranges import Count, Settings, Share, Weight
 from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.models.rssm.model import RSSM, build_rssm
 from dreamenv.recordings import Recording, record
-from dreamenv.training.balance import balance_endings
 from dreamenv.training.fit import FitConfig, Loss, Metrics, fit
-from dreamenv.training.frames import colour_table, frames_at, pixel_errors, sample_frames, warn_of_collapse
+from dreamenv.training.frames import colour_table, pixel_errors, sample_frames, warn_of_collapse
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
-from dreamenv.training.rssm_loss import SequenceTraining, draw_noise, sequence_loss
-from dreamenv.training.streams import Chunk, Streams
+from dreamenv.training.rssm_loss import SequenceTraining, draw_noise
+from dreamenv.training.rssm_sequences import Carried, Pictures, Sequences
 from dreamenv.training.warm import warm_start_heads
 
 Stage = Literal["frames", "joint", "latents", "dynamics", "heads"]
@@ -184,43 +182,18 @@ class _Training:
         config: SequenceTraining = getattr(self.settings, stage)
         if not config.fit.steps:
             return
-        model, device, facts = self.model, self.job.device, self.job.config
+        model, seed = self.model, self.settings.seed
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.partition(".")[0] in parts)
-        balance = balance_endings(recordings, 1 + len(facts.endings), config.episode_balance, config.step_balance)
-        model.endings.shift.copy_(balance.shift)
-        model.reward.fit_range(torch.cat([r.reward for r in recordings]), torch.cat([r.ending for r in recordings]))
-        streams = Streams(recordings, balance, config.batch_size, config.length, config.fit.steps, self.settings.seed)
-        carried = _Carried(model, config.batch_size).to(device)
-        kinds = balance.kinds.to(device)
+        pictures = Pictures(self.frames, self.table)
+        sequences = Sequences(model, self.job.config, recordings, pictures, config, config.fit.steps, seed)
+        carried = Carried(model, model, config.batch_size).to(self.job.device)
+        encode, decode = "encoder" in parts, "decoder" in parts
 
         def loss(step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-            chunk, reconstruction = streams.chunk(step).to(device), None
-            if "encoder" in parts:
-                pixels = model.to_pixels(frames_at(self.frames, chunk.index.flatten().cpu()).to(device))
-                chunk = replace(chunk, embedding=model.encoder(pixels).float().unflatten(0, chunk.index.shape))
-            if "decoder" in parts:
-                reconstruction = partial(self._errors, chunk)
-            value, metrics, (carried.z[:], carried.h[:]) = sequence_loss(
-                model,
-                chunk,
-                (carried.z.clone(), carried.h.clone()),
-                config,
-                kinds,
-                facts.max_episode_steps,
-                reconstruction,
-                generator,
-            )
-            return value, metrics
+            return sequences.loss(sequences.chunk(step), carried, generator, encode=encode, decode=decode)[:2]
 
         self._fit(stage, carried, config.fit, loss)
-
-    def _errors(self, chunk: Chunk, features: Tensor, chosen: Tensor) -> Tensor:
-        """Weighted squared errors (N,) of what the decoder draws from (N, Z + H) features at (N,) chosen moments."""
-        frames = frames_at(self.frames, chunk.index.flatten()[chosen].cpu())
-        pixels = self.model.to_pixels(frames.to(self.job.device))
-        z, h = features.split([self.model.latent_size, self.model.hidden_size], -1)
-        return pixel_errors(self.model.decode_pixels(z, h), pixels, self.table)[0]
 
     def _fit(self, stage: str, model: nn.Module, config: FitConfig, loss: Loss) -> None:
         """Fits one stage; its checkpoints depend on the data and on the settings up to this stage."""
@@ -228,19 +201,6 @@ class _Training:
         names = ["model", "rare_colours", "colour_weights", *STAGES[: STAGES.index(stage) + 1]]
         identity = [*self.job.identity, {name: to_jsonable_python(settings[name]) for name in names}]
         fit(model, loss, config, self.job.folder / stage, identity, self.settings.seed)
-
-
-class _Carried(nn.Module):
-    """The model, and the state between two chunks of its streams, so that checkpoints hold both."""
-
-    z: Tensor
-    h: Tensor
-
-    def __init__(self, model: RSSM, batch: int) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("z", torch.zeros(batch, model.latent_size))
-        self.register_buffer("h", torch.zeros(batch, model.hidden_size))
 
 
 register_world_model("rssm", config=RSSMConfig, build=build_rssm, settings=RSSMTraining, train=train_rssm)

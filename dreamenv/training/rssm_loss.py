@@ -96,7 +96,7 @@ def sequence_loss(
         generator: Of all random numbers.
 
     Returns:
-        The loss, its terms, and z and h at the last moment.
+        The loss, its terms, and the drawn z (B, L, Z) and h (B, L, H), without gradient.
     """
     uniform, normal = draw_noise(model, chunk.first.shape, generator)
     z, h, posterior = model.unroll(chunk.embedding, chunk.action, chunk.first, start, uniform, normal)
@@ -121,7 +121,7 @@ def sequence_loss(
     from_prior = torch.rand(chunk.first.shape, generator=generator).to(z.device) < config.prior_share
     read = torch.cat([torch.where(from_prior[..., None], drawn, z), h], -1)
     heads, terms = _head_losses(model, _dropped(read, config.dropout, generator), chunk, config, kinds, limit)
-    return value + heads, metrics | terms, (z[:, -1].detach(), h[:, -1].detach())
+    return value + heads, metrics | terms, (z.detach(), h.detach())
 
 
 def _decoded_error(

@@ -60,6 +60,8 @@ class Streams:
         length: L, moments in a chunk.
         chunks: How many chunks can be read.
         seed: Of the draws.
+        anywhere: Whether a stream's first episode begins at any of its moments, each as likely as another; else at its
+            first frame. Streams of episodes of one length would otherwise be at the same step of them for ever.
     """
 
     def __init__(
@@ -70,15 +72,19 @@ class Streams:
         length: int,
         chunks: int,
         seed: int,
+        anywhere: bool = False,
     ) -> None:
         self._batch, self._length = batch_size, length
         lengths = torch.tensor([len(one) + 1 for one in episodes])
         self._behind = lengths.cumsum(0)  # number of the moment behind the last of each episode
         generator = torch.Generator().manual_seed(seed)
-        count = max(chunks * length // int(lengths.min()) + 1, 1)
+        count = max(chunks * length // int(lengths.min()) + 1 + anywhere, 1)
         drawn = torch.multinomial(balance.draw, batch_size * count, replacement=True, generator=generator)
         self._episodes = drawn.view(batch_size, count)
         self._ends = lengths[self._episodes].cumsum(1)
+        if anywhere:  # moments before the start do not count
+            share = torch.rand(batch_size, 1, generator=generator)
+            self._ends -= (share * lengths[self._episodes[:, :1]]).long()
         self._moments = Chunk(
             index=torch.arange(int(lengths.sum())),
             embedding=torch.cat([one.embedding for one in episodes]),
