@@ -42,8 +42,12 @@ if TYPE_CHECKING:
     from dreamenv.reports.inspect import inspect as inspect
     from dreamenv.rollouts import Policy as Policy
     from dreamenv.rollouts import rollout as rollout
-    from dreamenv.rounds import IterateConfig as IterateConfig
-    from dreamenv.rounds import iterate as iterate
+    from dreamenv.rounds.iterate import IterateConfig as IterateConfig
+    from dreamenv.rounds.iterate import iterate as iterate
+    from dreamenv.rounds.online import learn_online as learn_online
+    from dreamenv.rounds.online_config import DreamerConfig as DreamerConfig
+    from dreamenv.rounds.online_config import PlanetConfig as PlanetConfig
+    from dreamenv.rounds.online_config import online_config as online_config
     from dreamenv.training.kinds import register_world_model as register_world_model
     from dreamenv.training.mdnrnn import TrainConfig as TrainConfig
     from dreamenv.training.rssm import RSSMTraining as RSSMTraining
@@ -87,8 +91,12 @@ _PUBLIC = {
     "Policy": "dreamenv.rollouts",
     "rollout": "dreamenv.rollouts",
     "register_agent": "dreamenv.agents.registry",
-    "iterate": "dreamenv.rounds",
-    "IterateConfig": "dreamenv.rounds",
+    "iterate": "dreamenv.rounds.iterate",
+    "IterateConfig": "dreamenv.rounds.iterate",
+    "learn_online": "dreamenv.rounds.online",
+    "online_config": "dreamenv.rounds.online_config",
+    "PlanetConfig": "dreamenv.rounds.online_config",
+    "DreamerConfig": "dreamenv.rounds.online_config",
     "compare": "dreamenv.evaluate.compare",
     "CompareConfig": "dreamenv.evaluate.compare",
     "choose": "dreamenv.evaluate.choose",

@@ -95,7 +95,7 @@ def test_v_and_m_are_the_default(tmp_path, monkeypatch, kind):
         raise BundleError("enough")
 
     monkeypatch.setattr("dreamenv.training.world.train", stop)
-    monkeypatch.setattr("dreamenv.rounds.iterate", stop)
+    monkeypatch.setattr("dreamenv.rounds.iterate.iterate", stop)
     assert main(["train", "--world", str(tmp_path), *kind, "--vision.beta", "2"]) == 2
     assert main(["iterate", "--env", "X-v0", "--world", str(tmp_path), *kind, "--train.vision.beta", "2"]) == 2
     config = TrainConfig()

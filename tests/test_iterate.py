@@ -25,7 +25,8 @@ from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.recipe import EnvRecipe
 from dreamenv.training.warm import warm_start
 
-module = sys.modules["dreamenv.rounds"]
+module = sys.modules["dreamenv.rounds.iterate"]
+stored_module = sys.modules["dreamenv.rounds.stored"]
 ppo_module = importlib.import_module("dreamenv.agents.ppo")
 compare_module = sys.modules["dreamenv.evaluate.compare"]
 
@@ -108,9 +109,9 @@ def test_a_stopped_run_goes_on_to_the_same_rounds(finished, tmp_path, monkeypatc
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    for name in ("train", "compare"):
+    for place, name in ((module, "train"), (stored_module, "compare")):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, interrupted)
+            patch.setattr(place, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 iterate("dot_env:Dot-v0", tmp_path, CONFIG)
     rounds = iterate("dot_env:Dot-v0", tmp_path, CONFIG)
@@ -303,7 +304,7 @@ def test_rounds_of_continuous_actions_begin_with_the_agent_before(tmp_path, monk
 
 
 def test_a_stopped_warm_round_goes_on_to_the_same_agent(tmp_path, monkeypatch):
-    compared, compare = [], module.compare
+    compared, compare = [], stored_module.compare
 
     def interrupted(*arguments, **how):
         compared.append(arguments)
@@ -311,7 +312,7 @@ def test_a_stopped_warm_round_goes_on_to_the_same_agent(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return compare(*arguments, **how)
 
-    monkeypatch.setattr(module, "compare", interrupted)
+    monkeypatch.setattr(stored_module, "compare", interrupted)
     with pytest.raises(KeyboardInterrupt):
         iterate("dot_env:ContinuousDot-v0", tmp_path / "stopped", QUICK)
     runs = [iterate("dot_env:ContinuousDot-v0", tmp_path / name, QUICK) for name in ("stopped", "whole")]
@@ -338,7 +339,7 @@ def test_a_round_plays_the_greedy_agent_alone_and_what_sees_nothing_once(tmp_pat
 
 def test_the_command_shows_the_rounds_and_what_comes_next(finished, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr("dreamenv.rounds.iterate", lambda *arguments: asked.append(arguments) or finished[1])
+    monkeypatch.setattr("dreamenv.rounds.iterate.iterate", lambda *arguments: asked.append(arguments) or finished[1])
 
     assert main(["iterate", "--env", "dot_env:Dot-v0", "--world", str(tmp_path), "--agent", "linear"]) == 0
 

@@ -136,7 +136,7 @@ def test_an_argument_without_a_value_is_wrong_input(tmp_path, capsys, name):
 
 def test_iterations_hand_the_recipe_on(tmp_path, monkeypatch):
     handed = []
-    monkeypatch.setattr("dreamenv.rounds.iterate", lambda recipe, *_: handed.append(recipe) or sys.exit())
+    monkeypatch.setattr("dreamenv.rounds.iterate.iterate", lambda recipe, *_: handed.append(recipe) or sys.exit())
     with pytest.raises(SystemExit):
         Iterate(PICTURE, tmp_path, (("kind=dict",),), ((MIRROR,),)).run()
     assert handed == [EnvRecipe(PICTURE, {"kind": "dict"}, (MIRROR,))]

@@ -17,7 +17,7 @@ from dreamenv.envs.streams import NoiseStreams
 from dreamenv.foundation.errors import ResumeError
 from dreamenv.foundation.seeds import Purpose, spawn, spawn_short
 from dreamenv.models.noise import NoiseSpec
-from dreamenv.rounds import IterateConfig, _seed
+from dreamenv.rounds.iterate import IterateConfig, _seed
 
 PPO = PPOConfig(timesteps=512, num_envs=256, n_steps=2, batch_size=512, n_epochs=1, net_arch=(4,))
 EVOLVE = EvolveConfig(generations=4, population=2, episodes=3, num_envs=8, evaluation_every=1, evaluation_episodes=4)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dreamenv.data.explore import CorrelatedNoise, ExplorationConfig
 from dreamenv.envs.latent import as_tensor
+from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.seeds import spawn_short
 from dreamenv.models.base import State
 from dreamenv.models.noise import Noise
 from dreamenv.rollouts import Policy
@@ -20,7 +22,7 @@ Disturb = Callable[[NDArray], NDArray]
 
 
 class ObservingAgent:
-    """An agent that sees frames through its world; greedy, but for noise. One per batch of episodes.
+    """An agent that sees frames through its world. One per batch of episodes.
 
     Args:
         world: What turns frames into features.
@@ -29,10 +31,15 @@ class ObservingAgent:
             one. Of a Box: the standard deviation of correlated Gaussian noise on the agent's action, in shares of half
             the box, because a uniform action now and then stops whatever has to move on.
         seeds: The seed of every episode, in the order in which episodes begin.
+        sampling: Whether the agent draws its actions, else they are greedy. Its generator begins anew with every
+            episode, so it can act in one episode at a time only.
     """
 
-    def __init__(self, world: World, agent: Policy, noise: Sequence[float], seeds: Sequence[int]) -> None:
+    def __init__(
+        self, world: World, agent: Policy, noise: Sequence[float], seeds: Sequence[int], sampling: bool = False
+    ) -> None:
         self._world, self._agent, self._noise, self._seeds = seen_by(world, agent), agent, noise, list(seeds)
+        self._sampling = sampling
         self._begun = 0
         self._episodes: dict[int, tuple[Disturb, np.random.Generator]] = {}
 
@@ -40,16 +47,24 @@ class ObservingAgent:
     def predict(
         self, observation: NDArray, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[NDArray, Any]:
-        """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` is the world's and the agent's."""
+        """Chooses actions for (B, H, W, 3) uint8 frames; ``state`` is the world's and the agent's.
+
+        Raises:
+            SettingsError: If an agent that draws its actions is asked for those of several episodes.
+        """
+        if self._sampling and len(observation) > 1:
+            raise SettingsError(f"expected one environment for an agent that draws actions, got {len(observation)}")
         for slot in np.flatnonzero(episode_start).tolist():
             seed = self._seeds[min(self._begun, len(self._seeds) - 1)]
             noise, generator = self._draw(seed)
             self._episodes[slot] = self._disturb(noise, generator), generator
             self._begun += 1
+            if self._sampling:
+                self._agent.set_random_seed(spawn_short(seed, "behaviour"))  # type: ignore[attr-defined]
         before, held = (None, None) if state is None else state
         now = self._observe(as_tensor(observation, self._world.device), before, episode_start)
         features = self._world.features(now).cpu().numpy()
-        decided, held = self._agent.predict(features, held, episode_start, True)
+        decided, held = self._agent.predict(features, held, episode_start, not self._sampling)
         actions = np.array(decided)
         for slot, (disturb, _) in self._episodes.items():
             actions[slot] = disturb(actions[slot])

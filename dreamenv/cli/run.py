@@ -35,12 +35,14 @@ COMMANDS = {
     "choose": "Try agents in reality, on validation seeds, and keep a copy of the best.",
     "compare": "Score an agent in the dream, by temperature, and in reality.",
     "iterate": "Collect, train, dream and compare in rounds; the agent of a round collects for the next.",
+    "planet": "Learn a world from the first frame on, online, and act by planning in it, as PlaNet does.",
+    "dreamer": "Learn a world, an actor and a critic from the first frame on, online, as Dreamer does.",
     "horizon": "Show from which horizon on a dream fails: real frames seen rarely, and open-loop predictions.",
     "trust": "Say whether an agent's dream can be believed: green, amber, red, or that the records cannot tell, with "
     "reasons.",
     "inspect": "Look into a world: a page with every diagnostic of its model and agents, and what good looks like.",
 }
-RESUMABLE = ("collect", "train", "evolve", "ppo", "actor-critic", "iterate")
+RESUMABLE = ("collect", "train", "evolve", "ppo", "actor-critic", "iterate", "planet", "dreamer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +93,8 @@ class EarlyOptions(Options):
     """Options that are read before the others, which depend on them."""
 
     kind: str = DEFAULT_KIND
+    version: int = 2
+    size: str = "small"
 
 
 def load_command(name: str) -> type:
@@ -108,7 +112,7 @@ def _run(arguments: Sequence[str]) -> None:
     try:
         if arguments and arguments[0] in COMMANDS:
             _import_modules(early.imports)
-        command = _parse(arguments, early.kind)
+        command = _parse(arguments, early)
 
         from dreamenv.foundation.processor import keep_freed_memory  # imports torch, which --help does not need
 
@@ -162,12 +166,12 @@ def _interrupt_on_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _parse(arguments: Sequence[str], kind: str) -> Any:
+def _parse(arguments: Sequence[str], early: EarlyOptions) -> Any:
     """Reads the command line; returns the dataclass of the command.
 
     Args:
         arguments: The command line.
-        kind: Kind of world model whose settings a command that trains worlds reads.
+        early: Options on which the settings of a command depend.
 
     Raises:
         SettingsError: If it cannot be read, or the kind is not registered.
@@ -176,7 +180,7 @@ def _parse(arguments: Sequence[str], kind: str) -> Any:
     name = next(iter(arguments), "")
     parsers: dict[str, Any] = {other: _placeholder(summary) for other, summary in COMMANDS.items()}
     if name in COMMANDS:
-        parsers[name] = _with_options(load_command(name), kind)
+        parsers[name] = _with_options(load_command(name), early)
     with _short_errors():
         return tyro.extras.subcommand_cli_from_dict(
             parsers, prog="dreamenv", description=dreamenv.__doc__, args=arguments
@@ -208,13 +212,17 @@ def _placeholder(summary: str) -> Callable[[], None]:
     return listed
 
 
-def _with_options(command: type, kind: str) -> type:
-    """Appends :class:`Options` to the fields of a command; one that trains worlds has the settings of ``kind``."""
+def _with_options(command: type, early: EarlyOptions) -> type:
+    """Appends :class:`Options` to the fields of a command; early options choose the settings that others begin with."""
     fields: list[tuple[str, Any, Any]] = [("options", Annotated[Options, Flat], dataclasses.field(default=Options()))]
     if hasattr(command, "kind"):
         from dreamenv.cli.kinds import kind_fields  # imports torch, which the list of commands does not need
 
-        fields = [*kind_fields(command, kind), *fields]
+        fields = [*kind_fields(command, early.kind), *fields]
+    if hasattr(command, "size"):
+        from dreamenv.cli.online import online_fields
+
+        fields = [*online_fields(command, early.version, early.size), *fields]
     namespace = {"__doc__": command.__doc__, "__module__": __name__}
     return dataclasses.make_dataclass(command.__name__, fields, bases=(command,), frozen=True, namespace=namespace)
 

@@ -135,10 +135,12 @@ class EpisodeStore:
         """
         if len(self) < VALIDATION_EVERY:
             raise StoreError(f"expected at least {VALIDATION_EVERY} episodes in {self.folder}, got {len(self)}")
-        sides: tuple[list[Episode], list[Episode]] = ([], [])
-        for index, episode in enumerate(self):
-            sides[index % VALIDATION_EVERY == VALIDATION_EVERY - 1].append(episode)
-        return sides
+        return self.training, [episode for index, episode in enumerate(self) if _held_out(index)]
+
+    @property
+    def training(self) -> list[Episode]:
+        """The training episodes of :meth:`split`, however few."""
+        return [episode for index, episode in enumerate(self) if not _held_out(index)]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -167,6 +169,10 @@ class EpisodeStore:
     def __iter__(self) -> Iterator[Episode]:
         """Iterates over the episodes in the order in which they were stored."""
         return (shard.episode(index) for shard in self._shards for index in range(len(shard.lengths)))
+
+
+def _held_out(index: int) -> bool:
+    return index % VALIDATION_EVERY == VALIDATION_EVERY - 1
 
 
 def _verified_shard(path: Path, spec: StoreSpec, verified: VerifiedFiles) -> Shard:

@@ -19,12 +19,15 @@ class Round:
         folder: Folder of its world and agent.
         frames: Real frames collected so far, held-out ones included.
         comparison: The agent in its dream and in reality, on the validation seeds.
+        seconds: Processor time that collecting and training took in the process that ended the round; None in rounds
+            of ``iterate``.
     """
 
     number: int
     folder: Path
     frames: int
     comparison: Comparison
+    seconds: float | None = None
 
     @property
     def dream(self) -> Score:

@@ -83,16 +83,19 @@ def rounds_table(rounds: Sequence[Round], style: str = "simple") -> str:
         for one in rounds
     ]
     columns = {name: key for name, key in _ROUND_COLUMNS.items() if any(key in named for named in scores)}
+    timed = [one for one in rounds if one.seconds is not None]
     rows = [
         (
             one.number,
             f"{one.frames:,}",
+            *([f"{one.seconds:.0f}" if one.seconds is not None else "-"] if timed else []),
             *(named.get(key, "-") for key in columns.values()),
             "kept" if one is kept else "",
         )
         for one, named in zip(rounds, scores, strict=True)
     ]
-    return tabulate(rows, ("round", "frames", *columns, ""), tablefmt=style, disable_numparse=True)
+    headers = ("round", "frames", *(["seconds"] if timed else []), *columns, "")
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
 
 
 def short(value: float) -> str:

@@ -51,6 +51,8 @@ Purpose = Literal[
     "round",
     "actor-critic",
     "plans",
+    "behaviour",
+    "online",
 ]
 
 

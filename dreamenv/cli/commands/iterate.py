@@ -8,7 +8,7 @@ from typing import Annotated
 
 from dreamenv.cli.options import DEFAULT_KIND, Flat, Texts, read_recipe
 from dreamenv.cli.output import say, say_next
-from dreamenv.rounds import IterateConfig
+from dreamenv.rounds.iterate import IterateConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Iterate:
         from dreamenv.evaluate.plots import plot_rounds
         from dreamenv.evaluate.rounds import best_round
         from dreamenv.evaluate.tables import rounds_table
-        from dreamenv.rounds import iterate
+        from dreamenv.rounds.iterate import iterate
 
         rounds = iterate(read_recipe(self.env, self.env_kwargs, self.wrappers), self.world, self.config)
         plot_rounds(rounds, self.world / "rounds.png")

@@ -10,7 +10,7 @@ from dreamenv.data.collect import CollectConfig
 from dreamenv.data.explore import ExplorationConfig
 from dreamenv.models.mdnrnn.memory import MemoryConfig
 from dreamenv.models.mdnrnn.vision import VisionConfig
-from dreamenv.rounds import IterateConfig
+from dreamenv.rounds.iterate import IterateConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.memory import MemoryTraining

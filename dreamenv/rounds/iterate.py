@@ -1,4 +1,4 @@
-"""Rounds: try the dream's agent in reality, learn from what it meets there, dream again (World Models, section 5)."""
+"""Large rounds: collect with the agent, train on, dream anew (World Models, section 5)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import dataclasses
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any, Literal
 
 from dreamenv.agents.dreams import DreamConfig
 from dreamenv.agents.evolve import EvolveConfig
@@ -16,27 +14,22 @@ from dreamenv.agents.load import load_agent
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.ppo_config import PPOConfig
 from dreamenv.agents.registry import kind_of_settings, train_agent
-from dreamenv.bundle import copy_bundle, load
+from dreamenv.bundle import load
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.store import EpisodeStore
-from dreamenv.evaluate.compare import CompareConfig, Comparison, compare
-from dreamenv.evaluate.rounds import Round, best_round
-from dreamenv.evaluate.tables import write_comparison
-from dreamenv.foundation.errors import ResumeError
-from dreamenv.foundation.files import write_json
-from dreamenv.foundation.manifest import MANIFEST
+from dreamenv.evaluate.rounds import Round
 from dreamenv.foundation.ranges import Count, Natural, Settings, Share
 from dreamenv.foundation.recipe import EnvRecipe, as_recipe
-from dreamenv.foundation.seeds import SEEDING, VALIDATION_SEED, spawn_short
+from dreamenv.foundation.seeds import spawn_short
 from dreamenv.models.registry import kind_of_config
 from dreamenv.rollouts import Policy
+from dreamenv.rounds.stored import StoredRounds
 from dreamenv.training.checkpoint import alone_in
 from dreamenv.training.kinds import WorldTraining
 from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.world import train
 from dreamenv.world import World
 
-RECORD, FRAMES = "comparison.json", "frames.json"  # of a round; the latter is there from its training on
 if TYPE_CHECKING:
     AgentChoice = Literal["ppo", "linear"] | DreamConfig
 else:  # the command line builds its option from this annotation
@@ -125,49 +118,21 @@ def iterate(env_id: str | EnvRecipe, folder: str | Path, config: IterateConfig |
 
 
 def _iterate(env: EnvRecipe, folder: Path, config: IterateConfig) -> list[Round]:
-    _check_settings(folder / "iterate.json", env, config)
-    rounds = _finished(folder)
-    if rounds:
-        _keep(best_round(rounds), folder, config)
-    while len(rounds) <= config.rounds and not any((one.real.success or 0.0) >= config.target for one in rounds):
-        rounds.append(_play(env, folder, rounds, config))
-        _keep(best_round(rounds), folder, config)
-    return rounds
+    stored = StoredRounds(folder, config.agent_name, config.episodes)
+    stored.check_settings("iterate.json", env, _settings(config))
+    return stored.repeat(config.rounds, config.target, lambda before: _play(env, stored, before, config))
 
 
-def _finished(folder: Path) -> list[Round]:
-    """The rounds of earlier calls."""
-    rounds: list[Round] = []
-    while (_place(folder, len(rounds)) / RECORD).is_file():
-        rounds.append(_read(folder, len(rounds)))
-    return rounds
-
-
-def _read(folder: Path, number: int) -> Round:
-    place = _place(folder, number)
-    comparison = TypeAdapter(Comparison).validate_json((place / RECORD).read_bytes())
-    return Round(number, place, TypeAdapter(int).validate_json((place / FRAMES).read_bytes()), comparison)
-
-
-def _keep(best: Round, folder: Path, config: IterateConfig) -> None:
-    copy_bundle(best.folder, folder)
-    copy_bundle(best.folder / "agents" / config.agent_name, folder / "agents" / config.agent_name)
-
-
-def _play(env: EnvRecipe, folder: Path, before: list[Round], config: IterateConfig) -> Round:
+def _play(env: EnvRecipe, stored: StoredRounds, before: list[Round], config: IterateConfig) -> tuple[World, Policy]:
     """One round more."""
-    number, place = len(before), _place(folder, len(before))
+    number, place = len(before), stored.place(len(before))
     source = load(before[-1].folder) if before else None
     frames = before[-1].frames + config.round_frames if before else config.frames
-    previous = load_agent(before[-1].folder / "agents" / config.agent_name) if before else None
-    store = _collect(env, folder, frames, source, previous, config)
-    write_json(place / FRAMES, store.num_frames)
+    previous = load_agent(stored.agent_in(before[-1].folder)) if before else None
+    store = _collect(env, stored.folder, frames, source, previous, config)
+    stored.note_frames(number, store.num_frames)
     world = train(place, _training(number, config), episodes=store.folder, source=source)
-    agent = _dream(world, place / "agents" / config.agent_name, _seed(number, config), previous, config)
-    settings = CompareConfig((world.config.temperature,), config.episodes, VALIDATION_SEED)
-    name, baselines = str(place / "agents" / config.agent_name), folder / "baselines"
-    write_comparison(compare(world, agent, settings, name=name, baselines=baselines, sampling=False), place)
-    return _read(folder, number)
+    return world, _dream(world, stored.agent_in(place), _seed(number, config), previous, config)
 
 
 def _collect(
@@ -205,24 +170,11 @@ def _seed(number: int, config: IterateConfig) -> int:
     return spawn_short(config.seed, "round", number) if number else config.seed
 
 
-def _place(folder: Path, number: int) -> Path:
-    return folder / "rounds" / f"{number:02d}"
-
-
-def _check_settings(path: Path, env: EnvRecipe, config: IterateConfig) -> None:
-    """Writes the settings where none are; ``rounds`` and ``target`` may change later."""
+def _settings(config: IterateConfig) -> dict[str, Any]:
+    """Settings that a folder belongs to; ``rounds`` and ``target`` may change later."""
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
     if not isinstance(config.agent, str):
         settings["agent"] = {config.agent_name: settings["agent"]}
     if not isinstance(config.train, TrainConfig):
         settings["train"] = {kind_of_config(config.train.sizes).name: settings["train"]}
-    made = {"env_id": env.id, "env_kwargs": env.kwargs, "wrappers": env.wrappers}
-    named = {name: value for name, value in made.items() if value}  # as in files of before there were more than ids
-    expected = TypeAdapter(dict).dump_python({**named, "seeding": SEEDING, **settings}, mode="json")
-    if not path.exists():
-        if (path.parent / MANIFEST).exists():
-            raise ResumeError(f"{path.parent} holds a world that other commands made; choose another folder")
-        write_json(path, expected)
-    elif (found := TypeAdapter(dict).validate_json(path.read_bytes())) != expected:
-        different = ", ".join(name for name in expected if found.get(name) != expected[name])
-        raise ResumeError(f"{path} has another {different}; choose another folder, or go on with the same settings")
+    return settings

@@ -1,0 +1,1 @@
+"""Rounds: try the dream's agent in reality, learn from what it meets there, dream again."""
