@@ -104,10 +104,10 @@ class _Run:
         begin = config.goal(training - 1)[1] if training else 0
         if learner.updates >= end:
             return
-        settings = CollectConfig(frames=frames, seed=config.seed, exploration=config.exploration)
+        # One episode at a time, so that the draws of the behaviour depend on the episode's seed alone.
+        settings = CollectConfig(frames, config.seed, num_envs=1, shard_episodes=1, exploration=config.exploration)
         make_actor = None
-        if training:  # one episode at a time: its draws then depend on its seed alone
-            settings = dataclasses.replace(settings, num_envs=1, shard_episodes=1)
+        if training:
             world, agent = learner.world, self._behaviour(learner.world)
             make_actor = functools.partial(ObservingAgent, world, agent, config.noise, sampling=config.sampling)
         store = collect(self._env, self._stored.folder / "episodes", settings, make_actor=make_actor)

@@ -156,7 +156,8 @@ def _small(published: OnlineConfig) -> OnlineConfig:
         loop.actor_critic,
         num_envs=200,
         net_arch=(200, 200),
+        gamma=0.97,  # an action is held for 8 steps, not for 2
         actor_learning_rate=3e-4,
-        critic_learning_rate=3e-4,
+        critic_learning_rate=1e-3,
     )
     return replace(loop, actor_critic=behaviour)
