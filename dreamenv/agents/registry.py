@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from dreamenv.agents.dreams import DreamConfig
 from dreamenv.agents.store import AgentConfig
 from dreamenv.foundation.errors import SettingsError
+from dreamenv.foundation.ranges import Settings
 from dreamenv.rollouts import Policy
 from dreamenv.world import World
 
@@ -27,14 +27,15 @@ class AgentKind:
     Attributes:
         name: The ``kind`` in the agent's config.json.
         read: Builds the agent from its config and tensors.
-        settings: Class of the training's settings; None for agents that are not trained in dreams.
+        settings: Class of the training's settings, with a field ``seed``; None for agents that are not made in a
+            world.
         train: Trains an agent in a world, saves it in a folder and returns it. Arguments: world, folder, settings, and
             an agent to begin with or None.
     """
 
     name: str
     read: Read
-    settings: type[DreamConfig] | None = None
+    settings: type[Settings] | None = None
     train: Train | None = None
 
 
@@ -49,7 +50,7 @@ _BUILT_IN = {  # modules that register the kinds of the package; imported at fir
 
 
 def register_agent(
-    name: str, *, read: Read, settings: type[DreamConfig] | None = None, train: Train | None = None
+    name: str, *, read: Read, settings: type[Settings] | None = None, train: Train | None = None
 ) -> None:
     """Adds a kind of agent, for :func:`dreamenv.load_agent` and :func:`dreamenv.iterate`; see :class:`AgentKind`.
 
@@ -96,7 +97,7 @@ def kind_of_settings(settings: object) -> AgentKind:
     raise SettingsError(f"expected settings of a registered kind of agent, got {type(settings).__name__}")
 
 
-def train_agent(world: World, folder: Path, settings: DreamConfig, source: Policy | None = None) -> Policy:
+def train_agent(world: World, folder: Path, settings: Settings, source: Policy | None = None) -> Policy:
     """Trains an agent in a world's dream, by the training of its settings' kind.
 
     Args:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dreamenv.agents.dreams import DreamConfig
+from dreamenv.agents.actor_critic.config import ActorCriticConfig
 from dreamenv.agents.evolve import EvolveConfig
 from dreamenv.agents.load import load_agent
 from dreamenv.agents.observing import ObservingAgent
+from dreamenv.agents.planner_config import PlannerConfig
 from dreamenv.agents.ppo_config import PPOConfig
 from dreamenv.agents.registry import kind_of_settings, train_agent
 from dreamenv.bundle import load
@@ -30,10 +31,12 @@ from dreamenv.training.mdnrnn import TrainConfig
 from dreamenv.training.world import train
 from dreamenv.world import World
 
+Named = Literal["ppo", "linear", "actor-critic", "planner"]
 if TYPE_CHECKING:
-    AgentChoice = Literal["ppo", "linear"] | DreamConfig
+    AgentChoice = Named | Settings
 else:  # the command line builds its option from this annotation
-    AgentChoice = Literal["ppo", "linear"]
+    AgentChoice = Named
+SETTINGS_OF = {"ppo": "ppo", "linear": "evolve", "actor-critic": "actor_critic", "planner": "planner"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,11 @@ class IterateConfig(Settings):
             probability of a random discrete action, or the standard deviation of correlated noise in shares of half a
             Box.
         target: Stop at the round whose agent has this success rate in reality, greedy, on the validation seeds.
-        agent: The agent that is trained in the dream: ``"ppo"`` by the settings ``ppo``, ``"linear"`` by the settings
-            ``evolve``, or the settings of any registered kind, see :func:`dreamenv.agents.registry.register_agent`.
-        warm: Whether PPO begins with the agent of the round before; if None, where actions are a Box. CMA-ES always
-            begins anew.
+        agent: The agent that is made in the dream: ``"ppo"`` by the settings ``ppo``, ``"linear"`` by ``evolve``,
+            ``"actor-critic"`` by ``actor_critic``, ``"planner"`` by ``planner``, or the settings of any registered
+            kind, see :func:`dreamenv.agents.registry.register_agent`.
+        warm: Whether PPO or the actor-critic begins with the agent of the round before; if None, where actions are a
+            Box. CMA-ES always begins anew.
         episodes: Real episodes in which a round's agent is judged, greedy, with seeds from 80,000 on.
         seed: Of everything random, in place of the parts' own seeds.
         collect: The exploring policies; ``frames`` above counts, not its own.
@@ -62,6 +66,8 @@ class IterateConfig(Settings):
         memory_steps: Gradient steps of M in a later round; V and M only.
         ppo: PPO in the dream.
         evolve: CMA-ES in the dream.
+        actor_critic: The actor-critic in imagination.
+        planner: The planner.
     """
 
     frames: Count = 40_000
@@ -79,6 +85,8 @@ class IterateConfig(Settings):
     memory_steps: Natural = 1000
     ppo: PPOConfig = field(default_factory=PPOConfig)
     evolve: EvolveConfig = field(default_factory=EvolveConfig)
+    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
 
     @property
     def agent_name(self) -> str:
@@ -86,11 +94,9 @@ class IterateConfig(Settings):
         return self.agent if isinstance(self.agent, str) else kind_of_settings(self.agent).name
 
     @property
-    def agent_settings(self) -> DreamConfig:
+    def agent_settings(self) -> Any:
         """Settings of the agent's training."""
-        if isinstance(self.agent, str):
-            return self.ppo if self.agent == "ppo" else self.evolve
-        return self.agent
+        return getattr(self, SETTINGS_OF[self.agent]) if isinstance(self.agent, str) else self.agent
 
 
 def iterate(env_id: str | EnvRecipe, folder: str | Path, config: IterateConfig | None = None) -> list[Round]:
@@ -175,6 +181,9 @@ def _settings(config: IterateConfig) -> dict[str, Any]:
     settings = dataclasses.asdict(dataclasses.replace(config, rounds=0, target=0.0))
     if not isinstance(config.agent, str):
         settings["agent"] = {config.agent_name: settings["agent"]}
+    for name in ("actor_critic", "planner"):  # files of before there were these do not have them
+        if config.agent_name != name.replace("_", "-"):
+            del settings[name]
     if not isinstance(config.train, TrainConfig):
         settings["train"] = {kind_of_config(config.train.sizes).name: settings["train"]}
     return settings
