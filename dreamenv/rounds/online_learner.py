@@ -184,10 +184,10 @@ class _Updates:
         self._sequences = Sequences(
             model, stage.facts, recordings, pictures, config.joint, end - begin, seed, anywhere=True
         )
-        self._starts, self._behaviour = 0, None
+        self._count, self._behaviour = 0, None
         if stage.trainee is not None and isinstance(config, DreamerConfig):
             seen = showing(_without_bank(stage.facts, model), config.actor_critic.inputs)
-            self._starts = config.actor_critic.num_envs
+            self._count = config.actor_critic.num_envs
             self._behaviour = Learner(seen, stage.trainee, config.actor_critic)
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
@@ -199,13 +199,13 @@ class _Updates:
         value, metrics, z, h = self._sequences.loss(chunk, whole, generator)
         if self._behaviour is None:
             return value, metrics
-        start = _some(self._stage.model, chunk, z, h, self._starts, generator)
+        start = _starts(self._stage.model, chunk, z, h, self._count, generator)
         with torch.autocast(z.device.type, enabled=False):
             more, others = self._behaviour.loss(start, step, generator)
         return value + more, metrics | others
 
 
-def _some(model: RSSM, chunk: Chunk, z: Tensor, h: Tensor, count: int, generator: torch.Generator) -> State:
+def _starts(model: RSSM, chunk: Chunk, z: Tensor, h: Tensor, count: int, generator: torch.Generator) -> State:
     """States at up to ``count`` moments of a chunk, drawn among those at which no episode has ended."""
     state = replace(model.initial(z.shape[0] * z.shape[1]), step=chunk.step.flatten())
     state = replace(state, z=z.float().flatten(0, 1), h=h.float().flatten(0, 1))
