@@ -605,6 +605,16 @@ def test_a_printed_command_can_be_pasted_into_a_shell(tmp_path, capsys):
     assert shlex.split(re.search(r"(dreamenv collect .*), or", line)[1])[-1] == str(world)
 
 
+def test_a_printed_command_imports_what_the_user_imported(tmp_path, capsys):
+    world, modules = tmp_path / "world", ["--import", "dot_env", "picture_env"]
+    for imports in ([], modules, []):
+        assert main(["collect", "--world", str(world), *COLLECT, *imports]) == 0
+        said = re.search(r"next: (.*)", capsys.readouterr().out)[1]
+        assert shlex.split(said) == ["dreamenv", "train", "--world", str(world), *imports]
+    asked = ["trust", "--world", "sidewalk", "--agent", "sidewalk/ppo", "--episodes", world / "none", *modules]
+    assert re.search(r"(dreamenv collect .*), or", refused(capsys, *asked))[1].endswith(shlex.join(modules))
+
+
 def test_the_version_is_the_packages(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"dreamenv {importlib.metadata.version('dreamenv')}\n"

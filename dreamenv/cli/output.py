@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from dreamenv.rollouts import Policy
     from dreamenv.world import World
 
+_IMPORTS: ContextVar[tuple[str, ...]] = ContextVar("imports", default=())  # of the command that runs
 DREAMS = 100  # in which a trained agent is scored
 TRAIN_MORE = ", so it has hardly learned: try another --seed, or a longer training"
 
@@ -25,9 +28,20 @@ def say_next(*commands: Sequence[str | Path]) -> None:
     print(f"next: {'   or   '.join(map(shell_command, commands))}")
 
 
+@contextlib.contextmanager
+def with_imports(modules: Sequence[str]) -> Iterator[None]:
+    """Repeats the option --import in the commands that are printed inside."""
+    token = _IMPORTS.set(tuple(modules))
+    try:
+        yield
+    finally:
+        _IMPORTS.reset(token)
+
+
 def shell_command(arguments: Sequence[str | Path]) -> str:
-    """Quotes a command of dreamenv for a shell."""
-    return shlex.join(["dreamenv", *map(str, arguments)])
+    """Quotes a command of dreamenv for a shell, with the --import of the command that runs."""
+    modules = _IMPORTS.get()
+    return shlex.join(["dreamenv", *map(str, arguments), *(("--import", *modules) if modules else ())])
 
 
 def say_dreamed(world: World, agent: Policy, seed: int, *, dreams: int = DREAMS, advice: str = TRAIN_MORE) -> None:

@@ -21,6 +21,7 @@ import tyro
 
 import dreamenv
 from dreamenv.cli.options import DEFAULT_KIND, Flat
+from dreamenv.cli.output import with_imports
 from dreamenv.foundation.errors import DreamenvError, SettingsError
 
 WRONG_INPUT = (DreamenvError, gym.error.Error)
@@ -117,7 +118,8 @@ def _run(arguments: Sequence[str]) -> None:
         from dreamenv.foundation.processor import keep_freed_memory  # imports torch, which --help does not need
 
         keep_freed_memory()
-        command.run()
+        with with_imports(early.imports):
+            command.run()
     except WRONG_INPUT:  # any other error keeps its traceback
         if early.debug:
             traceback.print_exc()
