@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dreamenv.config import WorldConfig
 from dreamenv.foundation.spaces import ActionSpec
+from dreamenv.models.heads import scale_action, unscale_action
 
 
 def log_action_prior(config: WorldConfig) -> NDArray[np.float64]:
@@ -24,9 +27,9 @@ def mean_action_prior(config: WorldConfig) -> NDArray[np.float64]:
     It keeps off the bounds, where tanh has no inverse. The middle of the box would not do: it is half gas and half
     brake where both go from 0 to 1.
     """
-    low, high = np.asarray(config.action.low), np.asarray(config.action.high)
-    action = np.asarray(config.action_prior) if config.action_prior else np.clip(0.0, low, high)
-    return np.clip(2.0 * (action - low) / (high - low) - 1.0, -0.95, 0.95)
+    low, high = _bounds(config.action)
+    action = low.new_tensor(config.action_prior) if config.action_prior else torch.zeros_like(low).clamp(low, high)
+    return scale_action(action, low, high).clamp(-0.95, 0.95).numpy()
 
 
 def unit_box(action: ActionSpec) -> gym.spaces.Box:
@@ -36,5 +39,9 @@ def unit_box(action: ActionSpec) -> gym.spaces.Box:
 
 def to_box(scaled: NDArray, action: ActionSpec) -> NDArray[np.float32]:
     """Brings (..., A) actions from the scale of -1 to 1 to the bounds of a Box."""
-    low, high = np.asarray(action.low), np.asarray(action.high)
-    return np.clip(low + (high - low) * 0.5 * (1.0 + scaled), low, high).astype(np.float32)
+    return unscale_action(torch.as_tensor(scaled), *_bounds(action)).numpy().astype(np.float32)
+
+
+def _bounds(action: ActionSpec) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds of a Box, (A,) float64 each."""
+    return torch.tensor(action.low, dtype=torch.float64), torch.tensor(action.high, dtype=torch.float64)
