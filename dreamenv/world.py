@@ -222,17 +222,18 @@ class World:
         z, outlook = self.model.predict(read, moved.step / self.config.max_episode_steps, draw)
         return replace(moved, z=z), outlook
 
-    def state_of(self, features: Tensor, step: Tensor) -> State:
+    def state_of(self, features: Tensor) -> State:
         """Rebuilds states from observations; parts that agents do not see are 0.
 
         Args:
             features: (B, F) observations.
-            step: Steps since the episodes began, (B,) int64.
         """
-        state = replace(self.model.initial(len(features)), step=step)
-        names = {"z": "z", "h": "h", "c": "carry"}
-        parts = zip(self.view.inputs, features.split(self.view.sizes(self.model), dim=1), strict=True)
-        return replace(state, **{names[name]: part for name, part in parts})
+        names = {"z": "z", "h": "h", "c": "carry", "step": "step"}
+        split = zip(self.view.inputs, features.split(self.view.sizes(self.model), dim=1), strict=True)
+        parts = {names[name]: part for name, part in split}
+        if "step" in parts:
+            parts["step"] = parts["step"][:, 0].round().long()
+        return replace(self.model.initial(len(features)), **parts)
 
     @torch.no_grad()
     def follow(self, recordings: Sequence[Recording], seed: int | None = 0) -> list[Trace]:

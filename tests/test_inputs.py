@@ -24,17 +24,20 @@ SHORT = dataclasses.replace(DOT_EVOLVE, generations=2, evaluation_every=2)
 INPUTS = [("z",), ("h",), ("h", "z"), ("z", "h", "c")]
 
 
-@pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.parametrize("inputs", [*INPUTS, ("h", "step", "z")])
 def test_observations_are_the_parts_of_the_state_in_order_and_in_bounds(dot_world, inputs):
     env = DreamVectorEnv(showing(dot_world, inputs), 5, autoreset_mode="SameStep")
-    whole = DreamVectorEnv(showing(dot_world, ("z", "h", "c")), 5, autoreset_mode="SameStep")
+    whole = DreamVectorEnv(showing(dot_world, ("z", "h", "c", "step")), 5, autoreset_mode="SameStep")
     z, h = dot_world.model.latent_size, dot_world.model.hidden_size
-    parts = {"z": slice(0, z), "h": slice(z, z + h), "c": slice(z + h, z + 2 * h)}
+    parts = {"z": slice(0, z), "h": slice(z, z + h), "c": slice(z + h, z + 2 * h), "step": slice(-1, None)}
+    step = np.zeros(5)
     observation, everything = env.reset(seed=0)[0], whole.reset(seed=0)[0]
     for k in range(60):
         assert np.array_equal(observation, np.concatenate([everything[:, parts[name]] for name in inputs], axis=1))
         assert env.observation_space.contains(observation)
-        observation, everything = env.step(np.full(5, k % 3))[0], whole.step(np.full(5, k % 3))[0]
+        assert np.array_equal(everything[:, -1], step)
+        observation, (everything, _, terminated, truncated, _) = (one.step(np.full(5, k % 3)) for one in (env, whole))
+        observation, step = observation[0], np.where(terminated | truncated, 0, step + 1)
 
 
 def test_what_a_world_shows_survives_the_ways_it_changes(dot_world):
@@ -48,7 +51,7 @@ def test_what_a_world_shows_survives_the_ways_it_changes(dot_world):
 
 @pytest.mark.parametrize("inputs", [(), ("z", "z"), ("x",), ("z", "q")])
 def test_other_inputs_are_refused(dot_world, inputs):
-    with pytest.raises(ValueError, match="expected some of z, h, c, each once, got"):
+    with pytest.raises(ValueError, match="expected some of z, h, c, step, each once, got"):
         showing(dot_world, inputs)
 
 
@@ -94,10 +97,38 @@ def test_ppo_keeps_its_inputs(dot_world, tmp_path):
     assert agent.predict(np.zeros((2, dot_world.model.latent_size), np.float32))[0].shape == (2,)
 
 
-def test_trust_says_that_it_needs_z_and_h(dot_world, dot_folder):
-    agent = LinearAgent(np.zeros((3, dot_world.model.latent_size)), np.zeros(3), THREE, inputs=("z",))
-    with pytest.raises(ValueError, match="expected an agent that sees z and h, got one that sees z"):
-        dreamenv.trust(dot_world, agent, dreamenv.EpisodeStore(dot_folder / "episodes"))
+@pytest.mark.parametrize("inputs", [("h", "z"), ("c", "z", "step", "h")])
+def test_trust_judges_an_agent_alike_in_whatever_order_it_sees_z_and_h(dot_world, dot_folder, dot_agent_folder, inputs):
+    agent = dreamenv.load_agent(dot_agent_folder)
+    columns = dict(zip(("z", "h"), np.split(agent.weight, [dot_world.model.latent_size], axis=1), strict=True))
+    columns |= {"c": np.zeros((3, dot_world.model.carry_size)), "step": np.zeros((3, 1))}
+    other = LinearAgent(np.concatenate([columns[name] for name in inputs], 1), agent.bias, THREE, inputs=inputs)
+    store, config = dreamenv.EpisodeStore(dot_folder / "episodes"), dreamenv.TrustConfig(dreams=10, real_episodes=4)
+    one, same = (dreamenv.trust(dot_world, each, store, config) for each in (agent, other))
+    assert same.dream == one.dream and same.gaps == one.gaps and same.failures == one.failures
+    assert [sign.value for sign in same.signs] == pytest.approx([sign.value for sign in one.signs], abs=1e-5)
+    assert np.array_equal(same.strip.dreamed, one.strip.dreamed)
+
+
+class Clock:
+    """Sees the step alone, always acts alike, and remembers what it saw without a state."""
+
+    inputs = ("step",)
+
+    def __init__(self):
+        self.seen = []
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        if state is None:
+            self.seen += observation[:, 0].tolist()
+        return np.zeros(len(observation), np.int64), "a state"
+
+
+def test_trust_asks_about_recorded_steps_with_their_numbers(dot_world, dot_folder):
+    agent, store = Clock(), dreamenv.EpisodeStore(dot_folder / "episodes")
+    dreamenv.trust(dot_world, agent, store, dreamenv.TrustConfig(dreams=2))
+    recorded = [step for episode in store.split()[0] for step in range(1, len(episode) + 1)]
+    assert [step for step in agent.seen if step] == recorded
 
 
 class TestHidden:

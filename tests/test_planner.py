@@ -79,9 +79,10 @@ def toy(reward, action=DISCRETE, limit=LIMIT, **kwargs):
     return World(config, model, StartBank(first, model.initial(0)))
 
 
-def observations(*aims, z=0.0):
-    """[z, h] at the beginning, in front of several aims."""
-    return np.float32([[z, aim, 0.0, 0.0] for aim in aims])
+def observations(*aims, steps=None):
+    """[z, h, step] in front of several aims; at the beginning without steps."""
+    steps = [0] * len(aims) if steps is None else steps
+    return np.float32([[0.0, aim, 0.0, 0.0, step] for aim, step in zip(aims, steps, strict=True)])
 
 
 def random_world(sizes, action=DISCRETE, env_id="Nowhere-v0"):
@@ -179,16 +180,23 @@ def test_steps_after_the_time_limit_pay_nothing():
     assert valued.tolist() == [103, 103, 3, 2, 1, 0]
 
 
-def test_it_counts_steps_from_the_beginning_of_each_episode():
-    """Action 1 pays in the last step alone, action 0 always: it matters only in which step the episode is."""
+def test_dreams_that_branch_off_keep_their_step():
+    """Action 1 pays in step 3 alone, action 0 in all others: it matters only in which step the episode is."""
     world = toy(lambda state: torch.where(state.step == 3, 1.0 * (state.h[:, 1] == 1), 1.0 * (state.h[:, 1] == 0)))
-    planner, seen = Planner(world, PlannerConfig(horizon=1, candidates=30, elites=5)), observations(0.0, 0.0)
-    state, acted = None, []
-    for start in ([1, 1], [0, 0], [0, 1], [0, 0], [0, 0]):
-        actions, state = planner.predict(seen, state, np.array(start, bool), True)
-        acted.append(actions.tolist())
-    assert acted == [[0, 0], [0, 0], [1, 0], [0, 0], [0, 1]]
-    assert planner.predict(seen, state, None, True)[1].step.tolist() == [5, 3]
+    planner = Planner(world, PlannerConfig(horizon=1, candidates=30, elites=5))
+    for begin, expected in ((0, [0, 0, 1, 0]), (1, [0, 1, 0, 0]), (2, [1, 0, 0, 0])):
+        start = replace(world.model.initial(1), step=torch.tensor([begin]))
+        env = DreamVectorEnv(planner.world, start=start, autoreset_mode="Disabled", max_episode_steps=4)
+        (outcome,) = rollout(env, planner, [0], deterministic=True, record=True)
+        assert outcome.trajectory.actions.tolist() == expected
+
+
+def test_episodes_are_numbered_in_the_order_in_which_they_begin():
+    planner, seen, state, found = Planner(toy(lambda state: state.h[:, 1]), QUICK), observations(0.0, 0.0), None, []
+    for start in ([1, 1], [0, 0], [0, 1], [1, 0]):
+        _, state = planner.predict(seen, state, np.array(start, bool), True)
+        found.append((state.index.tolist(), state.begun))
+    assert found == [([0, 1], 2), ([0, 1], 2), ([0, 2], 3), ([3, 2], 4)]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -213,15 +221,15 @@ def test_the_search_stops_when_the_time_is_used_up(seconds, iterations):
 def test_plans_of_two_states_are_two_plans(world):
     planner = Planner(world, QUICK)
     seen = starts(planner, 2)
-    assert planner.inputs == (("z", "h", "c") if world.model.carry_size else ("z", "h"))
-    step = np.array([0, 4])
-    state = Episodes(np.array([5, 6]), step, 7, None)
+    assert planner.inputs == (("z", "h", "c", "step") if world.model.carry_size else ("z", "h", "step"))
+    seen[:, -1] = [1, 5]
+    state = Episodes(np.array([5, 6]), 7, None)
     whole, after = planner.predict(seen, state, None, True)
     for row in range(2):
-        alone = Episodes(state.index[row : row + 1], step[row : row + 1], 7, None)
+        alone = Episodes(state.index[row : row + 1], 7, None)
         single, _ = planner.predict(seen[row : row + 1], alone, None, True)
         np.testing.assert_allclose(whole[row], single[0], atol=1e-4)
-    assert after.step.tolist() == [1, 5] and after.begun == 7
+    assert after.index.tolist() == [5, 6] and after.begun == 7
 
 
 def test_candidates_are_scored_from_their_own_state():
@@ -283,7 +291,7 @@ def test_the_plan_of_the_previous_step_loses_its_first_action():
     config = PlannerConfig(horizon=2, iterations=1, candidates=400, elites=400, warm_start=True)
     planner = Planner(toy(lambda state: state.h[:, 1], BOX), config)
     plan = torch.tensor([[[-0.9, -0.9], [0.9, 0.9]]])
-    before = Episodes(np.zeros(1, np.int64), np.zeros(1, np.int64), 1, plan)
+    before = Episodes(np.zeros(1, np.int64), 1, plan)
     _, after = planner.predict(observations(0.0), before, None, True)
     assert (after.plan[0, 0] > 0.4).all()  # clipping draws the mean from 0.9 towards 0
     assert (after.plan[0, 1].abs() < 0.2).all()
@@ -360,8 +368,8 @@ def test_bad_settings_are_refused(settings, message):
 
 def test_observations_and_states_of_another_size_are_refused():
     planner = Planner(toy(lambda state: state.h[:, 1]), QUICK)
-    with pytest.raises(SettingsError, match=r"expected observations \(B, 4\), got \(1, 3\)"):
-        planner.predict(np.zeros((1, 3), np.float32))
+    with pytest.raises(SettingsError, match=r"expected observations \(B, 5\) of z, h, step, got \(1, 4\)"):
+        planner.predict(np.zeros((1, 4), np.float32))
     _, state = planner.predict(observations(0.0, 1.0))
     with pytest.raises(SettingsError, match="expected the state of a batch of 1, got that of 2"):
         planner.predict(observations(0.0), state)
@@ -414,7 +422,7 @@ def change_config(folder, change):
         (lambda config: config["details"]["world"]["model"].update(kind="other"), "expected a kind of world model"),
         (lambda config: config["details"]["world"]["model"]["memory"].update(hidden_size=16), "not a planner"),
         (lambda config: config["details"]["world"].update(env_id="Other-v0"), "expected env_id Other-v0, got Contin"),
-        (lambda config: config.update(feature_size=7), "expected feature_size 72, got 7"),
+        (lambda config: config.update(feature_size=7), "expected feature_size 73, got 7"),
         (lambda config: config.update(inputs=["z", "h"]), "expected inputs"),
     ],
 )
@@ -447,7 +455,7 @@ def test_it_is_chosen_compared_and_collects(continuous_world):
     for start in (True, False):
         actions, state = agent.predict(frames, state, np.full(2, start))
         assert actions.shape == (2, 1)
-    assert state[1].step.tolist() == [1, 1]
+    assert state[1].index.tolist() == [0, 1]
 
 
 def test_a_critic_is_a_value(continuous_world, tmp_path):
@@ -460,11 +468,6 @@ def test_a_critic_is_a_value(continuous_world, tmp_path):
         for value in (None, lambda state: 1e4 * critic.value(state))  # after one update it is near 0
     )
     assert plain.shape == valued.shape == (3, 1) and (plain != valued).any()
-
-
-def test_trust_says_what_it_needs(continuous_world):
-    with pytest.raises(SettingsError, match="expected an agent that sees z and h, got one that sees z, h, c"):
-        dreamenv.trust(continuous_world, Planner(continuous_world, QUICK), None)
 
 
 def test_the_command_makes_a_planner_and_says_how_long_it_takes(continuous_world, tmp_path, capsys):

@@ -11,7 +11,7 @@ from dreamenv.envs.dream_vector import DreamVectorEnv
 from dreamenv.envs.settings import check_temperature
 from dreamenv.envs.shaping import VectorActionPenalty
 from dreamenv.foundation.ranges import PART, Count, Seed, Settings, Share
-from dreamenv.models.view import Input
+from dreamenv.models.view import Part
 from dreamenv.world import World
 
 
@@ -38,7 +38,7 @@ class DreamConfig(Settings):
     max_episode_steps: Count | None = None
     dropout: Annotated[float, PART] = 0.0
     action_penalty: float | tuple[float, ...] = 0.0
-    inputs: tuple[Input, ...] = ("z", "h")
+    inputs: tuple[Part, ...] = ("z", "h")
     seed: Seed = 0
 
     def __post_init__(self) -> None:

@@ -46,13 +46,11 @@ class Episodes:
 
     Attributes:
         index: Number of each episode, in the order in which episodes began, (B,) int64.
-        step: Steps since they began, (B,) int64.
         begun: Episodes begun so far.
         plan: Centres of the last search, (B, H, ...); None without warm starts.
     """
 
     index: NDArray[np.int64]
-    step: NDArray[np.int64]
     begun: int
     plan: Tensor | None
 
@@ -60,9 +58,9 @@ class Episodes:
 class Planner:
     """Plans every action anew in a world's dream, without a policy.
 
-    It reads [z, h], and the carry of a model that has one, so that an observation is a whole state of the world. Random
-    numbers are computed from the seed, the episode's number and the step. Therefore an episode does not depend on the
-    others of its batch, except for the rounding of matrix products, or if time is limited.
+    It reads [z, h], the carry of a model that has one, and the step, so that an observation is a whole state of the
+    world. Random numbers are computed from the seed, the episode's number and the step. Therefore an episode does not
+    depend on the others of its batch, except for the rounding of matrix products, or if time is limited.
 
     Args:
         world: The world to plan in, the name of a shipped one, or a folder.
@@ -81,7 +79,7 @@ class Planner:
     ) -> None:
         world = as_world(world)
         self.config = config or PlannerConfig()
-        self.world = showing(world, ("z", "h", "c") if world.model.carry_size else ("z", "h"))
+        self.world = showing(world, ("z", "h", "c", "step") if world.model.carry_size else ("z", "h", "step"))
         self.inputs = self.world.view.inputs
         self._compiled = replace(self.world, model=compiled(self.world.model))
         self._value = value
@@ -114,39 +112,40 @@ class Planner:
         """
         features = torch.as_tensor(np.atleast_2d(observation), dtype=torch.float32)
         if features.shape[1:] != (self.world.feature_size,):
-            raise SettingsError(f"expected observations (B, {self.world.feature_size}), got {np.shape(observation)}")
-        episodes = self._continue(state, episode_start, len(features))
+            seen = ", ".join(self.inputs)
+            raise SettingsError(
+                f"expected observations (B, {self.world.feature_size}) of {seen}, got {np.shape(observation)}; "
+                "environments of the planner's world show them"
+            )
+        begins = np.zeros(len(features), bool) if episode_start is None else np.asarray(episode_start, bool)
+        episodes = self._continue(state, begins, alone=episode_start is None)
+        now = self.world.state_of(features.to(self.world.device))
         generators = [
             np.random.default_rng(spawn(self._seed, "plans", 1, index, step))
-            for index, step in zip(episodes.index.tolist(), episodes.step.tolist(), strict=True)
+            for index, step in zip(episodes.index.tolist(), now.step.tolist(), strict=True)
         ]
-        device = self.world.device
-        now = self.world.state_of(features.to(device), torch.from_numpy(episodes.step).to(device))
-        plans = self._search(now, self._first_plans(episodes), generators)
+        plans = self._search(now, self._first_plans(episodes, begins), generators)
         actions = plans.first(None if deterministic else generators, self.config.exploration)
         after = replace(episodes, plan=plans.centre if self.config.warm_start else None)
         return (actions if np.ndim(observation) > 1 else actions[0]), after
 
-    def _continue(self, state: Episodes | None, episode_start: NDArray | None, batch: int) -> Episodes:
-        """Counts steps, and the episodes that begin."""
+    def _continue(self, state: Episodes | None, begins: NDArray[np.bool_], alone: bool) -> Episodes:
+        """Numbers the episodes that begin; without a state all do, and all are number 0 if ``alone``."""
+        batch = len(begins)
         if state is None:
-            alone = episode_start is None
-            index = np.zeros(batch, np.int64) if alone else np.arange(batch)
-            return Episodes(index, np.zeros(batch, np.int64), 1 if alone else batch, None)
-        if len(state.step) != batch:
-            raise SettingsError(f"expected the state of a batch of {batch}, got that of {len(state.step)}")
-        begins = np.zeros(batch, bool) if episode_start is None else np.asarray(episode_start, bool)
+            return Episodes(np.zeros(batch, np.int64) if alone else np.arange(batch), 1 if alone else batch, None)
+        if len(state.index) != batch:
+            raise SettingsError(f"expected the state of a batch of {batch}, got that of {len(state.index)}")
         index = np.where(begins, state.begun + begins.cumsum() - 1, state.index)
-        step = np.where(begins, 0, state.step + 1)
-        return Episodes(index, step, state.begun + int(begins.sum()), state.plan)
+        return Episodes(index, state.begun + int(begins.sum()), state.plan)
 
-    def _first_plans(self, episodes: Episodes) -> Plans:
-        """The distributions with which a search begins."""
+    def _first_plans(self, episodes: Episodes, begins: NDArray[np.bool_]) -> Plans:
+        """The distributions with which a search begins: wide ones, or around the previous plan of an episode."""
         action, kind = self.world.config.action, plans_of(self.world.config.action)
-        centre = kind.middle(action, len(episodes.step), self.config.horizon)
+        centre = kind.middle(action, len(begins), self.config.horizon)
         if episodes.plan is not None:
-            begins = torch.from_numpy(episodes.step == 0).view(-1, 1, 1)
-            centre = torch.where(begins, centre, shift(episodes.plan, centre[:, :1]))
+            wide = torch.from_numpy(begins).view(-1, 1, 1)
+            centre = torch.where(wide, centre, shift(episodes.plan, centre[:, :1]))
         return kind.around(action, self.config.smoothing, centre)
 
     def _search(self, state: State, plans: Plans, generators: Sequence[np.random.Generator]) -> Plans:

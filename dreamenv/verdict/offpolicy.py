@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dreamenv.foundation.spaces import ActionSpec
 from dreamenv.models.heads import scale_action
+from dreamenv.models.view import View
 from dreamenv.recordings import Recording
 from dreamenv.rollouts import Policy
 from dreamenv.world import World
@@ -23,14 +24,14 @@ class Experience:
     """Recorded transitions as an agent of the world sees them.
 
     Attributes:
-        features: [z, h] before every step, (N, F) float32.
+        features: Observations before every step, (N, F) float32: [z, h], then what else the agent sees.
         next_features: After it, (N, F).
         action: The actions taken, (N,) int64 or (N, A) float32.
         reward: (N,) float32.
         last: Whether the step is the last of its episode, by an ending or the time limit, (N,) bool.
         elapsed: Share of the time limit used before the step, (N,) float32.
         starts: Rows at which an episode begins, (E,) int64.
-        means: [z, h] with z at the posterior's mean, of all T + 1 states of each episode, (N + E, F): the
+        means: [z, h] with z at the posterior's mean, of all T + 1 states of each episode, (N + E, Z + H): the
             regressors of values, because noise in regressors biases the weights to 0; the features if None.
     """
 
@@ -49,12 +50,12 @@ def experience(world: World, episodes: Sequence[Recording], seed: int = 0) -> Ex
     """Recorded episodes as features, as an agent of the world would have seen them.
 
     Args:
-        world: Follows the episodes.
+        world: Follows the episodes; its observations are the features.
         episodes: The episodes.
         seed: Seed of the draws of z from every frame's posterior; agents see drawn z in reality, too.
     """
     features = [world.features(trace.states) for trace in world.follow(episodes, seed)]
-    means = [world.features(trace.states) for trace in world.follow(episodes, seed=None)]
+    means = [View(("z", "h")).features(trace.states) for trace in world.follow(episodes, seed=None)]
     lengths = torch.tensor([len(episode) for episode in episodes])
     step, ending = (torch.cat([getattr(episode, name) for episode in episodes]) for name in ("step", "ending"))
     return Experience(
@@ -110,7 +111,7 @@ class _Inputs:
         self._data, self._step = data, 1.0 / limit
         everything = self._states(torch.arange(len(data.reward)))
         self._mean, self._spread = everything.mean(0), everything.std(0).clamp(min=1e-3)
-        self.size = data.features.shape[1] + 2
+        self.size = everything.shape[1] + 2
 
     def now(self, rows: Tensor) -> Tensor:
         return self._standardise(self._states(rows), self._data.elapsed[rows])

@@ -30,7 +30,7 @@ class Records:
         seen: Every step of the episodes that M learned from.
         seen_steps: Length of each of them.
         seen_successes: Which of them ended well, (E,) bool.
-        held_out: [z, h] of the states of the other episodes, (N, Z + H) float32.
+        held_out: Features of the other episodes, (N, F) float32.
     """
 
     seen: Experience
@@ -65,14 +65,15 @@ def exceedance(values: Tensor, usual: Tensor) -> Tensor:
 
 
 def novelty(world: World, records: Records, dreamed: Tensor) -> Tensor:
-    """Probability, for each of (N, Z + H) states, that its h is farther from all that M learned from than a real one's.
+    """Probability that h of (N, F) features is farther from all that M learned from than the h of a real state.
 
     Real ones are those of held-out episodes, so states like theirs have 0.5 on average.
     """
-    references = _sample(records.seen.features, REFERENCES)[:, world.model.latent_size :]
+    h = slice(world.model.latent_size, world.model.latent_size + world.model.hidden_size)
+    references = _sample(records.seen.features, REFERENCES)[:, h]
     spread = references.std(0).clamp(min=1e-3)
     dream, real = (
-        neighbour_distance(part[:, world.model.latent_size :] / spread, references / spread)
+        neighbour_distance(part[:, h] / spread, references / spread)
         for part in (dreamed, _sample(records.held_out, QUERIES))
     )
     return exceedance(dream, real)
@@ -182,11 +183,12 @@ def strangest_moments(
     first = max(0, min(int(values[worst].argmax()) - frames // 2, len(states[worst]) - frames))
     moments = slice(first, first + frames)
     shown = states[worst][moments]
+    step = torch.arange(first, first + len(shown))
     nearest = torch.cdist(shown[:, :size], records.seen.features[:, :size]).argmin(1)
     return Strip(
-        dreamed=world.decode(world.state_of(shown, torch.arange(first, first + len(shown)))),
+        dreamed=world.decode(dataclasses.replace(world.state_of(shown), step=step)),
         recorded=_frames(seen, records.seen.starts, nearest),
-        step=np.arange(first, first + len(shown)),
+        step=step.numpy(),
         novelty=values[worst][moments].numpy(),
     )
 

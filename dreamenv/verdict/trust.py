@@ -25,6 +25,7 @@ from dreamenv.real.make import make_reality_vector
 from dreamenv.rollouts import Outcome, Policy, rollout
 from dreamenv.verdict.failures import Failure, failures
 from dreamenv.verdict.judgement import LIMITS, Sign, Trust, believed, evidence
+from dreamenv.verdict.partial import with_z_and_h
 from dreamenv.verdict.signals import (
     Records,
     excess,
@@ -34,7 +35,7 @@ from dreamenv.verdict.signals import (
     shortfall,
     strangest_moments,
 )
-from dreamenv.world import World, seen_by
+from dreamenv.world import World
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
 
     Args:
         world: A world, the name of a shipped one, or a folder.
-        agent: Any object with Stable-Baselines3's ``predict``.
+        agent: Any object with Stable-Baselines3's ``predict``. It is asked for its action at every recorded step: a
+            planner needs the time of as many decisions.
         store: Recorded real episodes, those that the world was trained on.
         config: Settings.
 
@@ -90,11 +92,10 @@ def trust(world: World | str | Path, agent: Policy, store: EpisodeStore, config:
     """
     config = config or TrustConfig()
     world = on_device(as_world(world), "cpu")
-    if (inputs := seen_by(world, agent).view.inputs) != ("z", "h"):
-        raise SettingsError(f"expected an agent that sees z and h, got one that sees {', '.join(inputs)}")
     if store.spec.recipe != world.config.recipe:
         raise SettingsError(f"expected episodes of {world.config.recipe}, got {store.spec.recipe} in {store.folder}")
     check_agent(world, agent)
+    world, agent = with_z_and_h(world, agent)
     seen, held_out = store.split()
     with progress(total=4 if config.real_episodes else 3, unit="stage", desc="trust") as bar:
         bar.set_postfix_str("dreams", refresh=True)
