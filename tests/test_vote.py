@@ -8,14 +8,19 @@ import safetensors.torch
 import stable_baselines3
 import torch
 
+import dreamenv
 from dreamenv import DreamEnv, choose, load_agent, save_sb3
+from dreamenv.agents.actor_critic.config import ActorCriticConfig
+from dreamenv.agents.actor_critic.train import train_actor_critic
+from dreamenv.agents.planner import save_planner
 from dreamenv.agents.sb3 import SB3Agent
 from dreamenv.agents.vote import VotingAgent, save_vote
 from dreamenv.cli.run import main
 from dreamenv.evaluate.choose import ChooseConfig
-from dreamenv.foundation.errors import BundleError
+from dreamenv.foundation.errors import BundleError, SettingsError
 from dreamenv.foundation.manifest import read_files, write_files
 
+TINY = ActorCriticConfig(updates=1, num_envs=4, horizon=2, net_arch=(8,))
 OBSERVATIONS = np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32)
 
 
@@ -109,9 +114,21 @@ def test_nobody_is_no_vote():
         VotingAgent([])
 
 
-def test_agents_without_probabilities_do_not_vote(dot_world, tmp_path):
-    with pytest.raises(ValueError, match="expected agents with probabilities of discrete actions, got DQN"):
-        VotingAgent([make_member(dot_world, tmp_path, 0, "DQN")])
+WITHOUT_PROBABILITIES = {
+    r"DQN with actions Discrete\(3\)": lambda dot, box, folder: make_member(dot, folder, 0, "DQN"),
+    "PPO with actions Box": lambda dot, box, folder: make_member(box, folder, 0),
+    "actor-critic with actions Box": lambda dot, box, folder: train_actor_critic(box, folder, TINY),
+    "a Planner": lambda dot, box, folder: save_planner(folder, dot),
+    "a LinearAgent": lambda dot, box, folder: dreamenv.LinearAgent(np.zeros((3, 40)), np.zeros(3), dot.config.action),
+}
+
+
+@pytest.mark.parametrize("got", WITHOUT_PROBABILITIES)
+def test_agents_without_probabilities_do_not_vote(dot_world, continuous_world, members, tmp_path, got):
+    other = WITHOUT_PROBABILITIES[got](dot_world, continuous_world, tmp_path)
+    for voters in ([other], [*members, other]):
+        with pytest.raises(SettingsError, match=f"probabilities of discrete actions, whose mean .*, got {got}"):
+            VotingAgent(voters)
 
 
 @pytest.mark.parametrize("members", [2, 4, -1, 10**12])
@@ -137,7 +154,7 @@ def test_the_command_makes_one_agent_of_several(dot_world, tmp_path, capsys):
 
 def test_the_command_refuses_a_linear_agent(dot_agent_folder, tmp_path, capsys):
     assert main(["vote", "--members", str(dot_agent_folder), "--agent", str(tmp_path / "vote")]) == 2
-    assert "expected agents of Stable-Baselines3" in capsys.readouterr().err
+    assert "got a LinearAgent" in capsys.readouterr().err
     assert not (tmp_path / "vote").exists()
 
 

@@ -33,18 +33,18 @@ class VotingAgent:
             actor-critics).
 
     Raises:
-        SettingsError: If there are none, or they are not of one kind.
+        SettingsError: If there are none, or they are not of one kind, or have no action probabilities.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
+        for member in members:
+            _check_probabilities(member)
         kinds = {member.config for member in members}
         if len(kinds) != 1:
             raise SettingsError(
                 f"expected agents of one world, algorithm and network, got {len(kinds)} kinds of agents"
             )
         config = members[0].config
-        if not members[0].has_probabilities:
-            raise SettingsError(f"expected agents with probabilities of discrete actions, got {config.algorithm}")
         self.members = tuple(members)
         self.config = dataclasses.replace(config, kind="vote", members=len(self.members))
         self.inputs = config.inputs
@@ -66,6 +66,19 @@ class VotingAgent:
     def probabilities(self, observation: Tensor) -> Tensor:
         """Mean of the members' action probabilities, (B, n), from (B, F) observations."""
         return torch.stack([member.probabilities(observation) for member in self.members]).mean(0)
+
+
+def _check_probabilities(agent: object) -> None:
+    """Refuses agents whose probabilities a vote cannot average."""
+    got = f"a {type(agent).__name__}"
+    if isinstance(agent, Member):
+        if agent.has_probabilities:
+            return
+        got = f"{agent.config.algorithm} with actions {agent.config.action.space}"
+    raise SettingsError(
+        "expected members with probabilities of discrete actions, whose mean decides (PPO, A2C, actor-critics), got "
+        f"{got}"
+    )
 
 
 def save_vote(agent: VotingAgent, folder: str | Path) -> None:
