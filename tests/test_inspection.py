@@ -491,8 +491,12 @@ def test_agents_tell_how_they_were_trained(dot_world, home, tmp_path):
 
 def test_agents_with_other_records_or_none(tmp_path):
     log(tmp_path / "ppo" / "ppo_0", {"rollout/ep_rew_mean": [0.1, 0.2], "train/loss": [9.0, 8.0]})
+    log(tmp_path / "dreamer" / "actor-critic", {"return": [0.3, 0.4], "loss": [9.0, 8.0]})
+    log(tmp_path / "mine", {"return": [0.3, 0.4]})
     (tmp_path / "vote").mkdir()
-    ppo, vote = read_agents(tmp_path, "any")
+    critic, mine, ppo, vote = read_agents(tmp_path, "any")
+    assert (critic.unit, critic.returns[0].values) == ("updates", pytest.approx((0.3, 0.4)))
+    assert mine.returns == ()
     assert (ppo.unit, ppo.returns[0].values, ppo.same_world) == ("dream steps", pytest.approx((0.1, 0.2)), None)
     assert vote.returns == ()
     (tmp_path / "vote" / "evolution.json").write_text("{}")
@@ -681,7 +685,7 @@ def test_an_agent_without_a_record_is_told_apart_from_one_with_another(inspected
     section = agents_section(dataclasses.replace(inspected[0], agents=read_agents(tmp_path, "any")))
 
     assert [plate.title for plate in section.figures] == ["ppo: cumulative reward", "vote"]
-    assert "left no record" in section.figures[1].shows
+    assert "holds no record of a training" in section.figures[1].shows
     assert [row.name for row in section.rows] == ["ppo: dream return at the end"]
 
 

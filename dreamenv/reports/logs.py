@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import safetensors
 from pydantic import TypeAdapter, ValidationError
 
+from dreamenv.agents.actor_critic.policy import KIND as ACTOR_CRITIC
 from dreamenv.agents.evolve import Evolution
 from dreamenv.agents.store import AgentConfig
 from dreamenv.bundle import CONFIG, parse_config
@@ -18,7 +20,10 @@ from dreamenv.foundation.errors import BundleError
 from dreamenv.training.checkpoint import checkpoints, fingerprint_of
 
 EVENTS = "events.out.tfevents.*"
-PPO_RETURN = "rollout/ep_rew_mean"  # as Stable-Baselines3 names it
+RETURNS = {  # scalars of trainings, by what these count: folder, name there, and what it is
+    "dream steps": ("", "rollout/ep_rew_mean", "mean of the last 100 dreams"),  # as Stable-Baselines3 names it
+    "updates": (ACTOR_CRITIC, "return", "mean lambda return: discounted, in part the critic's own estimate"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class AgentLog:
 
     Attributes:
         name: Of its folder.
-        unit: What its training counts: generations or dream steps.
+        unit: What its training counts: generations, dream steps or updates; empty if it left no record.
         returns: Cumulative reward of dreams, by candidate or evaluation; none if the training left no record.
         sigma_squared: CMA-ES's squared step size by generation; None for other trainings.
         same_world: Whether it was trained in this very world; None if it is unknown.
@@ -137,9 +142,10 @@ def _read_agent(folder: Path, world: str) -> AgentLog:
         record = _read_evolution(folder / "evolution.json")
         sigma_squared = _curve("sigma squared", {g: sigma**2 for g, sigma in enumerate(record.sigma, start=1)})
         return AgentLog(folder.name, "generations", _returns(record), sigma_squared if record.sigma else None, same)
-    curve = read_curves(folder).get(PPO_RETURN)
-    returns = () if curve is None else (Curve("mean of the last 100 dreams", curve.steps, curve.values),)
-    return AgentLog(folder.name, "dream steps", returns, None, same)
+    for unit, (place, scalar, name) in RETURNS.items():
+        if curve := read_curves(folder / place).get(scalar):
+            return AgentLog(folder.name, unit, (dataclasses.replace(curve, name=name),), None, same)
+    return AgentLog(folder.name, "", (), None, same)
 
 
 def _read_evolution(path: Path) -> Evolution:

@@ -14,7 +14,8 @@ def agents_section(inspection: Inspection) -> Section:
     intro = "Agents that were trained in this world's dream. dreamenv compare measures them in reality."
     if not logs:
         nothing = PageFigure(
-            "Agents", "Missing: the world's folder has no agents. Train one: dreamenv evolve, dreamenv ppo."
+            "Agents",
+            "Missing: the world's folder has no agents. Train one: dreamenv evolve, dreamenv ppo, dreamenv actor-critic.",
         )
         return Section("agents", "C: agents", intro, figures=(nothing,))
     figures = tuple(figure for log in logs for figure in _figures(log))
@@ -43,7 +44,8 @@ def _rows(log: AgentLog) -> tuple[Row, ...]:
 
 def _figures(log: AgentLog) -> tuple[PageFigure, ...]:
     if not log.returns:
-        return (PageFigure(log.name, "Missing: the training of this agent left no record."),)
+        nothing = "Missing: its folder holds no record of a training. Those of planners, votes and copies never do."
+        return (PageFigure(log.name, nothing),)
     warning = (
         "" if log.same_world is not False else " This agent was trained in another world, or in one since replaced."
     )
