@@ -16,7 +16,8 @@ class ActorCriticConfig(DreamConfig):
 
     Beside the settings of :class:`DreamConfig`, of which ``num_envs`` is the number of starts in an update, and
     ``action_penalty`` must be 0: that cost depends on the age of a dream, which the critic does not see. "Papers" and
-    "codes" below are those of V1 and V2; "own" is this package's choice, measured as a whole in ``docs/agents.md``.
+    "codes" below are those of V1 and V2; "own" is this package's choice, measured as a whole in
+    ``docs/planning-and-imagination.md``.
 
     Attributes:
         branched_starts: Share of starts in the middle of a real episode; own.
