@@ -15,7 +15,7 @@ def agents_section(inspection: Inspection) -> Section:
     if not logs:
         nothing = PageFigure(
             "Agents",
-            "Missing: the world's folder has no agents. Train one: dreamenv evolve, dreamenv ppo, dreamenv actor-critic.",
+            "Missing: the world's folder has no agents. Train one: dreamenv evolve, dreamenv ppo.",
         )
         return Section("agents", "C: agents", intro, figures=(nothing,))
     figures = tuple(figure for log in logs for figure in _figures(log))
