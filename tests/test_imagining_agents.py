@@ -11,6 +11,7 @@ from dreamenv.agents.actor_critic.config import ActorCriticConfig
 from dreamenv.agents.actor_critic.train import train_actor_critic
 from dreamenv.agents.planner import save_planner
 from dreamenv.agents.planner_config import PlannerConfig
+from dreamenv.agents.registry import kind_of_settings
 from dreamenv.cli.run import main
 
 MAKE = {
@@ -42,6 +43,11 @@ def agent(request, world, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     MAKE[request.param](world, folder)
     return folder
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_iterate_makes_it_by_its_name(name):
+    assert kind_of_settings(dreamenv.IterateConfig(agent=name).agent_settings).name == name
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -20,6 +20,7 @@ from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.planner import Episodes, Planner, imagined_returns, save_planner
 from dreamenv.agents.planner_config import PlannerConfig
 from dreamenv.agents.plans import CategoricalPlans, GaussianPlans, shift
+from dreamenv.agents.registry import train_agent
 from dreamenv.bundle import load, save
 from dreamenv.cli.run import main
 from dreamenv.config import WorldConfig, build_model
@@ -402,6 +403,11 @@ def test_an_agent_of_another_kind_is_not_replaced(continuous_world, tmp_path):
     save_linear(agent, tmp_path, continuous_world)
     with pytest.raises(ResumeError, match="or with one of kind planner, got linear"):
         save_planner(tmp_path, continuous_world, QUICK)
+
+
+def test_it_is_made_as_other_agents_are_trained(continuous_world, tmp_path):
+    made = train_agent(continuous_world, tmp_path, QUICK)
+    assert isinstance(made, Planner) and load_agent(tmp_path).config == made.config == QUICK
 
 
 def change_config(folder, change):

@@ -289,4 +289,8 @@ def _check_facts(config: AgentConfig, world: World) -> None:
         raise BundleError(f"not a planner of its world: expected {'; '.join(wrong)}")
 
 
-register_agent("planner", read=read_planner)
+def _make(world: World, folder: Path, settings: PlannerConfig, source: Any) -> Planner:
+    return save_planner(folder, world, settings)
+
+
+register_agent("planner", read=read_planner, settings=PlannerConfig, train=_make)
