@@ -291,7 +291,7 @@ def test_small_loops_are_smaller(name):
 
 
 def test_dreamer_solves_the_task_from_nothing(tmp_path):
-    """300 frames of exploration, where going one way blindly succeeds in half of the episodes, and 300 of its own."""
+    """300 frames of exploration, where going one way blindly succeeds in half of the episodes, and 600 of its own."""
     joint = replace(
         JOINT, batch_size=16, length=20, decoded=100, kl_scale=0.3, free_nats=0.0, reconstruction_scale=10.0
     )
@@ -309,7 +309,7 @@ def test_dreamer_solves_the_task_from_nothing(tmp_path):
         collect_frames=100,
         updates=60,
         trainings=3,
-        rounds=1,
+        rounds=2,
         episodes=20,
         noise=(0.3,),
         exploration=DOT_EXPLORATION,
@@ -319,4 +319,4 @@ def test_dreamer_solves_the_task_from_nothing(tmp_path):
         actor_critic=behaviour,
     )
     rounds = learn_online(DOT, tmp_path, config)
-    assert best_round(rounds).real.success > 0.8 and rounds[-1].frames < 700
+    assert rounds[0].real.success < 0.7 and best_round(rounds).real.success > 0.9 and rounds[-1].frames < 1000
