@@ -11,7 +11,7 @@ import tyro
 
 GROUPS = {
     "trust": ("frontier", "rounds", "ablation", "temperature", "starved", "zoo", "failures"),
-    "memory": ("inputs", "episode"),
+    "memory": ("inputs", "episode", "claims"),
     "post": ("visions", "repulsion", "inputs"),
     "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
     "rssm": ("transfer", "temperatures", "blocked", "claims"),

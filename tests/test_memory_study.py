@@ -1,13 +1,15 @@
 """The study of the memory task, on the dot environment: rows of every setting, and the picture of episodes."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import pytest
 from benchmark_runs import run_experiment
 from dot_env import HEIGHT, WIDTH
-from dot_settings import DOT_TRAIN
+from dot_settings import DOT_COLLECT, DOT_TRAIN
 
+import dreamenv
 from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.training.fit import FitConfig
 from dreamenv.training.rssm import FramesTraining, RSSMTraining
@@ -49,3 +51,22 @@ def test_every_setting_has_a_row_and_rows_are_made_once(kind, tmp_path, capsys):
     settings = f"--world {world} --agent {world}/agents/zh --picture {tmp_path}/episode.png"
     assert "dream ends" in run_experiment(capsys, "memory.episode", f"{settings} --dreamed 3 --seeds 80000")
     assert (tmp_path / "episode.png").stat().st_size > 0
+
+
+def test_claims_are_tested_on_the_memory_of_worlds(tmp_path, capsys):
+    episodes, chosen = tmp_path / "episodes", ["Gaussian", "stochastic", "no gradient of rewards"]
+    dreamenv.collect("dot_env:Dot-v0", episodes, replace(DOT_COLLECT, frames=800))
+    fits = "--train.frames.fit.steps 2 --train.dynamics.fit.steps 2 --train.heads.fit.steps 2"
+    sizes = f"--train.model.frame-shape {HEIGHT} {WIDTH} 3 --train.model.channels 4 8 --train.model.hidden-size 16"
+    run_experiment(
+        capsys,
+        "memory.claims",
+        f"""--root {tmp_path} --processes 0 --seeds 0 --episodes {episodes} --real-episodes 2 {PPO}
+        {fits} {sizes} --settings {shlex.join(chosen)}""",
+    )
+
+    rows = json.loads((tmp_path / "claims.json").read_text())
+    assert [row["setting"] for row in rows] == chosen
+    assert all(0 <= row["side known"] <= 1 and row["ratio"] > 0 for row in rows)
+    model = dreamenv.load(tmp_path / "stochastic-seed0").config.model
+    assert (model.transition, model.hidden_size) == ("stochastic", 16)

@@ -32,6 +32,10 @@ from experiments.worlds import identity, trained
 ENV = "dreamenv:Memory-v0"
 UNTRAINED = "untrained M [z, h]"
 SETTINGS: dict[str, dict[str, Any]] = {"[z, h]": {}, "z": {"inputs": ("z",)}, UNTRAINED: {}}
+GAUSSIAN = RSSMTraining(
+    model=RSSMConfig(frame_shape=(56, 56, 3), channels=(16, 32, 64, 128), latent_size=32),
+    frames=FramesTraining(fit=FitConfig(steps=1500, learning_rate=2e-3), batch_size=64),
+)
 KINDS: dict[str, WorldTraining] = {
     "mdnrnn": dreamenv.TrainConfig(
         vision=VisionTraining(
@@ -48,10 +52,7 @@ KINDS: dict[str, WorldTraining] = {
             forget_bias=2.0,
         ),
     ),
-    "gaussian": RSSMTraining(
-        model=RSSMConfig(frame_shape=(56, 56, 3), channels=(16, 32, 64, 128), latent_size=32),
-        frames=FramesTraining(fit=FitConfig(steps=1500, learning_rate=2e-3), batch_size=64),
-    ),
+    "gaussian": GAUSSIAN,
 }
 # Short turns, so that more episodes reach an object at the fork: 0.57 of them, 0.42 by default.
 COLLECT = dreamenv.CollectConfig(

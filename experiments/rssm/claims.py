@@ -10,7 +10,7 @@ dream. Frames have half of Sidewalk's height and width, so that a world takes mi
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dreamenv
 from dreamenv.models.rssm.config import RSSMConfig
@@ -60,6 +60,7 @@ class Claims(Study):
     train: RSSMTraining = JOINTLY
     ppo: dreamenv.PPOConfig = replace(PPO, timesteps=800_000)
 
+    changes: ClassVar[dict[str, dict[str, Any]]] = SETTINGS
     depends = ("episodes", "real_episodes", "train", "ppo")
     layout = Layout(
         name="claims",
@@ -73,11 +74,14 @@ class Claims(Study):
         labels=("one change", "mean return"),
     )
 
+    def frames(self, seed: int) -> Path:
+        """The episodes that the worlds of a seed learn from."""
+        return self.episodes[self.seeds.index(seed)]
+
     def make(self, setting: str, seed: int) -> Row:
         """Trains a world and an agent in its dream, and measures both."""
-        folder, changes = self.folder(setting, seed), SETTINGS[setting]
+        folder, changes, episodes = self.folder(setting, seed), self.changes[setting], self.frames(seed)
         parts = {name: replace(getattr(self.train, name), **change) for name, change in changes.items()}
-        episodes = self.episodes[self.seeds.index(seed)]
         world = dreamenv.train(folder, replace(self.train, **parts, seed=seed), episodes=episodes)
         errors = report(world, dreamenv.EpisodeStore(episodes), folder / "training").one_step
         ppo = replace(self.ppo, seed=seed)
