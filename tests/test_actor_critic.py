@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from rssm_settings import SIZES, make_model
+from scipy.stats import kstest, truncnorm
 from toy_world import BOX, DISCRETE, toy_world
 
 from dreamenv.agents.actor_critic.config import PRESETS, ActorCriticConfig
-from dreamenv.agents.actor_critic.distributions import Choice, TanhNormal
+from dreamenv.agents.actor_critic.distributions import Choice, TanhNormal, TruncatedNormal
 from dreamenv.agents.actor_critic.imagine import Conditions, frozen, imagine
 from dreamenv.agents.actor_critic.learning import Learner
 from dreamenv.agents.actor_critic.networks import ActorCritic, Trainee, begin_at_prior
@@ -30,7 +31,7 @@ def column(*values):
 
 def trainee_of(world, config, seed=0):
     torch.manual_seed(seed)
-    networks = ActorCritic(world.feature_size, world.config.action, config.net_arch)
+    networks = ActorCritic(world.feature_size, world.config.action, config.net_arch, config.box)
     begin_at_prior(networks, world.config, config.initial_deviation)
     return Trainee(networks)
 
@@ -196,9 +197,10 @@ def test_discrete_actions_are_learned_by_reinforce_by_straight_through_gradients
     assert greedy(trainee, z)[clear].tolist() == torch.where(z[:, 0] > 0, 0, 2)[clear].tolist()
 
 
+@pytest.mark.parametrize("box", ["tanh-normal", "truncated-normal"])
 @pytest.mark.parametrize("share", [1.0, 0.5])
-def test_actions_of_a_box_are_learned_by_gradients_through_the_dynamics(share):
-    config = replace(TOY, num_envs=256, dynamics_gradient=share, ent_coef=1e-2, least_return_range=1.0)
+def test_actions_of_a_box_are_learned_by_gradients_through_the_dynamics(share, box):
+    config = replace(TOY, num_envs=256, dynamics_gradient=share, ent_coef=1e-2, least_return_range=1.0, box=box)
     trainee = learned(toy_world(BOX), config, 200)
     z = torch.linspace(-1.5, 1.5, 31)[:, None]
 
@@ -287,6 +289,48 @@ def test_a_tanh_normal_has_the_density_of_its_draws():
     assert near.float().mean().item() / 0.1 == pytest.approx(density[near].exp().mean().item(), rel=0.05)
     assert policy.entropy(drawn).mean().item() == pytest.approx(-density.mean().item(), abs=0.01)
     assert policy.action(policy.mode())[0].item() == pytest.approx(1.0 + 2.0 * np.tanh(5 * np.tanh(0.4 / 5)))
+
+
+@pytest.mark.parametrize("outputs", [(0.4, 0.1), (2.0, -1.0), (-0.1, 3.0), (-30.0, -30.0)])
+def test_a_truncated_normal_has_the_density_of_its_draws(outputs):
+    """Draws stay within the bounds, and have the distribution, the density and the entropy of SciPy's."""
+    policy = TruncatedNormal.of(torch.tensor([outputs]).expand(100_000, 2), ActionSpec(low=(-1.0,), high=(3.0,)))
+    drawn = policy.draw(torch.empty(0), torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0)))
+    mean, deviation = np.tanh(outputs[0]), 2.0 / (1.0 + np.exp(-outputs[1] / 2.0)) + 0.1
+    same = truncnorm((-1.0 - mean) / deviation, (1.0 - mean) / deviation, mean, deviation)
+    action = policy.action(drawn)
+
+    assert action.min() >= -1.0 and action.max() <= 3.0
+    assert kstest(drawn[:, 0].numpy(), same.cdf).statistic < 0.005
+    assert policy.log_probability(drawn)[:50].numpy() == pytest.approx(same.logpdf(drawn[:50, 0].numpy()), abs=2e-4)
+    assert policy.entropy(drawn)[0].item() == pytest.approx(same.entropy(), abs=1e-4)
+    assert policy.action(policy.mode())[0].item() == pytest.approx(1.0 + 2.0 * mean)
+
+
+def test_gradients_reach_the_draws_of_a_truncated_normal():
+    """The derivatives of the mean of its draws by both outputs, against differences of SciPy's mean."""
+    outputs = torch.tensor([0.4, 0.1], requires_grad=True)
+    policy = TruncatedNormal.of(outputs.expand(100_000, 2), BOX)
+    policy.draw(torch.empty(0), torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0))).mean().backward()
+
+    def mean_of(m, s):
+        mean, deviation = np.tanh(m), 2.0 / (1.0 + np.exp(-s / 2.0)) + 0.1
+        return truncnorm.mean((-1.0 - mean) / deviation, (1.0 - mean) / deviation, mean, deviation)
+
+    by_mean = (mean_of(0.41, 0.1) - mean_of(0.39, 0.1)) / 0.02
+    by_spread = (mean_of(0.4, 0.11) - mean_of(0.4, 0.09)) / 0.02
+    assert outputs.grad.tolist() == pytest.approx([by_mean, by_spread], abs=0.005)
+
+
+@pytest.mark.parametrize("prior", [(0.9,), ()])
+def test_a_truncated_actor_begins_at_the_prior_of_its_world(prior):
+    world = toy_world(BOX)
+    world = replace(world, config=replace(world.config, action_prior=prior))
+    config = replace(TOY, box="truncated-normal", initial_deviation=1.1)
+    policy = trainee_of(world, config).agent.policy(torch.randn(7, world.feature_size))
+
+    assert torch.allclose(policy.action(policy.mode()), torch.tensor(prior or (0.0,)).expand(7, 1), atol=1e-5)
+    assert torch.allclose(policy.deviation, torch.tensor(1.1), atol=1e-5)
 
 
 @pytest.mark.parametrize(("action", "prior"), [(DISCRETE, (0.7, 0.2, 0.1)), (BOX, (0.9,)), (BOX, ())])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load as load_tensors
 
 import dreamenv
 from dreamenv.agents.actor_critic.config import ActorCriticConfig
+from dreamenv.agents.actor_critic.distributions import BoxKind
 from dreamenv.agents.actor_critic.learning import Learner
 from dreamenv.agents.actor_critic.policy import ActorCriticAgent
 from dreamenv.agents.actor_critic.starts import BankStarts, RecordedStarts
@@ -126,9 +128,12 @@ def test_an_rssm_is_a_world_like_others(rssm_world, tmp_path):
     assert np.array_equal(greedy(dreamenv.load_agent(tmp_path), seen), greedy(agent, seen))
 
 
-def test_a_box_is_learned_with_gradients_and_its_actions_are_in_the_space(continuous_world, tmp_path):
-    agent = train_actor_critic(continuous_world, tmp_path, dataclasses.replace(QUICK, dynamics_gradient=1.0))
+@pytest.mark.parametrize("box", get_args(BoxKind))
+def test_a_box_is_learned_with_gradients_and_its_actions_are_in_the_space(continuous_world, tmp_path, box):
+    config = dataclasses.replace(QUICK, dynamics_gradient=1.0, box=box)
+    agent = train_actor_critic(continuous_world, tmp_path, config)
     space, seen = continuous_world.config.action.space, observations_of(continuous_world)
+    assert np.array_equal(greedy(dreamenv.load_agent(tmp_path), seen), greedy(agent, seen))
     drawn = agent.predict(seen)[0]
     assert all(space.contains(action) for action in (*greedy(agent, seen), *drawn))
     with pytest.raises(SettingsError, match="expected discrete actions"):
@@ -180,6 +185,8 @@ def changed(folder, target, facts=None, drop=None, **tensors):
         {"facts": {"net_arch": [9]}},
         {"facts": {"net_arch": [65536] * 15}},
         {"facts": {"feature_size": 7}},
+        {"facts": {"details": {"box": "uniform"}}},
+        {"facts": {"details": {"box": []}}},
         {"drop": "critic.0.weight"},
         {"more": torch.zeros(2)},
         {"actor.2.bias": torch.zeros(4)},

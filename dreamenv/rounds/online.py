@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from dreamenv.agents.actor_critic.policy import KIND, ActorCriticAgent, save_actor_critic
+from dreamenv.agents.actor_critic.policy import KIND, ActorCriticAgent, describe, save_actor_critic
 from dreamenv.agents.observing import ObservingAgent
 from dreamenv.agents.planner import Planner, save_planner
-from dreamenv.agents.store import AgentConfig
 from dreamenv.bundle import load, save
 from dreamenv.data.collect import CollectConfig, collect
 from dreamenv.data.store import EpisodeStore
@@ -119,10 +118,8 @@ class _Run:
         if isinstance(config, PlanetConfig):
             return Planner(world, config.planner)
         assert isinstance(config, DreamerConfig) and self._learner.actor_critic is not None
-        shape = tuple(config.actor_critic.net_arch)
         seen = showing(world, config.actor_critic.inputs)
-        facts = AgentConfig.of(KIND, seen, algorithm=KIND, net_arch=shape)
-        return ActorCriticAgent(self._learner.actor_critic, facts)
+        return ActorCriticAgent(self._learner.actor_critic, describe(seen, config.actor_critic))
 
     def _save_agent(self, world: World, folder: Path) -> Policy:
         if isinstance(self._config, PlanetConfig):

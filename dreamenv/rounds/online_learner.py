@@ -136,9 +136,10 @@ class OnlineLearner:
             parts: dict[str, nn.Module] = {"world": model}
             trainee = None
             if isinstance(config, DreamerConfig):
-                size = showing(_without_bank(facts, model), config.actor_critic.inputs).feature_size
-                agent = ActorCritic(size, facts.action, config.actor_critic.net_arch)
-                begin_at_prior(agent, facts, config.actor_critic.initial_deviation)
+                own = config.actor_critic
+                size = showing(_without_bank(facts, model), own.inputs).feature_size
+                agent = ActorCritic(size, facts.action, own.net_arch, own.box)
+                begin_at_prior(agent, facts, own.initial_deviation)
                 parts["behaviour"] = trainee = Trainee(agent)
         whole = Carried(nn.ModuleDict(parts), model, config.joint.batch_size).to(self._device)
         return _Stage(folder, facts, model, trainee, whole)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_args
 
+from dreamenv.agents.actor_critic.distributions import BoxKind
 from dreamenv.agents.dreams import DreamConfig
 from dreamenv.foundation.errors import SettingsError
-from dreamenv.foundation.ranges import Count, Range, Share, Weight
+from dreamenv.foundation.ranges import Count, Range, Share, Weight, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class ActorCriticConfig(DreamConfig):
         least_return_range: Divide advantages and returns by their range, the moving mean of the distance from the 5th
             to the 95th percentile, but by no less than this number; own, 1 in V3, no division if None (V1, V2).
         net_arch: Hidden layers of the actor and of the critic, with ELU; own.
-        initial_deviation: Standard deviation of Box actions at the start, before tanh; own, 5 in V1.
+        box: Distribution over actions of a Box: a normal one squashed by tanh (V1), or truncated (V2's code).
+        initial_deviation: Standard deviation of Box actions at the start, before tanh or truncation; own, 5 in V1.
     """
 
     branched_starts: Share = 0.7
@@ -57,11 +59,13 @@ class ActorCriticConfig(DreamConfig):
     slow_interval: Count = 1
     least_return_range: Annotated[float, Range(0, without_low=True)] | None = 0.1
     net_arch: tuple[Count, ...] = (128, 128)
+    box: BoxKind = "tanh-normal"
     initial_deviation: Annotated[float, Range(0, 100, without_low=True)] = 0.5
 
     def __post_init__(self) -> None:
         """Refuses settings that this training does not have."""
         super().__post_init__()
+        check_choice("box", self.box, get_args(BoxKind))
         costs = self.action_penalty if isinstance(self.action_penalty, tuple) else (self.action_penalty,)
         if any(costs):
             raise SettingsError(
@@ -94,7 +98,8 @@ PRESETS: dict[str, ActorCriticConfig] = {
         slow_interval=100,  # paper and code
         least_return_range=None,  # paper and code
         net_arch=(400, 400, 400, 400),  # code
-        initial_deviation=1.1,  # code, of its truncated normal; this package's actor is V1's tanh-normal
+        box="truncated-normal",  # code
+        initial_deviation=1.1,  # code
     ),
     "dreamer-v2-atari": ActorCriticConfig(
         num_envs=800,  # code

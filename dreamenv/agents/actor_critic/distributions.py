@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -16,6 +19,9 @@ from dreamenv.models.latent import Categorical, Gaussian
 
 MEAN_BOUND = 5.0  # of the mean before tanh; V1's code
 LEAST_DEVIATION = 1e-4  # V1's code
+LEAST_TRUNCATED_DEVIATION = 0.1  # V2's code
+EDGE = 1e-6  # distance of truncated draws from the bounds; V2's code
+BoxKind = Literal["tanh-normal", "truncated-normal"]
 
 
 class ActionDistribution(ABC):
@@ -112,6 +118,13 @@ class TanhNormal(ActionDistribution):
         deviation = F.softplus(spread) + LEAST_DEVIATION
         return cls(Gaussian(MEAN_BOUND * torch.tanh(mean / MEAN_BOUND), 2.0 * deviation.log()), space)
 
+    @staticmethod
+    def outputs_for(mean: NDArray, deviation: float) -> NDArray:
+        """Outputs (2 A,) that give a mean action (A,) on the scale of -1 to 1, and a deviation before tanh."""
+        before = MEAN_BOUND * np.arctanh(np.arctanh(mean) / MEAN_BOUND)
+        spread = deviation + math.log(-math.expm1(-deviation))  # the inverse of softplus
+        return np.concatenate([before, np.full_like(mean, spread)])
+
     def draw(self, uniform: Tensor, normal: Tensor) -> Tensor:
         """See :meth:`ActionDistribution.draw`."""
         return self.latent.at(normal)
@@ -141,6 +154,88 @@ class TanhNormal(ActionDistribution):
         deviation = (0.5 * self.latent.log_variance).exp()
         again = self.latent.at(((drawn - self.latent.mean) / deviation).detach())
         return (self.latent.entropy() + _log_slope(again)).sum(-1)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(ActionDistribution):
+    """Normal distributions truncated to [-1, 1], which is mapped to the Box (V2's actor); draws lie in [-1, 1].
+
+    Densities and entropies are those on the scale of -1 to 1.
+
+    Attributes:
+        mean: Before truncation, in [-1, 1], (B, A).
+        deviation: Likewise, at least 0.1, (B, A).
+        space: The Box.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    space: ActionSpec
+
+    @classmethod
+    def of(cls, outputs: Tensor, space: ActionSpec) -> TruncatedNormal:
+        """From (B, 2 A) outputs m and s: mean tanh(m), deviation 2 sigmoid(s / 2) + 0.1 (V2's code)."""
+        mean, spread = outputs.chunk(2, -1)
+        return cls(torch.tanh(mean), 2.0 * torch.sigmoid(spread / 2.0) + LEAST_TRUNCATED_DEVIATION, space)
+
+    @staticmethod
+    def outputs_for(mean: NDArray, deviation: float) -> NDArray:
+        """Outputs (2 A,) that give a mean (A,) and a deviation above 0.1 and below 2.1, both before truncation."""
+        share = min(max((deviation - LEAST_TRUNCATED_DEVIATION) / 2.0, EDGE), 1.0 - EDGE)
+        return np.concatenate([np.arctanh(mean), np.full_like(mean, 2.0 * math.log(share / (1.0 - share)))])
+
+    @property
+    def _ends(self) -> tuple[Tensor, Tensor]:
+        """-1 and 1, standardised."""
+        return (-1.0 - self.mean) / self.deviation, (1.0 - self.mean) / self.deviation
+
+    def draw(self, uniform: Tensor, normal: Tensor) -> Tensor:
+        """See :meth:`ActionDistribution.draw`; by the inverse of the distribution function."""
+        low, high = (torch.special.ndtr(end) for end in self._ends)
+        share = torch.special.ndtr(normal).clamp(EDGE, 1.0 - EDGE)
+        drawn = self.mean + self.deviation * torch.special.ndtri(low + share * (high - low))
+        return drawn + (drawn.clamp(EDGE - 1.0, 1.0 - EDGE) - drawn).detach()
+
+    def mode(self) -> Tensor:
+        """See :meth:`ActionDistribution.mode`: the mean before truncation, which is the likeliest action."""
+        return self.mean
+
+    def action(self, drawn: Tensor) -> Tensor:
+        """See :meth:`ActionDistribution.action`."""
+        return unscale_action(drawn, drawn.new_tensor(self.space.low), drawn.new_tensor(self.space.high))
+
+    def differentiable(self, drawn: Tensor) -> Tensor:
+        """See :meth:`ActionDistribution.differentiable`."""
+        return self.action(drawn)
+
+    def log_probability(self, drawn: Tensor) -> Tensor:
+        """See :meth:`ActionDistribution.log_probability`."""
+        standard = (drawn - self.mean) / self.deviation
+        return (_log_normal(standard) - self.deviation.log() - self._kept.log()).sum(-1)
+
+    def entropy(self, drawn: Tensor) -> Tensor:
+        """See :meth:`ActionDistribution.entropy`; exact."""
+        low, high = self._ends
+        moved = low * _log_normal(low).exp() - high * _log_normal(high).exp()
+        whole = 0.5 * math.log(2.0 * math.pi * math.e) + self.deviation.log() + self._kept.log()
+        return (whole + moved / (2.0 * self._kept)).sum(-1)
+
+    @property
+    def _kept(self) -> Tensor:
+        """Probability of [-1, 1] before truncation."""
+        low, high = self._ends
+        return torch.special.ndtr(high) - torch.special.ndtr(low)
+
+
+BOXES: dict[BoxKind, type[TanhNormal] | type[TruncatedNormal]] = {
+    "tanh-normal": TanhNormal,
+    "truncated-normal": TruncatedNormal,
+}
+
+
+def _log_normal(standard: Tensor) -> Tensor:
+    """Log-density of the standard normal distribution."""
+    return -0.5 * standard.square() - 0.5 * math.log(2.0 * math.pi)
 
 
 def _log_slope(drawn: Tensor) -> Tensor:

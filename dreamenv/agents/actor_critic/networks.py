@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dreamenv.agents.actor_critic.distributions import MEAN_BOUND, ActionDistribution, Choice, TanhNormal
+from dreamenv.agents.actor_critic.distributions import BOXES, ActionDistribution, BoxKind, Choice
 from dreamenv.agents.prior import log_action_prior, mean_action_prior
 from dreamenv.config import WorldConfig
 from dreamenv.foundation.spaces import ActionSpec
@@ -26,11 +24,14 @@ class ActorCritic(nn.Module):
         feature_size: F.
         action: The action space.
         net_arch: Hidden layers of both.
+        box: The distribution over actions of a Box.
     """
 
-    def __init__(self, feature_size: int, action: ActionSpec, net_arch: Sequence[int]) -> None:
+    def __init__(
+        self, feature_size: int, action: ActionSpec, net_arch: Sequence[int], box: BoxKind = "tanh-normal"
+    ) -> None:
         super().__init__()
-        self.space = action
+        self.space, self.box = action, BOXES[box]
         outputs = action.n if action.discrete else 2 * action.size
         self.actor = _layers((feature_size, *net_arch, outputs))
         self.critic = _layers((feature_size, *net_arch, 1))
@@ -38,7 +39,7 @@ class ActorCritic(nn.Module):
     def policy(self, features: Tensor) -> ActionDistribution:
         """Distributions over the actions for features (..., F)."""
         outputs = self.actor(features)
-        return Choice.of(outputs) if self.space.discrete else TanhNormal.of(outputs, self.space)
+        return Choice.of(outputs) if self.space.discrete else self.box.of(outputs, self.space)
 
     def value(self, features: Tensor) -> Tensor:
         """Values (...) of features (..., F), see :mod:`dreamenv.agents.actor_critic.returns`."""
@@ -89,7 +90,7 @@ def begin_at_prior(agent: ActorCritic, world: WorldConfig, deviation: float) -> 
     Args:
         agent: Changed in place.
         world: Facts of the world.
-        deviation: Initial standard deviation of Box actions before tanh.
+        deviation: Initial standard deviation of Box actions, before tanh or truncation.
     """
     actor, critic = list(agent.actor.children())[-1], list(agent.critic.children())[-1]
     assert isinstance(actor, nn.Linear) and isinstance(critic, nn.Linear)
@@ -99,9 +100,7 @@ def begin_at_prior(agent: ActorCritic, world: WorldConfig, deviation: float) -> 
     if world.action.discrete:
         outputs = log_action_prior(world)
     else:
-        mean = MEAN_BOUND * np.arctanh(np.arctanh(mean_action_prior(world)) / MEAN_BOUND)
-        spread = deviation + math.log(-math.expm1(-deviation))  # the inverse of softplus
-        outputs = np.concatenate([mean, np.full_like(mean, spread)])
+        outputs = agent.box.outputs_for(mean_action_prior(world), deviation)
     actor.bias.copy_(torch.as_tensor(outputs))
 
 

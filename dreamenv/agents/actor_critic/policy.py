@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamenv.agents.actor_critic.distributions import ActionDistribution, Choice
+from dreamenv.agents.actor_critic.config import ActorCriticConfig
+from dreamenv.agents.actor_critic.distributions import BOXES, ActionDistribution, Choice
 from dreamenv.agents.actor_critic.networks import ActorCritic
 from dreamenv.agents.store import AgentConfig, save_agent
 from dreamenv.foundation.errors import BundleError, SettingsError
 from dreamenv.models.base import State
 from dreamenv.models.view import View
+from dreamenv.world import World
 
 KIND: Literal["actor-critic"] = "actor-critic"
 
@@ -23,7 +25,8 @@ KIND: Literal["actor-critic"] = "actor-critic"
 class ActorCriticAgent:
     """An actor with its critic; answers ``predict``.
 
-    Greedy actions are the likeliest of discrete ones, and tanh of the mean in a Box; others are drawn.
+    Greedy actions are the likeliest of discrete ones, and in a Box tanh of the mean, or the mean of a truncated
+    distribution; others are drawn.
 
     Args:
         networks: Actor and critic.
@@ -89,6 +92,12 @@ class ActorCriticAgent:
         return policy.draw(uniform.to(self.device), normal.to(self.device))
 
 
+def describe(world: World, config: ActorCriticConfig) -> AgentConfig:
+    """Everything of an agent of these settings that is not a tensor; the world shows what it sees."""
+    details: dict[str, Any] = {} if config.box == "tanh-normal" else {"box": config.box}
+    return AgentConfig.of(KIND, world, algorithm=KIND, net_arch=tuple(config.net_arch), details=details)
+
+
 def save_actor_critic(agent: ActorCriticAgent, folder: str | Path) -> None:
     """Writes an agent, with its critic."""
     save_agent(Path(folder), agent.config, {k: v.cpu() for k, v in agent.networks.state_dict().items()})
@@ -100,8 +109,11 @@ def read_actor_critic(config: AgentConfig, tensors: dict[str, Tensor]) -> ActorC
     Raises:
         BundleError: If the tensors do not fit.
     """
+    box: Any = config.details.get("box", "tanh-normal")
+    if box not in list(BOXES):
+        raise BundleError(f"not an actor-critic: expected box among {', '.join(BOXES)}, got {box!r}")
     with torch.device("meta"):  # nothing is allocated for sizes that a damaged file names
-        networks = ActorCritic(config.feature_size, config.action, config.net_arch or ())
+        networks = ActorCritic(config.feature_size, config.action, config.net_arch or (), box)
     if any(tensor.dtype != torch.float32 for tensor in tensors.values()):
         raise BundleError("not an actor-critic: expected weights in float32")
     try:

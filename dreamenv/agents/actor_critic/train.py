@@ -13,7 +13,13 @@ from torch import Tensor
 from dreamenv.agents.actor_critic.config import ActorCriticConfig
 from dreamenv.agents.actor_critic.learning import Learner
 from dreamenv.agents.actor_critic.networks import ActorCritic, Trainee, begin_at_prior
-from dreamenv.agents.actor_critic.policy import KIND, ActorCriticAgent, read_actor_critic, save_actor_critic
+from dreamenv.agents.actor_critic.policy import (
+    KIND,
+    ActorCriticAgent,
+    describe,
+    read_actor_critic,
+    save_actor_critic,
+)
 from dreamenv.agents.actor_critic.starts import BankStarts, Starts
 from dreamenv.agents.registry import register_agent
 from dreamenv.agents.store import AgentConfig, check_kind, sha256_of
@@ -55,7 +61,7 @@ def train_actor_critic(
     """
     config, folder = config or ActorCriticConfig(), Path(folder)
     seen = showing(as_world(world), config.inputs)
-    described = AgentConfig.of(KIND, seen, algorithm=KIND, net_arch=tuple(config.net_arch))
+    described = describe(seen, config)
     if source is not None:
         _check_source(source, described)
     with alone_in(folder):
@@ -73,7 +79,7 @@ def _begin(world: World, config: ActorCriticConfig, source: ActorCriticAgent | N
         return copy.deepcopy(source.networks).to(world.device)
     with torch.random.fork_rng():
         torch.manual_seed(spawn_short(config.seed, KIND, 0))
-        networks = ActorCritic(world.feature_size, world.config.action, config.net_arch)
+        networks = ActorCritic(world.feature_size, world.config.action, config.net_arch, config.box)
     begin_at_prior(networks, world.config, config.initial_deviation)
     return networks.to(world.device)
 
@@ -110,7 +116,7 @@ def _fit(
 
 
 def _check_source(source: ActorCriticAgent, wanted: AgentConfig) -> None:
-    names = ("inputs", "feature_size", "action", "net_arch")
+    names = ("inputs", "feature_size", "action", "net_arch", "details")
     came, expected = ({name: getattr(facts, name) for name in names} for facts in (source.config, wanted))
     if came != expected:
         raise SettingsError(f"expected a source with {expected}, got {came}")
