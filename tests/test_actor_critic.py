@@ -9,6 +9,7 @@ from rssm_settings import SIZES, make_model
 from scipy.stats import kstest, truncnorm
 from toy_world import BOX, DISCRETE, toy_world
 
+from dreamenv.agents.actor_critic import learning
 from dreamenv.agents.actor_critic.config import PRESETS, ActorCriticConfig
 from dreamenv.agents.actor_critic.distributions import Choice, TanhNormal, TruncatedNormal
 from dreamenv.agents.actor_critic.imagine import Conditions, frozen, imagine
@@ -31,7 +32,7 @@ def column(*values):
 
 def trainee_of(world, config, seed=0):
     torch.manual_seed(seed)
-    networks = ActorCritic(world.feature_size, world.config.action, config.net_arch, config.box)
+    networks = ActorCritic(world.feature_size, world.config.action, config.net_arch, config.box, config.value_unit)
     begin_at_prior(networks, world.config, config.initial_deviation)
     return Trainee(networks)
 
@@ -221,6 +222,24 @@ def test_values_are_those_of_the_policy():
     value = trainee.agent.value(state).detach().mean().item()
 
     assert value == pytest.approx(0.9 * np.sqrt(2 / np.pi) / (1 - 0.9), rel=0.2)
+
+
+def test_a_critic_learns_large_values_in_its_unit_as_small_ones_in_units_of_1(monkeypatch):
+    config = replace(TOY, slow_fraction=1.0)
+    small = learned(toy_world(), config, 5)
+    original = learning.imagine
+
+    def in_hundreds(*arguments, **keywords):
+        imagined = original(*arguments, **keywords)
+        return replace(imagined, reward=100.0 * imagined.reward)
+
+    monkeypatch.setattr(learning, "imagine", in_hundreds)
+    large = learned(toy_world(), replace(config, value_unit=100.0, least_return_range=10.0), 5)
+
+    features = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(large.agent.value(features), 100.0 * small.agent.value(features), rtol=1e-3, atol=1e-3)
+    assert torch.allclose(large.slow_value(features), 100.0 * small.slow_value(features), rtol=1e-3, atol=1e-3)
+    assert small.agent.value(features).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -152,6 +152,17 @@ def test_an_agent_survives_its_files_critic_included(dot_world, saved):
     assert json.loads((saved / "config.json").read_text())["kind"] == "actor-critic"
 
 
+def test_the_unit_of_its_values_survives_the_files(dot_world, saved, tmp_path):
+    agent = train_actor_critic(dot_world, tmp_path, dataclasses.replace(QUICK, value_unit=50.0))
+    state = dot_world.model.initial(3)
+    value = dreamenv.load_agent(tmp_path).value(state)
+
+    assert torch.equal(value, 50.0 * agent.networks.critic(dot_world.features(state)).squeeze(1))
+    assert value.abs().min() > 0
+    with pytest.raises(SettingsError, match="value_unit"):
+        train_actor_critic(dot_world, tmp_path / "next", QUICK, source=agent)
+
+
 @pytest.mark.parametrize("fixture", ["dot_world", "continuous_world"])
 def test_a_seed_restarts_the_draws(request, tmp_path, fixture):
     world = request.getfixturevalue(fixture)
@@ -187,6 +198,8 @@ def changed(folder, target, facts=None, drop=None, **tensors):
         {"facts": {"feature_size": 7}},
         {"facts": {"details": {"box": "uniform"}}},
         {"facts": {"details": {"box": []}}},
+        {"facts": {"details": {"value_unit": 0.0}}},
+        {"facts": {"details": {"value_unit": "1"}}},
         {"drop": "critic.0.weight"},
         {"more": torch.zeros(2)},
         {"actor.2.bias": torch.zeros(4)},

@@ -17,6 +17,7 @@ import dreamenv
 from dreamenv.data.explore import BumpStatistics, ExplorationConfig, Explorer
 from dreamenv.foundation.errors import RenderingError, SettingsError, UnsupportedEnvironmentError
 from dreamenv.real.make import describe, make_real_vector
+from dreamenv.worlds.dmc import real
 from dreamenv.worlds.dmc.real import ControlEnv, make_published
 from dreamenv.worlds.dmc.tasks import STEPS, TASKS
 
@@ -177,6 +178,19 @@ def test_it_draws_its_own_frames_beside_miniworld(cartpole):
     assert same(play(cartpole, 3), first)
     assert np.array_equal(other.reset(seed=1)[0], frame)
     other.close()
+
+
+@pytest.mark.parametrize(("domain", "task", "repeat"), [("cartpole", "swingup", 8), ("walker", "walk", 2)])
+def test_its_smaller_map_of_shadows_hardly_changes_the_frames(make, monkeypatch, domain, task, repeat):
+    small = play(make(domain, task, repeat), 0)[0].astype(int)
+    with monkeypatch.context() as patch:
+        patch.setattr(real, "SHADOWS", 2048)  # the suite's own
+        own = play(make(domain, task, repeat), 0)[0].astype(int)
+    with monkeypatch.context() as patch:
+        patch.setattr(real, "SHADOWS", 0)
+        without = play(make(domain, task, repeat), 0)[0].astype(int)
+
+    assert np.abs(small - own).mean() < 0.1 < np.abs(without - own).mean()
 
 
 def test_a_copy_is_a_new_environment(cartpole):

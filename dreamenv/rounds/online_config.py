@@ -137,26 +137,29 @@ def online_config(name: Version, size: Size = "small") -> OnlineConfig:
 def _small(published: OnlineConfig) -> OnlineConfig:
     model = replace(
         published.model,
+        frame_shape=(32, 32, 3),
         network="conv",
         convolution_activation="relu",
-        channels=(16, 32, 64, 128),
+        channels=(16, 32, 64),
         head_layers=(200, 200),
     )
     if model.latent == "categorical":
         model = replace(model, latent_size=16, classes=16, unimix=0.01)
     fit = replace(published.joint.fit, learning_rate=1e-3, precision="bfloat16")
-    joint = replace(published.joint, fit=fit, batch_size=16, decoded=200)
-    loop = replace(
-        published, frames=5 * 126, collect_frames=126, updates=30, trainings=5, rounds=19, model=model, joint=joint
-    )
+    joint = replace(published.joint, fit=fit, batch_size=16, length=25, decoded=200)
+    loop = replace(published, frames=5 * 126, collect_frames=126, updates=30, model=model, joint=joint)
+    loop = replace(loop, trainings=15, rounds=6, episodes=5)  # 95 episodes
     if isinstance(loop, PlanetConfig):
-        return replace(loop, trainings=32, rounds=3, planner=replace(loop.planner, candidates=100, elites=10))
+        return replace(loop, planner=replace(loop.planner, iterations=4, candidates=100, elites=10))
     assert isinstance(loop, DreamerConfig)
     behaviour = replace(
         loop.actor_critic,
         num_envs=200,
+        horizon=10,
         net_arch=(200, 200),
         gamma=0.97,  # an action is held for 8 steps, not for 2
+        value_unit=50.0,
+        least_return_range=1.0,
         actor_learning_rate=3e-4,
         critic_learning_rate=1e-3,
     )

@@ -138,7 +138,7 @@ class OnlineLearner:
             if isinstance(config, DreamerConfig):
                 own = config.actor_critic
                 size = showing(_without_bank(facts, model), own.inputs).feature_size
-                agent = ActorCritic(size, facts.action, own.net_arch, own.box)
+                agent = ActorCritic(size, facts.action, own.net_arch, own.box, own.value_unit)
                 begin_at_prior(agent, facts, own.initial_deviation)
                 parts["behaviour"] = trainee = Trainee(agent)
         whole = Carried(nn.ModuleDict(parts), model, config.joint.batch_size).to(self._device)

@@ -25,13 +25,19 @@ class ActorCritic(nn.Module):
         action: The action space.
         net_arch: Hidden layers of both.
         box: The distribution over actions of a Box.
+        unit: Of the values that the critic's layers compute.
     """
 
     def __init__(
-        self, feature_size: int, action: ActionSpec, net_arch: Sequence[int], box: BoxKind = "tanh-normal"
+        self,
+        feature_size: int,
+        action: ActionSpec,
+        net_arch: Sequence[int],
+        box: BoxKind = "tanh-normal",
+        unit: float = 1.0,
     ) -> None:
         super().__init__()
-        self.space, self.box = action, BOXES[box]
+        self.space, self.box, self.unit = action, BOXES[box], unit
         outputs = action.n if action.discrete else 2 * action.size
         self.actor = _layers((feature_size, *net_arch, outputs))
         self.critic = _layers((feature_size, *net_arch, 1))
@@ -43,7 +49,7 @@ class ActorCritic(nn.Module):
 
     def value(self, features: Tensor) -> Tensor:
         """Values (...) of features (..., F), see :mod:`dreamenv.agents.actor_critic.returns`."""
-        return self.critic(features).squeeze(-1)
+        return self.unit * self.critic(features).squeeze(-1)
 
 
 class Trainee(nn.Module):
@@ -68,7 +74,7 @@ class Trainee(nn.Module):
 
     def slow_value(self, features: Tensor) -> Tensor:
         """As :meth:`ActorCritic.value`, of the slow critic; gradients reach the features."""
-        return self.slow_critic(features).squeeze(-1)
+        return self.agent.unit * self.slow_critic(features).squeeze(-1)
 
     @torch.no_grad()
     def move_slow_critic(self, fraction: float) -> None:

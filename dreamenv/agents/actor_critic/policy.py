@@ -20,6 +20,7 @@ from dreamenv.models.view import View
 from dreamenv.world import World
 
 KIND: Literal["actor-critic"] = "actor-critic"
+_DETAILS: dict[str, Any] = {"box": "tanh-normal", "value_unit": 1.0}  # stored in the files if they differ from these
 
 
 class ActorCriticAgent:
@@ -94,7 +95,7 @@ class ActorCriticAgent:
 
 def describe(world: World, config: ActorCriticConfig) -> AgentConfig:
     """Everything of an agent of these settings that is not a tensor; the world shows what it sees."""
-    details: dict[str, Any] = {} if config.box == "tanh-normal" else {"box": config.box}
+    details = {name: getattr(config, name) for name in _DETAILS if getattr(config, name) != _DETAILS[name]}
     return AgentConfig.of(KIND, world, algorithm=KIND, net_arch=tuple(config.net_arch), details=details)
 
 
@@ -109,11 +110,13 @@ def read_actor_critic(config: AgentConfig, tensors: dict[str, Tensor]) -> ActorC
     Raises:
         BundleError: If the tensors do not fit.
     """
-    box: Any = config.details.get("box", "tanh-normal")
+    box, unit = ({**_DETAILS, **config.details}[name] for name in ("box", "value_unit"))
     if box not in list(BOXES):
         raise BundleError(f"not an actor-critic: expected box among {', '.join(BOXES)}, got {box!r}")
+    if not isinstance(unit, (int, float)) or not 0.0 < unit < float("inf"):
+        raise BundleError(f"not an actor-critic: expected a positive value_unit, got {unit!r}")
     with torch.device("meta"):  # nothing is allocated for sizes that a damaged file names
-        networks = ActorCritic(config.feature_size, config.action, config.net_arch or (), box)
+        networks = ActorCritic(config.feature_size, config.action, config.net_arch or (), box, unit)
     if any(tensor.dtype != torch.float32 for tensor in tensors.values()):
         raise BundleError("not an actor-critic: expected weights in float32")
     try:

@@ -79,7 +79,7 @@ def _begin(world: World, config: ActorCriticConfig, source: ActorCriticAgent | N
         return copy.deepcopy(source.networks).to(world.device)
     with torch.random.fork_rng():
         torch.manual_seed(spawn_short(config.seed, KIND, 0))
-        networks = ActorCritic(world.feature_size, world.config.action, config.net_arch, config.box)
+        networks = ActorCritic(world.feature_size, world.config.action, config.net_arch, config.box, config.value_unit)
     begin_at_prior(networks, world.config, config.initial_deviation)
     return networks.to(world.device)
 
