@@ -285,9 +285,8 @@ def test_small_loops_are_smaller(name):
     published, small = online_config(name, "published"), online_config(name)
     assert type(small) is type(published) and small.model.latent == published.model.latent
     assert small.updates / small.collect_frames <= published.updates / published.collect_frames * 1.2
-    assert dataclasses.replace(small.joint, fit=published.joint.fit, decoded=None, batch_size=1) == dataclasses.replace(
-        published.joint, batch_size=1
-    )
+    same = dataclasses.replace(small.joint, fit=published.joint.fit, decoded=None, batch_size=1, length=50)
+    assert same == dataclasses.replace(published.joint, batch_size=1)
 
 
 def test_dreamer_solves_the_task_from_nothing(tmp_path):

@@ -8,7 +8,7 @@ from torch.distributions.kl import kl_divergence as torch_kl
 
 from dreamenv.models.latent import Gaussian
 from dreamenv.models.mdnrnn.vision import ConvVAE, VisionConfig
-from dreamenv.models.pixels import colour_bins, rare_colour_table
+from dreamenv.models.pixels import at_size, colour_bins, rare_colour_table, to_pixels
 
 NO_CLIP = (0.0, float("inf"))
 
@@ -71,6 +71,15 @@ def test_frames_of_another_size_are_resized(size):
 
     assert pixels.shape == (2, 3, 16, 32)
     torch.testing.assert_close(pixels, (torch.tensor([0, 128, 255]) / 255.0).view(1, 3, 1, 1).expand(2, 3, 16, 32))
+
+
+def test_frames_resized_once_are_the_pixels_of_frames_resized_anew_but_for_rounding():
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randint(0, 256, (2, 16, 32, 3), generator=generator, dtype=torch.uint8)
+    assert at_size(real, (16, 32)) is real
+    resized = at_size(real, (8, 8))
+    assert resized.shape == (2, 8, 8, 3) and resized.dtype == torch.uint8
+    assert (to_pixels(resized, (8, 8)) - to_pixels(real, (8, 8))).abs().max() <= 0.5 / 255.0 + 1e-6
 
 
 def test_resizing_keeps_left_and_right_apart():

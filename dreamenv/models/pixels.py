@@ -9,10 +9,15 @@ from torch.nn import functional as F  # noqa: N812
 
 def to_pixels(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes (B, height, width, 3) uint8 frames to (B, 3, *size), float32 in [0, 1]."""
-    pixels = frames.permute(0, 3, 1, 2).float() / 255.0
+    pixels = frames.permute(0, 3, 1, 2).float().div_(255.0)
     if pixels.shape[2:] == size:
         return pixels
     return F.interpolate(pixels, size=size, mode="bilinear", antialias=True).clamp(0.0, 1.0)
+
+
+def at_size(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes (B, height, width, 3) uint8 frames to (B, *size, 3) uint8; the same frames if they have that size."""
+    return frames if frames.shape[1:3] == size else as_frames(to_pixels(frames, size)).contiguous()
 
 
 def to_frames(pixels: Tensor, frame_shape: tuple[int, int, int]) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.ranges import Count, Settings, Share, Weight
+from dreamenv.models.pixels import at_size
 from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.models.rssm.model import RSSM, build_rssm
 from dreamenv.recordings import Recording, record
@@ -136,7 +137,8 @@ class _Training:
                 raise SettingsError(f"expected a source of an RSSM, got a {type(source.model).__name__}")
             warm_start_heads(self.model, source.model, config.endings, source.config.endings)
         self.model.to(job.device)
-        self.frames = [torch.from_numpy(episode.observations) for episode in job.episodes]
+        size = settings.model.frame_shape[:2]
+        self.frames = [at_size(torch.from_numpy(episode.observations), size) for episode in job.episodes]
         clip = settings.colour_weights if settings.rare_colours else None
         self.table = colour_table(self.frames, clip, settings.seed).to(job.device)
 

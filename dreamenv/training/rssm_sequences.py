@@ -24,7 +24,8 @@ class Pictures:
     """The frames of all episodes.
 
     Attributes:
-        frames: (T + 1, height, width, 3) uint8 of every episode, on the processor.
+        frames: (T + 1, height, width, 3) uint8 of every episode, on the processor; resized to the model's size before,
+            or every update does it again.
         table: Weights of colours, see :func:`dreamenv.training.frames.colour_table`.
     """
 
@@ -111,24 +112,27 @@ class Sequences:
         if encode:
             pixels = model.to_pixels(frames_at(self._pictures.frames, chunk.index.flatten().cpu()).to(model.device))
             chunk = replace(chunk, embedding=model.encoder(pixels).float().unflatten(0, chunk.index.shape))
-        value, metrics, (z, h) = sequence_loss(
-            model,
-            chunk,
-            (carried.z.clone(), carried.h.clone()),
-            self._config,
-            self._kinds,
-            self._facts.max_episode_steps,
-            partial(self._errors, chunk) if decode else None,
-            generator,
-        )
+        device = model.device.type
+        rounded = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False):  # the small layers of the recurrence are slower in bfloat16
+            value, metrics, (z, h) = sequence_loss(
+                model,
+                chunk,
+                (carried.z.clone(), carried.h.clone()),
+                self._config,
+                self._kinds,
+                self._facts.max_episode_steps,
+                partial(self._errors, chunk, rounded) if decode else None,
+                generator,
+            )
         carried.z[:], carried.h[:] = z[:, -1], h[:, -1]
         return value, metrics, z, h
 
-    def _errors(self, chunk: Chunk, features: Tensor, chosen: Tensor) -> Tensor:
+    def _errors(self, chunk: Chunk, rounded: bool, features: Tensor, chosen: Tensor) -> Tensor:
         """Weighted squared errors (N,) of what the decoder draws from (N, Z + H) features at (N,) chosen moments."""
         model = self._model
         frames = frames_at(self._pictures.frames, chunk.index.flatten()[chosen].cpu())
         z, h = features.split([model.latent_size, model.hidden_size], -1)
-        return pixel_errors(model.decode_pixels(z, h), model.to_pixels(frames.to(model.device)), self._pictures.table)[
-            0
-        ]
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=rounded):
+            drawn = model.decode_pixels(z, h)
+        return pixel_errors(drawn, model.to_pixels(frames.to(model.device)), self._pictures.table)[0]
