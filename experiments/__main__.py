@@ -15,7 +15,7 @@ GROUPS = {
     "post": ("visions", "repulsion", "inputs"),
     "takecover": ("temperature", "rounds", "ablation", "fireballs", "births", "monsters"),
     "rssm": ("transfer", "temperatures", "blocked", "claims"),
-    "online": ("control", "dreams"),
+    "online": ("control", "parts", "dreams"),
 }
 STUDIES = tuple(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 

@@ -284,9 +284,10 @@ def test_the_command_line_ends_with_the_table_and_the_next_command(tmp_path, cap
 def test_small_loops_are_smaller(name):
     published, small = online_config(name, "published"), online_config(name)
     assert type(small) is type(published) and small.model.latent == published.model.latent
-    assert small.updates / small.collect_frames <= published.updates / published.collect_frames * 1.2
-    same = dataclasses.replace(small.joint, fit=published.joint.fit, decoded=None, batch_size=1, length=50)
-    assert same == dataclasses.replace(published.joint, batch_size=1)
+    assert small.updates < published.updates  # of an episode of 1,000 environment steps
+    own = ("fit", "batch_size", "length", "decoded", "kl_scale", "free_nats")
+    same = dataclasses.replace(small.joint, **{name: getattr(published.joint, name) for name in own})
+    assert same == published.joint and small.joint.batch_size <= published.joint.batch_size
 
 
 def test_dreamer_solves_the_task_from_nothing(tmp_path):
