@@ -11,6 +11,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 import dreamenv
+from dreamenv.models.rssm.config import RSSMConfig
+from dreamenv.training.rssm import RSSMTraining
 from experiments.runner import Study
 from experiments.show import Layout, Row, cells, grouped, spread
 from experiments.worlds import ENV, PPO, facts, identity, real_scores
@@ -40,6 +42,11 @@ SETTINGS: dict[str, dreamenv.IterateConfig] = {
         collect=dreamenv.CollectConfig(shard_episodes=8),
     ),
 }
+SETTINGS["20,000 in three passes, categorical RSSM and actor-critic"] = replace(
+    SETTINGS["20,000 in three passes"],
+    agent="actor-critic",
+    train=RSSMTraining(model=RSSMConfig(latent="categorical", latent_size=32, classes=16)),
+)
 
 
 def by_round(rounds: list[list[Row]]) -> str:
