@@ -96,6 +96,7 @@ def test_a_decision_pays_the_sum_of_the_single_steps_and_shows_the_last(make, do
     from dm_control import suite
 
     env, single = make(domain, task, repeat), suite.load(domain, task, task_kwargs={"random": 7})
+    single.physics.model.vis.quality.shadowsize = real.SHADOWS
     env.reset(seed=7)
     single.reset()
     for action in actions(env, 5):

@@ -161,7 +161,10 @@ def _small(published: OnlineConfig) -> OnlineConfig:
         gamma=0.97,  # an action is held for 8 steps, not for 2
         value_unit=50.0,
         least_return_range=1.0,
-        actor_learning_rate=3e-4,
+        actor_learning_rate=5e-4,
         critic_learning_rate=1e-3,
     )
+    if model.latent == "categorical":  # gradients through an early model drove the actor to one action
+        behaviour = replace(behaviour, dynamics_gradient=0.0, ent_coef=1e-3)
+        loop = replace(loop, noise=(0.3,))
     return replace(loop, actor_critic=behaviour)
