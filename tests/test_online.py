@@ -285,7 +285,7 @@ def test_small_loops_are_smaller(name):
     published, small = online_config(name, "published"), online_config(name)
     assert type(small) is type(published) and small.model.latent == published.model.latent
     assert small.updates < published.updates  # of an episode of 1,000 environment steps
-    own = ("fit", "batch_size", "length", "decoded", "kl_scale", "free_nats")
+    own = ("fit", "batch_size", "length", "decoded", "reconstruction_scale")
     same = dataclasses.replace(small.joint, **{name: getattr(published.joint, name) for name in own})
     assert same == published.joint and small.joint.batch_size <= published.joint.batch_size
 

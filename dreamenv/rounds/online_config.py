@@ -146,8 +146,8 @@ def _small(published: OnlineConfig) -> OnlineConfig:
     if model.latent == "categorical":
         model = replace(model, latent_size=16, classes=16, unimix=0.01)
     fit = replace(published.joint.fit, learning_rate=1e-3, precision="bfloat16")
-    # A quarter of the pixels, so a quarter of the KL; at least 3 nats of it left the prior of cartpole too vague.
-    joint = replace(published.joint, fit=fit, batch_size=16, length=25, decoded=200, kl_scale=0.25, free_nats=0.0)
+    joint = replace(published.joint, fit=fit, batch_size=16, length=25, decoded=200)
+    joint = replace(joint, reconstruction_scale=4.0 * joint.reconstruction_scale)  # for a quarter of the pixels
     loop = replace(published, frames=5 * 126, collect_frames=126, updates=40, model=model, joint=joint)
     loop = replace(loop, trainings=15, rounds=6, episodes=5)  # 95 episodes
     if isinstance(loop, PlanetConfig):
