@@ -1,6 +1,7 @@
 """Online learning: collect a little, train a little, judge now and then; a stopped run goes on to the same numbers."""
 
 import dataclasses
+import math
 import sys
 from dataclasses import replace
 
@@ -288,6 +289,9 @@ def test_small_loops_are_smaller(name):
     own = ("fit", "batch_size", "length", "decoded", "reconstruction_scale")
     same = dataclasses.replace(small.joint, **{name: getattr(published.joint, name) for name in own})
     assert same == published.joint and small.joint.batch_size <= published.joint.batch_size
+    assert small.joint.length <= published.joint.length
+    weights = [one.joint.reconstruction_scale * math.prod(one.model.frame_shape) for one in (small, published)]
+    assert weights[0] == weights[1]  # all pixels together weigh the same
 
 
 def test_dreamer_solves_the_task_from_nothing(tmp_path):

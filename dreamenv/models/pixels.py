@@ -17,7 +17,7 @@ def to_pixels(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 def at_size(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes (B, height, width, 3) uint8 frames to (B, *size, 3) uint8; the same frames if they have that size."""
-    return frames if frames.shape[1:3] == size else as_frames(to_pixels(frames, size)).contiguous()
+    return frames if frames.shape[1:3] == size else to_frames(to_pixels(frames, size), (*size, 3))
 
 
 def to_frames(pixels: Tensor, frame_shape: tuple[int, int, int]) -> Tensor:

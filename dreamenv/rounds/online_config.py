@@ -146,8 +146,8 @@ def _small(published: OnlineConfig) -> OnlineConfig:
     if model.latent == "categorical":
         model = replace(model, latent_size=16, classes=16, unimix=0.01)
     fit = replace(published.joint.fit, learning_rate=1e-3, precision="bfloat16")
-    joint = replace(published.joint, fit=fit, batch_size=16, length=25, decoded=200)
-    joint = replace(joint, reconstruction_scale=4.0 * joint.reconstruction_scale)  # for a quarter of the pixels
+    scale = 4.0 * published.joint.reconstruction_scale  # for a quarter of the pixels
+    joint = replace(published.joint, fit=fit, batch_size=16, length=25, decoded=200, reconstruction_scale=scale)
     loop = replace(published, frames=5 * 126, collect_frames=126, updates=40, model=model, joint=joint)
     loop = replace(loop, trainings=15, rounds=6, episodes=5)  # 95 episodes
     if isinstance(loop, PlanetConfig):

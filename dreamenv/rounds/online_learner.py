@@ -19,13 +19,12 @@ from dreamenv.foundation.files import write_json
 from dreamenv.foundation.seeds import SEEDING, spawn_short
 from dreamenv.models.bank import StartBank
 from dreamenv.models.base import State
-from dreamenv.models.pixels import at_size
 from dreamenv.models.rssm.model import RSSM, build_rssm
 from dreamenv.recordings import record
 from dreamenv.rounds.online_config import DreamerConfig, OnlineConfig
 from dreamenv.training.checkpoint import checkpoints
 from dreamenv.training.fit import FitConfig, Metrics, fit
-from dreamenv.training.frames import colour_table
+from dreamenv.training.frames import colour_table, frames_of
 from dreamenv.training.kinds import Trained
 from dreamenv.training.rssm import RSSMTraining
 from dreamenv.training.rssm_sequences import Carried, Pictures, Sequences
@@ -178,8 +177,7 @@ class _Updates:
 
     def __init__(self, stage: _Stage, store: EpisodeStore, config: OnlineConfig, begin: int, end: int) -> None:
         self._stage, self._begin, model = stage, begin, stage.model
-        size = model.config.frame_shape[:2]
-        frames = [at_size(torch.from_numpy(episode.observations), size) for episode in store.training]
+        frames = frames_of(store.training, model.config.frame_shape[:2])
         clip = RSSMTraining.colour_weights if config.rare_colours else None
         pictures = Pictures(frames, colour_table(frames, clip, config.seed).to(model.device))
         recordings = record(None, store.training, stage.facts)

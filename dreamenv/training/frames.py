@@ -8,10 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamenv.models.pixels import as_frames, colour_bins, rare_colour_table, reconstruction_spread
+from dreamenv.data.episodes import Episode
+from dreamenv.models.pixels import as_frames, at_size, colour_bins, rare_colour_table, reconstruction_spread
 
 COLLAPSED = 0.05  # smallest share of the frames' variance in the reconstructions of a model that has not collapsed
 COLOUR_FRAMES = 2000  # whose colours are counted
+
+
+def frames_of(episodes: Sequence[Episode], size: tuple[int, int]) -> list[Tensor]:
+    """Frames of each episode, (T + 1, *size, 3) uint8; those of another size are resized once, and held in memory."""
+    return [at_size(torch.from_numpy(episode.observations), size) for episode in episodes]
 
 
 def sample_frames(frames: Sequence[Tensor], count: int, generator: torch.Generator) -> Tensor:

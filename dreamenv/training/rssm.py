@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from dreamenv.foundation.errors import SettingsError
 from dreamenv.foundation.ranges import Count, Settings, Share, Weight
-from dreamenv.models.pixels import at_size
 from dreamenv.models.rssm.config import RSSMConfig
 from dreamenv.models.rssm.model import RSSM, build_rssm
 from dreamenv.recordings import Recording, record
 from dreamenv.training.fit import FitConfig, Loss, Metrics, fit
-from dreamenv.training.frames import colour_table, pixel_errors, sample_frames, warn_of_collapse
+from dreamenv.training.frames import colour_table, frames_of, pixel_errors, sample_frames, warn_of_collapse
 from dreamenv.training.kinds import Trained, TrainingJob, WorldTraining, register_world_model
 from dreamenv.training.rssm_loss import SequenceTraining, draw_noise
 from dreamenv.training.rssm_sequences import Carried, Pictures, Sequences
@@ -137,8 +136,7 @@ class _Training:
                 raise SettingsError(f"expected a source of an RSSM, got a {type(source.model).__name__}")
             warm_start_heads(self.model, source.model, config.endings, source.config.endings)
         self.model.to(job.device)
-        size = settings.model.frame_shape[:2]
-        self.frames = [at_size(torch.from_numpy(episode.observations), size) for episode in job.episodes]
+        self.frames = frames_of(job.episodes, settings.model.frame_shape[:2])
         clip = settings.colour_weights if settings.rare_colours else None
         self.table = colour_table(self.frames, clip, settings.seed).to(job.device)
 

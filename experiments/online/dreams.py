@@ -13,9 +13,9 @@ import stable_baselines3
 
 import dreamenv
 from dreamenv.foundation.seeds import spawn_short
-from experiments.runner import Study, slug
+from experiments.online.finished import Finished
 from experiments.show import Layout, Row, cells, first, span, spread
-from experiments.worlds import dream_scores, identity, real_scores
+from experiments.worlds import dream_scores, real_scores
 
 SETTINGS: dict[str, tuple[str, float | None]] = {  # kind of agent, temperature
     "own behaviour": ("own", None),
@@ -28,12 +28,10 @@ DREAMS = 32  # side by side in which SAC learns
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dreams(Study):
+class Dreams(Finished):
     """What is measured.
 
     Attributes:
-        loops: Folder of `online.control`.
-        loop: Whose worlds.
         branched: Share of dreams that begin in the middle of a real episode.
         gamma: Discount of a decision.
         sac_steps: Dreamed steps of SAC, which makes one update for each step of its batch of dreams.
@@ -41,9 +39,6 @@ class Dreams(Study):
 
     root: Path = Path("runs/dreams")
     settings: tuple[str, ...] = tuple(SETTINGS)
-    loops: Path = Path("runs/control")
-    loop: str = "Dreamer V2"
-    real_episodes: int = 10
     branched: float = 0.7
     gamma: float = 0.97
     ppo: dreamenv.PPOConfig = replace(dreamenv.PPOConfig(), timesteps=800_000, normalize_reward=True)
@@ -62,13 +57,6 @@ class Dreams(Study):
         labels=("agent", "mean return"),
     )
 
-    def source(self, seed: int) -> Path:
-        """Folder of the loop whose world is opened."""
-        return self.loops / f"{slug(self.loop)}-seed{seed}"
-
-    def made_with(self, setting: str, seed: int) -> dict[str, Any]:
-        return {**self.options(*self.depends), "world": identity(self.source(seed))}
-
     def make(self, setting: str, seed: int) -> Row:
         """Trains an agent in a world, scores it and has its dream examined."""
         world, (kind, temperature) = dreamenv.load(self.source(seed)), SETTINGS[setting]
@@ -84,8 +72,7 @@ class Dreams(Study):
     def agent(self, world: dreamenv.World, folder: Path, kind: str, temperature: float | None, seed: int) -> Any:
         """The loop's own agent, or a new one."""
         if kind == "own":
-            (own,) = (self.source(seed) / "agents").iterdir()
-            return dreamenv.load_agent(own)
+            return self.own_agent(seed)
         dream: dict[str, Any] = {"temperature": temperature, "branched_starts": self.branched}
         if kind == "PPO":
             return dreamenv.train_ppo(world, folder, replace(self.ppo, **dream, gamma=self.gamma, seed=seed))

@@ -1,8 +1,8 @@
 """Which part of an online loop falls short: its model, or its behaviour? Each is swapped on the loop's own episodes.
 
 Behaviours are exchanged in the world that a loop of `online.control` kept. Models are trained anew on all of its
-episodes, as its last training would be, and the same planner acts in each of them. All scores are real ones on
-validation seeds.
+episodes, as its last training would be, and the same planner acts in each of them. Real scores are
+on validation seeds.
 """
 
 import time
@@ -17,9 +17,9 @@ from dreamenv.bundle import save
 from dreamenv.data.store import EpisodeStore
 from dreamenv.rounds.online_config import OnlineConfig
 from dreamenv.rounds.online_learner import OnlineLearner
-from experiments.runner import Study, slug
+from experiments.online.finished import Finished
 from experiments.show import Layout, Row, cells, first, span, spread
-from experiments.worlds import dream_scores, identity, real_scores
+from experiments.worlds import dream_scores, real_scores
 
 KEPT = "kept"
 SETTINGS: dict[str, tuple[str, str]] = {  # model, behaviour
@@ -35,12 +35,10 @@ SETTINGS: dict[str, tuple[str, str]] = {  # model, behaviour
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts(Study):
+class Parts(Finished):
     """What is measured.
 
     Attributes:
-        loops: Folder of `online.control`.
-        loop: Whose world and episodes.
         updates: Gradient steps of a model that is trained anew.
         planner: The planner of all models.
         actor_critic: Actor and critic that learn in the kept world from nothing.
@@ -48,9 +46,6 @@ class Parts(Study):
 
     root: Path = Path("runs/parts")
     settings: tuple[str, ...] = tuple(SETTINGS)
-    loops: Path = Path("runs/control")
-    loop: str = "Dreamer V2"
-    real_episodes: int = 10
     updates: int = 1500
     planner: PlannerConfig = PlannerConfig(iterations=4, candidates=100, elites=10)
     actor_critic: dreamenv.ActorCriticConfig = dreamenv.ActorCriticConfig(
@@ -72,13 +67,6 @@ class Parts(Study):
         places={"dream greedy": "dream, greedy", "validation greedy": "real, greedy"},
         labels=("part", "mean return"),
     )
-
-    def source(self, seed: int) -> Path:
-        """Folder of the loop."""
-        return self.loops / f"{slug(self.loop)}-seed{seed}"
-
-    def made_with(self, setting: str, seed: int) -> dict[str, Any]:
-        return {**self.options(*self.depends), "world": identity(self.source(seed))}
 
     def make(self, setting: str, seed: int) -> Row:
         """Trains what is swapped, and scores it."""
@@ -108,8 +96,7 @@ class Parts(Study):
     def agent(self, world: dreamenv.World, behaviour: str, folder: Path, seed: int) -> Any:
         """The loop's own agent, or another one."""
         if behaviour == "own":
-            (own,) = (self.source(seed) / "agents").iterdir()
-            return dreamenv.load_agent(own)
+            return self.own_agent(seed)
         if behaviour == "planner":
             return Planner(world, self.planner)
         if behaviour == "PPO":

@@ -40,8 +40,8 @@ class ActorCriticConfig(DreamConfig):
         slow_interval: Updates between these moves. V1 has no slow critic: 1, with ``slow_fraction`` 1.
         least_return_range: Divide advantages and returns by their range, the moving mean of the distance from the 5th
             to the 95th percentile, but by no less than this number; own, 1 in V3, no division if None (V1, V2).
-        value_unit: The critic's network computes values in this unit, which should be of the order of the returns: with
-            a small learning rate it takes thousands of updates to reach large numbers. 1 in papers and codes.
+        value_unit: The critic's network computes values in this unit; where it is of the order of the returns, outputs
+            are of the order of 1. 1 in papers and codes.
         net_arch: Hidden layers of the actor and of the critic, with ELU; own.
         box: Distribution over actions of a Box: a normal one squashed by tanh (V1), or truncated (V2's code).
         initial_deviation: Standard deviation of Box actions at the start, before tanh or truncation; own, 5 in V1.

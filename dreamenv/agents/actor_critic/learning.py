@@ -50,7 +50,7 @@ class Learner:
         returns = lambda_returns(imagined.reward, discount, values, imagined.over, config.td_lambda)[:-1]
         weights = reach(imagined.going, imagined.over)
         objective, entropy = self._objective(imagined, returns, values[:-1].detach())
-        errors = (trainee.agent.value(imagined.features[:-1].detach()) - returns.detach()) / config.value_unit
+        errors = (trainee.agent.value(imagined.features[:-1].detach()) - returns.detach()) / trainee.agent.unit
         actor_loss = -(weights * (objective + config.ent_coef * entropy)).mean()
         critic_loss = 0.5 * (weights * errors.square()).mean()
         metrics = {

@@ -110,7 +110,8 @@ def read_actor_critic(config: AgentConfig, tensors: dict[str, Tensor]) -> ActorC
     Raises:
         BundleError: If the tensors do not fit.
     """
-    box, unit = ({**_DETAILS, **config.details}[name] for name in ("box", "value_unit"))
+    details = {**_DETAILS, **config.details}
+    box, unit = details["box"], details["value_unit"]
     if box not in list(BOXES):
         raise BundleError(f"not an actor-critic: expected box among {', '.join(BOXES)}, got {box!r}")
     if not isinstance(unit, (int, float)) or not 0.0 < unit < float("inf"):

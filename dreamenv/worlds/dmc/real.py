@@ -20,7 +20,7 @@ from dreamenv.worlds.dmc.tasks import STEPS, TASKS
 
 SIDE = 64  # pixels of a frame
 CAMERA = 0
-SHADOWS = 512  # pixels of the map of shadows; the suite's 2,048 take half of the time without a GPU and look the same
+SHADOWS = 512  # pixels of the map of shadows; the suite's 2,048 look the same and take longer without a GPU
 _LARGEST_SEED = 2**32 - 1  # of NumPy's RandomState, from which the suite draws
 
 
